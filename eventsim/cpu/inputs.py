@@ -1,0 +1,202 @@
+"""What comes from outside in one step: noise, increments, sources. Every random number is keyed by (stream, neuron, step)."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from eventsim.cpu.deliver import touch
+from eventsim.jit import jit
+from eventsim.queue import pop_due, schedule
+from eventsim.random import draw4, uniform
+from eventsim.state import NEVER
+
+BLOCK = 1024  # neurons whose random numbers stand in the L1 cache together
+MANY = 64  # thresholds from which on a search beats counting
+
+
+class Noise(NamedTuple):
+    """The Poisson noise of one worker, an entry for each input. Entry e drives ``count[e]`` neurons of ``group[e]``.
+
+    slot : place in the group's inputs, ports and all, of the first of them
+    first : number in its population of the first of them: what its random numbers are keyed by
+    key : uint64
+    threshold_begin, threshold : uint32, ascending; the number of events is the number of thresholds that 32 random bits reach
+    listed : where the rate differs between neurons, ``count[e]`` entries from here on of `who` (offset) and `mean`; else -1
+    weight_begin, weight_step : into `weight`
+    """
+
+    group: np.ndarray
+    slot: np.ndarray
+    count: np.ndarray
+    first: np.ndarray
+    key: np.ndarray
+    threshold_begin: np.ndarray
+    threshold: np.ndarray
+    listed: np.ndarray
+    who: np.ndarray
+    mean: np.ndarray
+    weight_begin: np.ndarray
+    weight_step: np.ndarray
+    weight: np.ndarray
+
+
+class Increments(NamedTuple):
+    """The increments of one worker, an entry for each: ``value[begin + row * count * step + step * j]`` to neuron j.
+
+    rows : steps that the value holds for, one row a step; 0 for a value that never changes
+    """
+
+    group: np.ndarray
+    slot: np.ndarray
+    count: np.ndarray
+    begin: np.ndarray
+    rows: np.ndarray
+    step: np.ndarray
+    value: np.ndarray
+
+
+@jit
+def poisson_thresholds_reached(bits, thresholds, out_counts):
+    """Write how many of the ascending thresholds each of ``bits`` reaches to out_counts."""
+    n = bits.size
+    if thresholds.size > MANY:
+        for j in range(n):
+            out_counts[j] = np.searchsorted(thresholds, bits[j], side="right")
+        return
+    for j in range(n):
+        out_counts[j] = 0
+    for m in range(thresholds.size):
+        threshold = thresholds[m]
+        for j in range(n):
+            out_counts[j] += bits[j] >= threshold
+
+
+@jit
+def fill_bits(key, first, t, out_bits):
+    """Write 32 random bits for each of the neurons first, first + 1 ... (a multiple of 4) in step t to out_bits."""
+    quad = np.uint64(first // 4)
+    step = np.uint64(t)
+    for q in range(out_bits.size // 4):
+        a, b, c, d = draw4(key, quad + np.uint64(q), step)
+        out_bits[4 * q] = a
+        out_bits[4 * q + 1] = b
+        out_bits[4 * q + 2] = c
+        out_bits[4 * q + 3] = d
+
+
+@jit
+def poisson_count(mean, u):
+    """The number of events with the given mean whose cumulative probability first exceeds u; modifies nothing."""
+    term = math.exp(-mean)
+    total, events = term, 0
+    while u >= total and events < 1_000_000:
+        events += 1
+        term *= mean / events
+        total += term
+        if term <= 0.0 and events > mean:
+            break
+    return events
+
+
+@jit
+def add_noise(noise, e, t, inputs, n, sparse, mark, touched, count, bits, events):
+    """Add the noise of entry e in step t to inputs (modified; so are mark, touched and the scratch bits, events); touched count."""
+    slot, at, step = noise.slot[e], noise.weight_begin[e], noise.weight_step[e]
+    if noise.listed[e] >= 0:
+        for i in range(noise.listed[e], noise.listed[e] + noise.count[e]):
+            j = noise.who[i]
+            word, _, _, _ = draw4(noise.key[e], np.uint64(noise.first[e] + j), np.uint64(t))
+            k = poisson_count(noise.mean[i], uniform(word))
+            if k:
+                inputs[slot + j] += noise.weight[at + step * j] * inputs.dtype.type(k)
+                if sparse:
+                    count = touch((slot + j) % n, mark, touched, count)
+        return count
+    first = noise.first[e]
+    end = first + noise.count[e]
+    thresholds = noise.threshold[noise.threshold_begin[e] : noise.threshold_begin[e + 1]]
+    aligned = first - first % 4
+    while aligned < end:
+        fill_bits(noise.key[e], aligned, t, bits)
+        poisson_thresholds_reached(bits, thresholds, events)
+        low, high = max(aligned, first), min(aligned + BLOCK, end)
+        block = events[low - aligned : high - aligned]
+        place = slot + low - first
+        weights = noise.weight[at + step * (low - first) :]
+        if sparse:
+            for j in range(block.size):
+                if block[j]:
+                    inputs[place + j] += weights[step * j] * inputs.dtype.type(block[j])
+                    count = touch((place + j) % n, mark, touched, count)
+        elif step:
+            own = inputs[place : place + block.size]
+            for j in range(block.size):
+                own[j] += weights[j] * inputs.dtype.type(block[j])
+        else:
+            own = inputs[place : place + block.size]
+            weight = weights[0]
+            for j in range(block.size):
+                own[j] += weight * inputs.dtype.type(block[j])
+        aligned += BLOCK
+    return count
+
+
+@jit
+def add_increment(increments, e, t, inputs, n, sparse, mark, touched, count):
+    """Add the increment of entry e in step t (the first is 1) to inputs (modified; so are mark, touched); touched count."""
+    at, rows, step, size = increments.begin[e], increments.rows[e], increments.step[e], increments.count[e]
+    if rows:
+        if t > rows:
+            return count
+        at += (t - 1) * (size if step else 1)
+    slot = increments.slot[e]
+    if not sparse and step:
+        own, values = inputs[slot : slot + size], increments.value[at : at + size]
+        for j in range(own.size):
+            own[j] += values[j]
+        return count
+    for j in range(size):
+        value = increments.value[at + step * j]
+        if value != 0:
+            inputs[slot + j] += value
+            if sparse:
+                count = touch((slot + j) % n, mark, touched, count)
+    return count
+
+
+@jit
+def next_source_spike(key, gid, t, log_silence):
+    """The step after t of the next spike of a source whose chance of silence in a step is exp(log_silence); modifies nothing."""
+    if log_silence == 0.0:
+        return NEVER
+    word, other, _, _ = draw4(key, np.uint64(gid), np.uint64(t))
+    u = (np.float64(np.int64(word)) * 4294967296.0 + np.float64(np.int64(other)) + 0.5) * 2.0**-64
+    gap = math.log(u) / log_silence
+    return t + 1 + np.int64(gap) if gap < 2.0**52 else NEVER
+
+
+@jit
+def fire_sources(key, t, gids, log_silence, due, head, following, previous, mark, out_neurons):
+    """Write the sources that fire in step t to out_neurons, ascending, and draw when they fire next (modifies all); their count."""
+    count = pop_due(t, due, head, following, previous, mark, out_neurons, 0)
+    shared = log_silence.size == 1
+    for index in range(count):
+        j = out_neurons[index]
+        mark[j] = 0
+        step = next_source_spike(key, gids[j], t, log_silence[0 if shared else j])
+        schedule(j, step, due, head, following, previous)
+    if count > 1:
+        out_neurons[:count].sort()
+    return count
+
+
+@jit
+def start_sources(key, gids, log_silence, due, head, following, previous):
+    """Draw the first spike of every source (modifies the ring)."""
+    shared = log_silence.size == 1
+    for j in range(gids.size):
+        step = next_source_spike(key, gids[j], 0, log_silence[0 if shared else j])
+        schedule(j, step, due, head, following, previous)

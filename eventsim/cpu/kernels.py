@@ -1,0 +1,60 @@
+"""The compiled kernels of one kind of group: built from the model's own functions when a simulation first needs them."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numba import cfunc
+
+from eventsim.cpu.dense import make_dense
+from eventsim.cpu.pointers import KERNEL
+from eventsim.cpu.sparse import make_jump_all, make_predict_all, make_sample, make_sparse
+
+
+@dataclass(frozen=True)
+class KernelSpec:
+    """What makes two groups need different machine code.
+
+    Attributes
+    ----------
+    model : Model
+    order, ports, hold : see `eventsim.models.model`
+    holds : whether there is a refractory period
+    own : for each parameter, and last for the period, whether it differs between neurons
+    own_step : the same for each coefficient of the propagator
+    closed : whether gaps can be jumped and spikes be predicted; if not, a neuron sleeps when its update no longer changes it
+    dtype : of the state
+    """
+
+    model: Any
+    order: tuple[str, ...]
+    ports: tuple[str, ...]
+    hold: tuple[str, ...]
+    holds: bool
+    own: tuple[bool, ...]
+    own_step: tuple[bool, ...]
+    closed: bool
+    dtype: np.dtype
+
+    @property
+    def own_flow(self) -> bool:
+        """Whether the flow differs between neurons."""
+        return any(self.own[:-1])
+
+
+MAKERS = {
+    "dense": make_dense,
+    "sparse": make_sparse,
+    "jump_all": make_jump_all,
+    "predict_all": make_predict_all,
+    "sample": make_sample,
+}
+
+
+@functools.cache
+def compile_kernel(name: str, spec: KernelSpec):
+    """The kernel called ``name`` (one of `MAKERS`) for a kind of group; it has an ``address`` and can be called through ctypes."""
+    return cfunc(KERNEL, error_model="numpy")(MAKERS[name](spec))

@@ -1,0 +1,104 @@
+"""The few things that Numba has no name for: arrays at an address, calls to an address, atomics, giving up the processor.
+
+Kernels of different models have one signature, ``(context, t, count) -> count``, and find their arrays in a context of
+addresses, so that the loop over steps is compiled once for all networks.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from llvmlite import ir
+from numba import carray, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from eventsim.jit import jit
+
+KERNEL = types.int64(types.CPointer(types.int64), types.int64, types.int64)
+
+_INT64 = ir.IntType(64)
+
+
+@intrinsic
+def _pointer(typingctx, address, dtype):
+    """The address as a pointer to ``dtype``."""
+    result = types.CPointer(dtype.dtype)
+
+    def codegen(context, builder, signature, args):
+        return builder.inttoptr(args[0], context.get_value_type(result))
+
+    return result(types.int64, dtype), codegen
+
+
+@jit
+def view(address, count, dtype):
+    """The ``count`` values of type ``dtype`` at an address, as an array: no copy."""
+    return carray(_pointer(address, dtype), (count,))
+
+
+@jit
+def view2(address, rows, columns, dtype):
+    """The ``(rows, columns)`` values of type ``dtype`` at an address, as an array: no copy."""
+    return carray(_pointer(address, dtype), (rows, columns))
+
+
+@intrinsic
+def call_kernel(typingctx, address, context_array, t, count):
+    """Call the `KERNEL` at an address with the first element of a contiguous int64 array as its context."""
+
+    def codegen(context, builder, signature, args):
+        function = ir.FunctionType(_INT64, [_INT64.as_pointer(), _INT64, _INT64])
+        array = context.make_array(signature.args[1])(context, builder, args[1])
+        return builder.call(builder.inttoptr(args[0], function.as_pointer()), [array.data, args[2], args[3]])
+
+    return types.int64(types.int64, context_array, types.int64, types.int64), codegen
+
+
+def _element(context, builder, signature, args):
+    array = context.make_array(signature.args[0])(context, builder, args[0])
+    return builder.gep(array.data, [args[1]])
+
+
+@intrinsic
+def atomic_add(typingctx, array, index, value):
+    """``array[index] += value`` as one indivisible operation; returns the value before."""
+
+    def codegen(context, builder, signature, args):
+        return builder.atomic_rmw("add", _element(context, builder, signature, args), args[2], "seq_cst")
+
+    return types.int64(array, types.int64, types.int64), codegen
+
+
+@intrinsic
+def atomic_load(typingctx, array, index):
+    """``array[index]``, and everything that was written before it was stored."""
+
+    def codegen(context, builder, signature, args):
+        return builder.load_atomic(_element(context, builder, signature, args), "seq_cst", 8)
+
+    return types.int64(array, types.int64), codegen
+
+
+@intrinsic
+def atomic_store(typingctx, array, index, value):
+    """``array[index] = value``, after everything that was written before."""
+
+    def codegen(context, builder, signature, args):
+        builder.store_atomic(args[2], _element(context, builder, signature, args), "seq_cst", 8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, types.int64), codegen
+
+
+@intrinsic
+def yield_processor(typingctx):
+    """Let another thread run on this processor."""
+    name = "SwitchToThread" if sys.platform == "win32" else "sched_yield"
+
+    def codegen(context, builder, signature, args):
+        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(ir.IntType(32), []), name)
+        builder.call(function, [])
+        return context.get_dummy_value()
+
+    return types.void(), codegen

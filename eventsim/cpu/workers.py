@@ -1,0 +1,283 @@
+"""The loop over steps that every worker runs, and the barrier at which workers meet.
+
+A worker owns a slice of every group and the synapses onto it. What workers tell each other is the spikes of the steps since
+they last met, no more steps than the shortest delay: everyone then pushes all spikes, in the order (step, group, neuron),
+into a wheel of its own, so that sums are formed in the same order for any number of workers.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import types
+
+from eventsim.cpu.deliver import deliver, deliver_and_touch, push
+from eventsim.cpu.inputs import BLOCK, add_increment, add_noise, fire_sources
+from eventsim.cpu.pointers import atomic_add, atomic_load, atomic_store, call_kernel, view, yield_processor
+from eventsim.jit import jit
+from eventsim.state import (
+    CURSOR,
+    DUE,
+    EVENT_COUNT,
+    EVENT_NEURONS,
+    EVENTS,
+    FLOW,
+    GIDS,
+    HEAD,
+    KEY,
+    MARK,
+    NEXT,
+    OUT,
+    PREVIOUS,
+    SLOT,
+    SLOTS,
+    SPARSE,
+    TOUCHED,
+    N,
+)
+
+NEURONS, POISSON, GIVEN = range(3)  # kinds of group
+DONE, WHEEL_FULL, RECORD_FULL, ABORTED = range(4)  # what `drive` returns
+ARRIVED, PASSED, ABORT = 0, 8, 16  # places in what workers share; 64 bytes apart, so that no two stand in one cache line
+SHARED_SIZE = 24
+STEP, GROUP, MEETING, PARITY, CHUNKS, FILL, LONGEST, NEED, SPIKES, EVENTS_DELIVERED, FIRST_STEP = range(11)  # places of a position
+POSITION_SIZE = 11
+_SPINS = 2000
+
+
+class Groups(NamedTuple):
+    """The groups of one worker in the order in which they are visited."""
+
+    kind: np.ndarray  # int64
+    context: np.ndarray  # int64 (groups, SIZE)
+    dense: np.ndarray  # int64: address of the kernel
+    sparse: np.ndarray
+    meet_after: np.ndarray  # uint8: spikes of this group are needed in the same step, by a later one
+    rate_size: np.ndarray  # int64: how many log_silence values a source has
+
+
+class Recorder(NamedTuple):
+    """Where the first worker writes the spikes of all."""
+
+    wanted: np.ndarray  # uint8 (neurons,) or empty
+    step: np.ndarray  # int64
+    gid: np.ndarray  # int32
+    used: np.ndarray  # int64 (1,)
+    rate_of: np.ndarray  # int32 (neurons,): which rate recorder counts its spikes, or -1; or empty
+    rate_interval: np.ndarray  # int64 steps
+    rate_start: np.ndarray  # int64: the first bin that is counted
+    rate_counts: np.ndarray  # int64 (recorders, bins)
+
+
+class Samplers(NamedTuple):
+    """State recorders: a kernel to call every so many steps."""
+
+    group: np.ndarray
+    interval: np.ndarray
+    kernel: np.ndarray
+    request: np.ndarray
+
+
+@jit
+def meet(shared, workers):
+    """Wait until all workers are here (modifies shared); False if one of them has given up."""
+    if workers == 1:
+        return True
+    before = atomic_add(shared, ARRIVED, 1)
+    generation = before // workers + 1
+    if before % workers == workers - 1:
+        atomic_store(shared, PASSED, generation)
+        return True
+    spins = 0
+    while atomic_load(shared, PASSED) < generation:
+        spins += 1
+        if spins > _SPINS:
+            yield_processor()
+            if atomic_load(shared, ABORT):
+                return False
+    return True
+
+
+@jit
+def fire_given(c, t):
+    """The given spikes of step t, written to the group's out (modifies its context); their count."""
+    steps, neurons = view(c[EVENTS], c[EVENT_COUNT], types.int64), view(c[EVENT_NEURONS], c[EVENT_COUNT], types.int32)
+    out = view(c[OUT], c[N], types.int32)
+    at = c[CURSOR]
+    count = 0
+    while at < steps.size and steps[at] <= t:
+        if steps[at] == t:
+            out[count] = neurons[at]
+            count += 1
+        at += 1
+    c[CURSOR] = at
+    return count
+
+
+@jit
+def fire_poisson(c, t, rate_size):
+    """The Poisson sources that fire in step t, written to the group's out (modifies its ring); their count."""
+    n = c[N]
+    return fire_sources(
+        np.uint64(c[KEY]),
+        t,
+        view(c[GIDS], n, types.int32),
+        view(c[FLOW], rate_size, types.float64),
+        view(c[DUE], n, types.int64),
+        view(c[HEAD], SLOTS, types.int32),
+        view(c[NEXT], n, types.int32),
+        view(c[PREVIOUS], n, types.int32),
+        view(c[MARK], n, types.uint8),
+        view(c[OUT], n, types.int32),
+    )
+
+
+@jit
+def update_neurons(g, t, groups, c, position, rows, inputs, wheel, wheel_counts, slots, noise, increments, bits, events):
+    """Deliver what is due for group g in step t and update it (modifies all but rows); its spikes."""
+    n, first = c[N], c[SLOT]
+    sparse = c[SPARSE]
+    mark, touched = view(c[MARK], n, types.uint8), view(c[TOUCHED], n, types.int32)
+    line = g * slots + t % slots
+    entries = wheel[line, : wheel_counts[line]]
+    count = 0
+    if sparse:
+        delivered, count = deliver_and_touch(entries, rows, inputs, first, n, mark, touched, 0)
+    else:
+        delivered = deliver(entries, rows, inputs)
+    position[EVENTS_DELIVERED] += delivered
+    wheel_counts[line] = 0
+    own = inputs[first:]
+    for e in range(increments.group.size):
+        if increments.group[e] == g:
+            count = add_increment(increments, e, t, own, n, sparse, mark, touched, count)
+    for e in range(noise.group.size):
+        if noise.group[e] == g:
+            count = add_noise(noise, e, t, own, n, sparse, mark, touched, count, bits, events)
+    if sparse:
+        return call_kernel(groups.sparse[g], c, t, count)
+    return call_kernel(groups.dense[g], c, t, 0)
+
+
+@jit
+def record_spike(recorder, step, gid):
+    """Write a spike to the recorder (modified)."""
+    if recorder.wanted.size and recorder.wanted[gid]:
+        at = recorder.used[0]
+        recorder.step[at] = step
+        recorder.gid[at] = gid
+        recorder.used[0] = at + 1
+    if recorder.rate_of.size and recorder.rate_of[gid] >= 0:
+        r = recorder.rate_of[gid]
+        recorder.rate_counts[r, (step - 1) // recorder.rate_interval[r] - recorder.rate_start[r]] += 1
+
+
+@jit
+def exchange(worker, workers, position, box_gid, box_end, box_step, rows, wheel, wheel_counts, slots, recorder):
+    """Push all spikes since the last meeting into this worker's wheel, or return what is full (then nothing is modified)."""
+    parity, chunks = position[PARITY], position[CHUNKS]
+    spikes = 0
+    need = 0
+    for w in range(workers):
+        fill = box_end[parity, w, chunks]
+        spikes += fill
+        for index in range(fill):
+            gid = box_gid[parity, w, index]
+            need += rows.indptr[gid + 1] - rows.indptr[gid]
+    if position[LONGEST] + need > wheel.shape[1]:
+        position[NEED] = need
+        return WHEEL_FULL
+    if worker == 0 and recorder.wanted.size and recorder.used[0] + spikes > recorder.gid.size:
+        return RECORD_FULL
+    longest = position[LONGEST]
+    for chunk in range(chunks):
+        step = box_step[chunk]
+        for w in range(workers):
+            for index in range(box_end[parity, w, chunk], box_end[parity, w, chunk + 1]):
+                gid = box_gid[parity, w, index]
+                longest = max(longest, push(gid, step, rows, slots, wheel, wheel_counts))
+                if worker == 0:
+                    record_spike(recorder, step, gid)
+    if worker == 0:
+        position[SPIKES] += spikes
+    position[LONGEST] = longest
+    position[PARITY] = 1 - parity
+    position[CHUNKS] = 0
+    position[FILL] = 0
+    position[MEETING] = 0
+    return DONE
+
+
+@jit
+def post(c, spikes, t, worker, position, box_gid, box_end, box_step):
+    """Put the spikes of one group in one step into the worker's box (modified)."""
+    parity, chunk, fill = position[PARITY], position[CHUNKS], position[FILL]
+    gids, out = view(c[GIDS], c[N], types.int32), view(c[OUT], c[N], types.int32)
+    for index in range(spikes):
+        box_gid[parity, worker, fill + index] = gids[out[index]]
+    box_end[parity, worker, chunk + 1] = fill + spikes
+    box_step[chunk] = t
+    position[CHUNKS] = chunk + 1
+    position[FILL] = fill + spikes
+
+
+@jit
+def drive(
+    stop,
+    span,
+    worker,
+    workers,
+    position,
+    shared,
+    box_gid,
+    box_end,
+    box_step,
+    groups,
+    rows,
+    inputs,
+    wheel,
+    wheel_counts,
+    noise,
+    increments,
+    recorder,
+    samplers,
+):
+    """Run one worker to the end of step ``stop`` (modifies all but rows); what is full, or DONE. Call again to go on."""
+    slots = wheel_counts.size // groups.kind.size
+    bits, events = np.empty(BLOCK, np.uint32), np.empty(BLOCK, np.int32)
+    while True:
+        if position[MEETING]:
+            full = exchange(worker, workers, position, box_gid, box_end, box_step, rows, wheel, wheel_counts, slots, recorder)
+            if full:
+                return full
+        t, g = position[STEP], position[GROUP]
+        if t > stop:
+            return DONE
+        if position[CHUNKS] == 0:
+            position[FIRST_STEP] = t
+        c = groups.context[g]
+        if groups.kind[g] == NEURONS:
+            spikes = update_neurons(
+                g, t, groups, c, position, rows, inputs, wheel, wheel_counts, slots, noise, increments, bits, events
+            )
+        elif groups.kind[g] == POISSON:
+            spikes = fire_poisson(c, t, groups.rate_size[g])
+        else:
+            spikes = fire_given(c, t)
+        post(c, spikes, t, worker, position, box_gid, box_end, box_step)
+        must_meet = groups.meet_after[g] != 0
+        g += 1
+        if g == groups.kind.size:
+            g = 0
+            for e in range(samplers.group.size):
+                if t % samplers.interval[e] == 0:
+                    call_kernel(samplers.kernel[e], groups.context[samplers.group[e]], t, samplers.request[e])
+            must_meet = must_meet or t - position[FIRST_STEP] + 1 >= span or t == stop
+            t += 1
+        position[STEP] = t
+        position[GROUP] = g
+        if must_meet:
+            if not meet(shared, workers):
+                return ABORTED
+            position[MEETING] = 1

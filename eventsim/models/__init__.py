@@ -1,0 +1,26 @@
+"""Neuron models: the contract (`eventsim.models.model`), then one file for each neuron."""
+
+from eventsim.models.iaf import IAF
+from eventsim.models.li import LI
+from eventsim.models.lif import LIF, LIFResetAll
+from eventsim.models.lif_delta import LIFDelta
+from eventsim.models.lif_exc_inh import LIFExcInh
+from eventsim.models.model import AFTER_RESET, AT_GRID, BEFORE_FLOW, BEFORE_RESET, Model, Neuron
+
+BUILT_IN = {model.name: model for model in (IAF, LI, LIF, LIFDelta, LIFExcInh, LIFResetAll)}
+
+__all__ = [
+    "AFTER_RESET",
+    "AT_GRID",
+    "BEFORE_FLOW",
+    "BEFORE_RESET",
+    "BUILT_IN",
+    "IAF",
+    "LI",
+    "LIF",
+    "LIFDelta",
+    "LIFExcInh",
+    "LIFResetAll",
+    "Model",
+    "Neuron",
+]

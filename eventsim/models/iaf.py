@@ -1,0 +1,88 @@
+"""IAF: integrate-and-fire without a leak.
+
+    dv/dt = slope        an arriving weight w: v -> v + w
+    fires where v > v_th; then v = v_reset
+
+Source: Lapicque (1907), without leak; the discrete form is Norse's.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+from eventsim.models.model import Model
+
+
+class State(NamedTuple):
+    v: Any
+
+
+class Params(NamedTuple):
+    v_th: Any = 1.0
+    v_reset: Any = 0.0
+    slope: Any = 0.0
+    v_start: Any = 0.0
+
+
+class Propagator(NamedTuple):
+    """The flow as an increment: v grows by dt * slope."""
+
+    dt: Any
+
+
+def exact(ops, dt, p):
+    return Propagator(dt)
+
+
+def euler_flow(ops, dt, p):
+    return p
+
+
+def advance(s, k, p):
+    return State(s.v + k.dt * p.slope)
+
+
+def receive(s, w, p):
+    return State(s.v + w)
+
+
+def margin(s, p):
+    return s.v - p.v_th
+
+
+def reset(s, z, p):
+    return State(s.v - z * s.v + z * p.v_reset)
+
+
+def inject(p, current):
+    return p._replace(slope=p.slope + current)
+
+
+def initial(p):
+    return State(p.v_start)
+
+
+def turning_time(ops, s, p):
+    """v is a straight line."""
+    return math.inf
+
+
+IAF = Model(
+    name="IAF",
+    State=State,
+    Params=Params,
+    Propagator=Propagator,
+    exact=exact,
+    euler=exact,
+    euler_flow=euler_flow,
+    advance=advance,
+    ports={"v": receive},
+    margin=margin,
+    reset=reset,
+    inject=inject,
+    initial=initial,
+    turning_time=turning_time,
+    units={"v_th": "unit of v", "v_reset": "unit of v", "slope": "unit of v / ms", "v_start": "unit of v", "v": "unit of v"},
+    doc=__doc__,
+)

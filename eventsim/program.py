@@ -1,0 +1,436 @@
+"""From a network's description to what kernels run on: groups, their parameters in numbers, and every check that needs dt.
+
+A `Program` is frozen and has no state; `eventsim.cpu.instance` makes state from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from eventsim.cpu.kernels import KernelSpec
+from eventsim.cpu.workers import GIVEN, NEURONS, POISSON
+from eventsim.crossing import FAR
+from eventsim.distributions import sample
+from eventsim.errors import NetworkError, SimulationError
+from eventsim.models.model import Neuron
+from eventsim.network import Network, Population, Projection
+from eventsim.ops import NUMPY
+from eventsim.random import key
+from eventsim.rows import RowSpec, build_rows, check_delays
+from eventsim.state import TABLE_STEPS
+from eventsim.stimuli import Current, Increment, PoissonNoise, PoissonSource
+
+# What random numbers are for: the first word of a stream's name.
+SYNAPSES, INITIAL, NOISE, SOURCE = range(4)
+
+LONGEST_SPAN = 64  # steps between two meetings of the workers, at the most
+GRID = 1e-6  # how far from a multiple of dt a time may lie, in steps
+
+
+def steps_of(time: Any, dt: float, label: str) -> Any:
+    """A time in ms, or an array of them, as int64 steps; refuses one that is not on the grid."""
+    exact = np.asarray(time, dtype=np.float64) / dt
+    steps = np.rint(exact)
+    off = np.abs(exact - steps) > GRID * np.maximum(1.0, np.abs(steps))
+    if np.any(off):
+        bad = np.atleast_1d(exact)[np.atleast_1d(off)][0]
+        raise SimulationError(
+            f"{label}: {bad * dt:g} ms is not a multiple of dt = {dt:g} ms; the next ones are "
+            f"{np.floor(bad) * dt:g} and {np.ceil(bad) * dt:g} ms"
+        )
+    return steps.astype(np.int64)[()]
+
+
+class Numbers(NamedTuple):
+    """The parameters of some neurons of one group in numbers, as `eventsim.state` lays them out. All float64."""
+
+    state: np.ndarray  # (states, n)
+    common: np.ndarray  # (params + 1,)
+    own: np.ndarray  # (params + 1, n or 0)
+    step_common: np.ndarray  # (coefficients,)
+    step_own: np.ndarray  # (coefficients, n or 0)
+    flow: np.ndarray  # (params, n or 1)
+    table: np.ndarray  # (TABLE_STEPS + 2, coefficients)
+    scale: float
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Populations that are updated in one sweep.
+
+    kind : NEURONS, POISSON or GIVEN
+    members : numbers of the populations, ascending
+    offsets : where each member begins among the group's neurons
+    size : neurons
+    spec : which kernels (neurons only)
+    meet_after : whether a later group needs this one's spikes in the same step
+    """
+
+    kind: int
+    members: tuple[int, ...]
+    offsets: tuple[int, ...]
+    size: int
+    spec: KernelSpec | None
+    meet_after: bool
+
+    def part(self, worker: int, workers: int) -> tuple[int, int]:
+        """The range of the group's neurons that a worker owns."""
+        return self.size * worker // workers, self.size * (worker + 1) // workers
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """A network on a grid: what `build` made of it.
+
+    place : for each population its group
+    offset : for each population the number of its first member in the network
+    delay_range : shortest and longest delay in steps
+    span : steps that workers may run without meeting
+    """
+
+    network: Network
+    dt: float
+    dtype: np.dtype
+    seed: int
+    groups: tuple[Group, ...]
+    place: tuple[int, ...]
+    offset: tuple[int, ...]
+    delay_range: tuple[int, int]
+    span: int
+
+    @property
+    def size(self) -> int:
+        """Neurons and sources in the network."""
+        return self.network.size
+
+    def group_offset(self, population: int) -> int:
+        """Where a population begins among the neurons of its group."""
+        group = self.groups[self.place[population]]
+        return group.offsets[group.members.index(population)]
+
+    def local(self, population: int, worker: int, workers: int) -> tuple[int, int, int]:
+        """The members of a population that a worker owns, as a range, and the place of the first of them in the worker's group."""
+        group = self.groups[self.place[population]]
+        low, high = group.part(worker, workers)
+        begin = self.group_offset(population)
+        size = self.network.populations[population].size
+        first, last = max(low - begin, 0), min(high - begin, size)
+        return (first, last, begin + first - low) if first < last else (0, 0, 0)
+
+    def gids(self, g: int, low: int, high: int) -> np.ndarray:
+        """The numbers in the network of a range of a group's neurons, int32."""
+        group = self.groups[g]
+        parts = [
+            np.arange(self.offset[p], self.offset[p] + self.network.populations[p].size, dtype=np.int32) for p in group.members
+        ]
+        return np.concatenate(parts)[low:high]
+
+    def slots(self, worker: int, workers: int) -> list[int]:
+        """The first input of each group in the worker's array of inputs, and behind the last the length of that array."""
+        places = [0]
+        for group in self.groups:
+            low, high = group.part(worker, workers)
+            places.append(places[-1] + (len(group.spec.ports) * (high - low) if group.spec else 0))
+        return places
+
+    def port_number(self, population: int, port: str | None) -> int:
+        """The place of a port among those that the population's group receives on."""
+        spec = self.groups[self.place[population]].spec
+        return spec.ports.index(port or spec.model.default_port[0])
+
+    def rows(self, worker: int, workers: int):
+        """The synapses onto the neurons that a worker owns (`eventsim.rows.Rows`)."""
+        slots = self.slots(worker, workers)
+        names = [population.name for population in self.network.populations]
+        specs = []
+        for number, projection in enumerate(self.network.projections):
+            source, target = names.index(projection.source), names.index(projection.target)
+            g = self.place[target]
+            low, high = self.groups[g].part(worker, workers)
+            first, last, at = self.local(target, worker, workers)
+            specs.append(
+                RowSpec(
+                    projection=projection,
+                    n_source=self.network.populations[source].size,
+                    n_target=self.network.populations[target].size,
+                    same=source == target,
+                    source_offset=self.offset[source],
+                    group=g,
+                    slot_offset=slots[g] + self.port_number(target, projection.port) * (high - low) + at,
+                    target_lo=first,
+                    target_hi=last,
+                    key=key(self.seed, SYNAPSES, number),
+                )
+            )
+        return build_rows(specs, self.size, self.dt, self.dtype)
+
+    def numbers(self, g: int, low: int, high: int, time: float = 0.0) -> Numbers:
+        """The parameters of a range of a group's neurons under the currents that flow from ``time`` (ms) on."""
+        group = self.groups[g]
+        population = self.network.populations[group.members[0]]
+        if len(group.members) == 1:
+            params = _under_currents(self.network, population, self.dt, time)
+            numbers = parameters_in_numbers(population.neuron, params, self.dt, low, high)
+        else:
+            numbers = parameters_in_numbers(population.neuron, population.neuron.params, self.dt, low, high)
+        return numbers._replace(state=self._initial(g, low, high))
+
+    def _initial(self, g: int, low: int, high: int) -> np.ndarray:
+        parts = []
+        for p in self.groups[g].members:
+            population = self.network.populations[p]
+            model = population.neuron.model
+            rest = model.initial(population.neuron.params)
+            state = np.stack([np.broadcast_to(np.asarray(v, np.float64), (population.size,)) for v in rest])
+            for name, distribution in population.initial.items():
+                f = model.State._fields.index(name)
+                state[f] = sample(distribution, key(self.seed, INITIAL, p, f), population.size)
+            parts.append(state)
+        return np.concatenate(parts, axis=1)[:, low:high]
+
+
+def _under_currents(network: Network, population: Population, dt: float, time: float) -> Any:
+    """The population's Params under the sum of its currents in the steps that begin at ``time``."""
+    params = population.neuron.params
+    for current in network.inputs:
+        if isinstance(current, Current) and current.target == population.name:
+            params = population.neuron.model.inject(params, amplitude_at(current, dt, time))
+    return params
+
+
+def amplitude_at(current: Current, dt: float, time: float) -> Any:
+    """The amplitude, a number or one for each neuron, in the step that begins at ``time`` (ms)."""
+    if not current.varying:
+        return current.amplitude[()]
+    nothing = np.zeros(current.amplitude.shape[1:])[()]
+    if current.times is not None:
+        index = int(np.searchsorted(current.times, time + 0.5 * dt, side="right")) - 1
+        return current.amplitude[index] if index >= 0 else nothing
+    index = int((time + 0.5 * dt) // current.interval)
+    return current.amplitude[index] if index < len(current.amplitude) else nothing
+
+
+def next_change(current: Current, dt: float, time: float) -> float:
+    """The first time in ms after ``time`` at which the amplitude may change, or inf."""
+    if current.times is not None:
+        later = current.times[current.times > time + 0.5 * dt]
+        return float(later[0]) if later.size else np.inf
+    if current.interval is not None:
+        index = int((time + 0.5 * dt) // current.interval) + 1
+        return index * current.interval if index <= len(current.amplitude) else np.inf
+    return np.inf
+
+
+def flow_params(neuron: Neuron, params: Any, dt: float) -> Any:
+    """The parameters of the exact flow that the neuron follows on the grid, or None if there is no such flow."""
+    if neuron.method == "exact":
+        return params
+    if neuron.model.euler_flow is None:
+        return None
+    with np.errstate(all="ignore"):  # dt beyond a time constant has no equivalent: the result says so by not being finite
+        flow = neuron.model.euler_flow(NUMPY, dt, params)
+    return flow if all(np.all(np.isfinite(v)) for v in flow) else None
+
+
+def parameters_in_numbers(neuron: Neuron, params: Any, dt: float, low: int, high: int) -> Numbers:
+    """Coefficients and parameters of the neurons low ... high - 1, all in float64; no state yet."""
+    model, n = neuron.model, high - low
+    period = steps_of(neuron.refractory, dt, f"{model.name}: refractory")
+    values = [v[low:high] if np.ndim(v) else v for v in (*params, np.asarray(period, np.float64)[()])]
+    own = [np.ndim(v) > 0 for v in values]
+    part = model.Params(*values[:-1])
+    step = [np.asarray(c, np.float64) for c in (model.exact if neuron.method == "exact" else model.euler)(NUMPY, dt, part)]
+    own_step = [c.ndim > 0 for c in step]
+    flow = flow_params(neuron, part, dt) or part
+    own_flow = any(own[:-1])
+    table = np.zeros((TABLE_STEPS + 2, len(step)))
+    if not own_flow:
+        steps = np.append(np.arange(TABLE_STEPS + 1.0), float(FAR))
+        with np.errstate(all="ignore"):  # 0 steps may divide 0 by 0: nobody asks for them
+            table[:] = np.stack(np.broadcast_arrays(steps, *model.exact(NUMPY, steps * dt, flow))[1:], axis=1)
+        table[0] = 0.0
+    return Numbers(
+        state=np.zeros((0, n)),
+        common=np.array([0.0 if np.ndim(v) else v for v in values]),
+        own=_rows(values, n) if any(own) else np.zeros((len(values), 0)),
+        step_common=np.array([0.0 if c.ndim else float(c) for c in step]),
+        step_own=_rows(step, n) if any(own_step) else np.zeros((len(step), 0)),
+        flow=_rows(flow, n) if own_flow else np.array([[float(v)] for v in flow]),
+        table=table,
+        scale=float(sum(np.max(np.abs(v), initial=0.0) for v in flow)),
+    )
+
+
+def _rows(values: Any, n: int) -> np.ndarray:
+    return np.stack([np.broadcast_to(np.asarray(v, np.float64), (n,)) for v in values])
+
+
+def build(network: Network, dt: float, dtype: Any, seed: int) -> Program:
+    """Check a network against a grid and lay it out; raises NetworkError or SimulationError."""
+    if not isinstance(network, Network):
+        raise SimulationError(f"a simulation needs a Network, not {type(network).__name__}")
+    if isinstance(dt, bool) or not isinstance(dt, (int, float, np.number)) or not np.isfinite(dt) or dt <= 0:
+        raise SimulationError(f"dt must be a number of ms above 0, not {dt!r}")
+    dt, dtype = float(dt), np.dtype(dtype)
+    if dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise SimulationError(f"dtype must be float32 or float64, not {dtype}")
+    if network.size >= 2**31:
+        raise NetworkError(f"the network has {network.size} neurons; at most 2**31 - 1 can be numbered")
+    ranges = [check_delays(projection, dt) for projection in network.projections]
+    names = [population.name for population in network.populations]
+    instant = [(names.index(p.source), names.index(p.target)) for p, r in zip(network.projections, ranges, strict=True) if r[0] == 0]
+    levels = zero_delay_levels(len(names), instant, names)
+    groups, place = _make_groups(network, dt, dtype, levels, {source for source, _ in instant})
+    _check_inputs(network, dt)
+    shortest = min((low for low, _ in ranges), default=LONGEST_SPAN)
+    offsets = np.concatenate([[0], np.cumsum([p.size for p in network.populations])])
+    return Program(
+        network=network,
+        dt=dt,
+        dtype=dtype,
+        seed=seed,
+        groups=groups,
+        place=place,
+        offset=tuple(int(o) for o in offsets),
+        delay_range=(shortest if ranges else 0, max((high for _, high in ranges), default=0)),
+        span=max(1, min(shortest, LONGEST_SPAN)),
+    )
+
+
+def zero_delay_levels(count: int, edges: list[tuple[int, int]], names: list[str]) -> list[int]:
+    """For each population the length of the longest chain of zero delays that leads to it; refuses a cycle, naming it."""
+    levels = [0] * count
+    for _ in range(count + 1):
+        changed = False
+        for source, target in edges:
+            if levels[target] <= levels[source]:
+                levels[target] = levels[source] + 1
+                changed = True
+        if not changed:
+            return levels
+    raise NetworkError(
+        f"zero delays form a cycle: {' -> '.join(names[p] for p in _cycle(edges))}; a spike cannot reach its own source in the "
+        "same step, give one of these projections a delay of at least dt"
+    )
+
+
+def _cycle(edges: list[tuple[int, int]]) -> list[int]:
+    """One cycle of the directed edges, its first population also last."""
+    followers: dict[int, list[int]] = {}
+    for source, target in edges:
+        followers.setdefault(source, []).append(target)
+
+    def walk(path):
+        for target in followers.get(path[-1], []):
+            if target in path:
+                return [*path[path.index(target) :], target]
+            found = walk([*path, target])
+            if found:
+                return found
+        return []
+
+    return next(found for found in (walk([source]) for source in followers) if found)
+
+
+def used_ports(network: Network, population: Population) -> set[str]:
+    """The names of the ports on which a population receives anything."""
+    default = population.neuron.model.default_port[0]
+    given = [p.port for p in network.projections if p.target == population.name]
+    given += [i.port for i in network.inputs if not isinstance(i, Current) and i.target == population.name]
+    return {port or default for port in given} | {default}
+
+
+def _group_key(network: Network, number: int, level: int) -> tuple:
+    """Populations with one key can be updated in one sweep."""
+    population = network.populations[number]
+    neuron = population.neuron
+    if not isinstance(neuron, Neuron):
+        return (level, 0, number)
+    driven = any(isinstance(i, Current) and i.target == population.name for i in network.inputs)
+    if driven or neuron.sizes():
+        return (level, 1, number)
+    return (level, 2, id(neuron.model), neuron.method, neuron.order, neuron.hold, neuron.refractory, tuple(neuron.params))
+
+
+def _make_groups(network, dt, dtype, levels, instant_sources) -> tuple[tuple[Group, ...], tuple[int, ...]]:
+    members: dict[tuple, list[int]] = {}
+    for number in range(len(network.populations)):
+        members.setdefault(_group_key(network, number, levels[number]), []).append(number)
+    ordered = sorted(members.values(), key=lambda numbers: (levels[numbers[0]], numbers[0]))
+    groups, place = [], [0] * len(network.populations)
+    for g, numbers in enumerate(ordered):
+        for number in numbers:
+            place[number] = g
+        populations = [network.populations[number] for number in numbers]
+        neuron = populations[0].neuron
+        kind = NEURONS if isinstance(neuron, Neuron) else POISSON if isinstance(neuron, PoissonSource) else GIVEN
+        offsets = np.concatenate([[0], np.cumsum([p.size for p in populations])])
+        groups.append(
+            Group(
+                kind=kind,
+                members=tuple(numbers),
+                offsets=tuple(int(o) for o in offsets[:-1]),
+                size=int(offsets[-1]),
+                spec=_kernel_spec(network, populations, dt, dtype) if kind == NEURONS else None,
+                meet_after=any(number in instant_sources for number in numbers),
+            )
+        )
+    return tuple(groups), tuple(place)
+
+
+def _kernel_spec(network, populations, dt, dtype) -> KernelSpec:
+    neuron = populations[0].neuron
+    model = neuron.model
+    ports = set().union(*(used_ports(network, population) for population in populations))
+    params = _under_currents(network, populations[0], dt, 0.0)
+    for current in network.inputs:  # a current that differs between neurons later on must find room for its parameters now
+        if isinstance(current, Current) and current.target == populations[0].name and current.amplitude.ndim == 1 + current.varying:
+            params = model.inject(params, np.zeros(populations[0].size))
+    numbers = parameters_in_numbers(neuron, params, dt, 0, populations[0].size)
+    predictable = model.turning_time is not None or not model.spiking
+    return KernelSpec(
+        model=model,
+        order=neuron.order,
+        ports=tuple(port for port in model.ports if port in ports),
+        hold=neuron.hold,
+        holds=neuron.holds,
+        own=tuple(np.ndim(v) > 0 for v in (*params, neuron.refractory)),
+        own_step=(numbers.step_own.shape[1] > 0,) * len(numbers.step_common),
+        closed=predictable and flow_params(neuron, params, dt) is not None,
+        dtype=dtype,
+    )
+
+
+def _check_inputs(network: Network, dt: float) -> None:
+    for given in network.inputs:
+        label = f"{type(given).__name__} to {given.target!r}"
+        if isinstance(given, Current) and given.times is not None:
+            steps_of(given.times, dt, f"{label}: times")
+        if isinstance(given, Current) and given.interval is not None:
+            steps_of(given.interval, dt, f"{label}: interval")
+    for population in network.populations:
+        if isinstance(population.neuron, PoissonSource) and np.any(population.neuron.rate * dt > 1000.0):
+            raise NetworkError(
+                f"population {population.name!r}: {population.neuron.rate.max():g} spikes/s is more than one spike in a step of {dt:g} ms"
+            )
+
+
+def initial_mode(network: Network, group: Group, update: str | Mapping[str, str]) -> tuple[bool, bool]:
+    """Whether a group starts with the sparse update, and whether that may change."""
+    names = [network.populations[p].name for p in group.members]
+    modes = {update if isinstance(update, str) else update.get(name, "auto") for name in names}
+    mode = modes.pop() if len(modes) == 1 else "auto"
+    if mode != "auto":
+        return mode == "sparse", False
+    driven = any(
+        (isinstance(i, PoissonNoise) and i.rate.ndim == 0) or (isinstance(i, Increment) and not i.over_time)
+        for i in network.inputs
+        if not isinstance(i, Current) and i.target in names
+    )
+    return group.spec.closed and not driven, True
+
+

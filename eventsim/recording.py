@@ -1,0 +1,144 @@
+"""What is recorded, and what comes back: spikes, states at an interval, rates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from eventsim.errors import SimulationError
+
+
+@dataclass(frozen=True, eq=False)
+class Spikes:
+    """Record the spikes of a population.
+
+    population : its name
+    neurons : None for all, a slice, or an array of numbers within the population
+    """
+
+    population: str
+    neurons: Any = None
+
+
+@dataclass(frozen=True, eq=False)
+class States:
+    """Record state variables of chosen neurons at an interval, at the end of the steps at its multiples.
+
+    population : its name
+    fields : names of states
+    neurons : None for all, a slice, or an array of numbers within the population
+    interval : ms, a multiple of dt; None for every step
+    """
+
+    population: str
+    fields: tuple[str, ...] = ("v",)
+    neurons: Any = None
+    interval: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Rates:
+    """Record how many spikes a population fires in each interval, but not which.
+
+    population : its name
+    interval : ms, a multiple of dt; bins begin at its multiples
+    """
+
+    population: str
+    interval: float
+
+
+class SpikeData(NamedTuple):
+    """Recorded spikes, sorted by batch item, time and neuron.
+
+    times : ms, float64 (spikes,); neurons : number within the population, int64 (spikes,); batch : int64 (spikes,)
+    """
+
+    times: np.ndarray
+    neurons: np.ndarray
+    batch: np.ndarray
+
+
+class StateData(NamedTuple):
+    """Recorded states.
+
+    times : ms, float64 (samples,); neurons : int64 (neurons,)
+    values : for each field an array (samples, neurons), or (samples, batch, neurons) if the simulation has a batch
+    """
+
+    times: np.ndarray
+    neurons: np.ndarray
+    values: dict[str, np.ndarray]
+
+
+class RateData(NamedTuple):
+    """Recorded rates.
+
+    times : ms, float64 (bins,), where each bin begins; counts : int64 (bins,) or (bins, batch); rate : spikes/s a neuron, like counts.
+    A bin that the run did not cover whole has the rate over the part that it did.
+    """
+
+    times: np.ndarray
+    counts: np.ndarray
+    rate: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """What one call of `run` recorded.
+
+    start, stop, dt : ms
+    spikes, states, rates : by population name
+    """
+
+    start: float
+    stop: float
+    dt: float
+    spikes: Mapping[str, SpikeData] = field(default_factory=dict)
+    states: Mapping[str, StateData] = field(default_factory=dict)
+    rates: Mapping[str, RateData] = field(default_factory=dict)
+
+
+def chosen_neurons(neurons: Any, size: int, label: str) -> np.ndarray:
+    """The numbers that None, a slice or an array stands for, int64 ascending without repetition; refuses what lies outside."""
+    if neurons is None:
+        return np.arange(size)
+    if isinstance(neurons, slice):
+        return np.arange(size)[neurons]
+    chosen = np.asarray(neurons)
+    if chosen.dtype == bool and chosen.shape == (size,):
+        return np.flatnonzero(chosen)
+    if chosen.ndim != 1 or chosen.dtype.kind not in "iu" and chosen.size:
+        raise SimulationError(f"{label}: neurons must be None, a slice, or a list of whole numbers, not {neurons!r}")
+    chosen = chosen.astype(np.int64)
+    if chosen.size and (chosen.min() < 0 or chosen.max() >= size):
+        raise SimulationError(f"{label}: neurons must lie from 0 to {size - 1}, found {chosen.min()} to {chosen.max()}")
+    return np.unique(chosen)
+
+
+class SpikeBuffer:
+    """The arrays that kernels write spikes to; what they hold is moved to a list when they are full."""
+
+    def __init__(self, capacity: int):
+        self.step = np.empty(capacity, np.int64)
+        self.gid = np.empty(capacity, np.int32)
+        self.used = np.zeros(1, np.int64)
+        self.chunks: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def drain(self) -> None:
+        """Move what was written to the list."""
+        used = int(self.used[0])
+        if used:
+            self.chunks.append((self.step[:used].copy(), self.gid[:used].copy()))
+        self.used[0] = 0
+
+    def take(self) -> tuple[np.ndarray, np.ndarray]:
+        """All spikes so far as (steps, neurons in the network); the buffer is empty afterwards."""
+        self.drain()
+        chunks, self.chunks = self.chunks, []
+        if not chunks:
+            return np.zeros(0, np.int64), np.zeros(0, np.int32)
+        return np.concatenate([c[0] for c in chunks]), np.concatenate([c[1] for c in chunks])
