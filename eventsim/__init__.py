@@ -4,7 +4,20 @@ from eventsim.connectivity import Connectivity
 from eventsim.distributions import LogNormal, Normal, Uniform
 from eventsim.errors import ConnectivityError, EventsimError, ModelError, NetworkError, SimulationError, StorageError
 from eventsim.estimate import estimate
-from eventsim.models import AFTER_RESET, AT_GRID, BEFORE_FLOW, BEFORE_RESET, IAF, LI, LIF, LIFDelta, LIFExcInh, LIFResetAll, Model, Neuron
+from eventsim.models import (
+    AFTER_RESET,
+    AT_GRID,
+    BEFORE_FLOW,
+    BEFORE_RESET,
+    IAF,
+    LI,
+    LIF,
+    LIFDelta,
+    LIFExcInh,
+    LIFResetAll,
+    Model,
+    Neuron,
+)
 from eventsim.network import Network, Population, Projection
 from eventsim.recording import RateData, Rates, Recording, SpikeData, Spikes, StateData, States
 from eventsim.rules import AllToAll, FixedInDegree, FixedOutDegree, FixedProbability, FixedTotalNumber, OneToOne
@@ -15,9 +28,12 @@ from eventsim.storage import load, save
 __all__ = [
     "AFTER_RESET",
     "AT_GRID",
-    "AllToAll",
     "BEFORE_FLOW",
     "BEFORE_RESET",
+    "IAF",
+    "LI",
+    "LIF",
+    "AllToAll",
     "Connectivity",
     "ConnectivityError",
     "Counters",
@@ -27,10 +43,7 @@ __all__ = [
     "FixedOutDegree",
     "FixedProbability",
     "FixedTotalNumber",
-    "IAF",
     "Increment",
-    "LI",
-    "LIF",
     "LIFDelta",
     "LIFExcInh",
     "LIFResetAll",

@@ -1,7 +1,129 @@
-"""The one way in which this package compiles: Numba with NumPy's division, without the interpreter lock, never fastmath."""
+"""The one way in which this package compiles: Numba with NumPy's division, without the interpreter lock, never fastmath.
+
+Machine code is kept on disk, so that only the first run on a machine waits for the compiler. Numba's own cache looks at the
+file that holds the function alone and is stale when a function that it calls changes in another; here the key is a hash of
+all sources of this package. Code is kept only of functions of this package, one file for each, written atomically, in a
+folder that nobody else may write to (they are pickles).
+
+``EVENTSIM_CACHE_DIR`` names the folder; set to ``off`` nothing is kept.
+"""
 
 from __future__ import annotations
 
-from numba import njit
+import functools
+import hashlib
+import os
+import pickle
+import stat
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
-jit = njit(nogil=True, error_model="numpy")
+import numba
+from numba import njit
+from numba.core import compiler, config, serialize, sigutils
+from numba.core.ccallback import CFunc
+
+PACKAGE = Path(__file__).parent
+OPTIONS = {"nogil": True, "error_model": "numpy"}
+
+
+@functools.cache
+def source_stamp() -> str:
+    """A hash of everything that the machine code depends on, but for the function and its types."""
+    digest = hashlib.sha256()
+    for path in sorted(PACKAGE.rglob("*.py")):
+        digest.update(path.relative_to(PACKAGE).as_posix().encode())
+        digest.update(path.read_bytes())
+    settings = (config.BOUNDSCHECK, config.OPT, config.DEBUGINFO_DEFAULT, config.DISABLE_JIT, config.LOOP_VECTORIZE)
+    digest.update(repr((numba.__version__, sys.version_info[:3], sys.platform, settings)).encode())
+    return digest.hexdigest()
+
+
+@functools.cache
+def cache_folder() -> Path | None:
+    """Where machine code is kept, or None if it is not: switched off, not writable, or open to others."""
+    wanted = os.environ.get("EVENTSIM_CACHE_DIR", "")
+    if wanted.lower() == "off":
+        return None
+    home = os.environ.get("LOCALAPPDATA") if sys.platform == "win32" else os.environ.get("XDG_CACHE_HOME")
+    folder = Path(wanted) if wanted else Path(home or Path.home() / ".cache") / "eventsim"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.stat()
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError:
+        return None
+    if hasattr(os, "getuid") and (found.st_uid != os.getuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)):
+        return None
+    return folder
+
+
+class CodeCache:
+    """What Numba asks for machine code of one function, and gives it to (the interface of ``numba.core.caching``)."""
+
+    def __init__(self, name: str):
+        self._name = name
+
+    @property
+    def cache_path(self) -> str | None:
+        """The folder."""
+        return str(cache_folder())
+
+    def _path(self, signature: Any, codegen: Any) -> Path | None:
+        folder = cache_folder()
+        key = repr((source_stamp(), self._name, str(signature), codegen.magic_tuple()))
+        return folder / f"{hashlib.sha256(key.encode()).hexdigest()[:40]}.code" if folder else None
+
+    def load_overload(self, signature: Any, target_context: Any) -> Any:
+        """The compiled function for a signature, or None."""
+        target_context.refresh()
+        path = self._path(signature, target_context.codegen())
+        if path is None or not path.exists():
+            return None
+        try:
+            return compiler.CompileResult._rebuild(target_context, *pickle.loads(path.read_bytes()))
+        except (OSError, EOFError, pickle.UnpicklingError):
+            return None  # removed or cut short meanwhile: it is compiled again
+
+    def save_overload(self, signature: Any, result: Any) -> None:
+        """Keep a compiled function."""
+        path = self._path(signature, result.codegen)
+        if path is None or result.lifted or result.library.has_dynamic_globals:
+            return
+        try:
+            handle, temporary = tempfile.mkstemp(dir=path.parent)
+            with os.fdopen(handle, "wb") as file:
+                file.write(serialize.dumps(result._reduce()))
+            os.replace(temporary, path)
+        except OSError:
+            return  # a full disk costs the next run its compile time, and nothing else
+
+    def flush(self) -> None:
+        """Nothing is kept in memory."""
+
+
+def _can_be_kept(function: Callable) -> bool:
+    """Whether the package's sources say all about a function: it stands in them, and closes over nothing."""
+    inside = (function.__module__ or "").split(".")[0] == PACKAGE.name
+    return inside and function.__closure__ is None and "<" not in function.__qualname__
+
+
+def jit(function: Callable) -> Any:
+    """Compile a function when it is first called; keep its code if it is a plain function of this package."""
+    dispatcher = njit(**OPTIONS)(function)
+    if _can_be_kept(function):
+        dispatcher._cache = CodeCache(f"{function.__module__}.{function.__qualname__}")
+    return dispatcher
+
+
+def compile_callback(signature: Any, function: Callable, name: str | None) -> Any:
+    """Compile a function that C code can call by its ``address``; keep its code under a name that says all about it, if given."""
+    callback = CFunc(function, sigutils.normalize_signature(signature), locals={}, options={"error_model": "numpy"})
+    if name is not None:
+        callback._cache = CodeCache(name)
+    callback.compile()
+    return callback

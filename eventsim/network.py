@@ -58,7 +58,9 @@ class Population:
         initial = {}
         for name, value in dict(self.initial).items():
             if name not in states:
-                raise NetworkError(f"population {self.name!r}: initial names {name!r}; its states are {', '.join(states) or 'none'}")
+                raise NetworkError(
+                    f"population {self.name!r}: initial names {name!r}; its states are {', '.join(states) or 'none'}"
+                )
             initial[name] = as_distribution(value, f"population {self.name!r}: initial {name}", length=self.size)
         object.__setattr__(self, "initial", initial)
 
@@ -115,7 +117,9 @@ class Projection:
         weight = as_distribution(weight, f"{self.label}: weight", length=count)
         delay = as_distribution(delay, f"{self.label}: delay", length=count)
         if delay.minimum < 0.0:
-            raise NetworkError(f"{self.label}: a delay must not be negative, found {delay.minimum} ms; give low=0 to a distribution")
+            raise NetworkError(
+                f"{self.label}: a delay must not be negative, found {delay.minimum} ms; give low=0 to a distribution"
+            )
         object.__setattr__(self, "connectivity", connectivity)
         object.__setattr__(self, "weight", weight)
         object.__setattr__(self, "delay", delay)
@@ -143,7 +147,9 @@ class Network:
         for kind, members in ((Population, self.populations), (Projection, self.projections), (Input, self.inputs)):
             for member in members:
                 if not isinstance(member, kind):
-                    raise NetworkError(f"a network is made of Population, Projection and inputs; {member!r} stands in the wrong place")
+                    raise NetworkError(
+                        f"a network is made of Population, Projection and inputs; {member!r} stands in the wrong place"
+                    )
         names = [population.name for population in self.populations]
         if not names:
             raise NetworkError("a network needs at least one population")

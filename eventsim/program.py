@@ -17,7 +17,7 @@ from eventsim.crossing import FAR
 from eventsim.distributions import sample
 from eventsim.errors import NetworkError, SimulationError
 from eventsim.models.model import Neuron
-from eventsim.network import Network, Population, Projection
+from eventsim.network import Network, Population
 from eventsim.ops import NUMPY
 from eventsim.random import key
 from eventsim.rows import RowSpec, build_rows, check_delays
@@ -282,7 +282,13 @@ def build(network: Network, dt: float, dtype: Any, seed: int) -> Program:
         raise NetworkError(f"the network has {network.size} neurons; at most 2**31 - 1 can be numbered")
     ranges = [check_delays(projection, dt) for projection in network.projections]
     names = [population.name for population in network.populations]
-    instant = [(names.index(p.source), names.index(p.target)) for p, r in zip(network.projections, ranges, strict=True) if r[0] == 0]
+    instant = []
+    for projection, (least, _) in zip(network.projections, ranges, strict=True):
+        source, target = names.index(projection.source), names.index(projection.target)
+        sizes = network.populations[source].size, network.populations[target].size
+        projection.connectivity.check(*sizes, projection.label, same=source == target)
+        if least == 0 and projection.connectivity.expected(*sizes, same=source == target) > 0:
+            instant.append((source, target))
     levels = zero_delay_levels(len(names), instant, names)
     groups, place = _make_groups(network, dt, dtype, levels, {source for source, _ in instant})
     _check_inputs(network, dt)
@@ -432,5 +438,3 @@ def initial_mode(network: Network, group: Group, update: str | Mapping[str, str]
         if not isinstance(i, Current) and i.target in names
     )
     return group.spec.closed and not driven, True
-
-

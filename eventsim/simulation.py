@@ -425,7 +425,9 @@ def _given_spikes(program: Any, spikes: dict[str, Any], item: int, batch: int) -
             if not np.all((array == 0) | (array == 1)):
                 raise SimulationError(f"{label}: an array of spikes holds only 0 and 1")
             if array.shape[1] != population.size:
-                raise SimulationError(f"{label}: the last axis holds {array.shape[1]} values, the population {population.size} neurons")
+                raise SimulationError(
+                    f"{label}: the last axis holds {array.shape[1]} values, the population {population.size} neurons"
+                )
             steps, neurons = np.nonzero(array)
             steps = steps + 1
         if neurons.size and neurons.max() >= population.size:

@@ -25,6 +25,7 @@ from eventsim.state import (
     N,
 )
 
+
 @jit
 def collect(flags, out_neurons):
     """Write the places where bit 0 of flags is set to out_neurons, ascending; their count, and the count of flags not 0."""
@@ -127,4 +128,3 @@ def make_dense(spec):
         return spikes
 
     return dense
-

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import cfunc
 
 from eventsim.cpu.dense import make_dense
 from eventsim.cpu.pointers import KERNEL
 from eventsim.cpu.sparse import make_jump_all, make_predict_all, make_sample, make_sparse
+from eventsim.jit import compile_callback
+from eventsim.models import BUILT_IN
 
 
 @dataclass(frozen=True)
@@ -57,4 +58,6 @@ MAKERS = {
 @functools.cache
 def compile_kernel(name: str, spec: KernelSpec):
     """The kernel called ``name`` (one of `MAKERS`) for a kind of group; it has an ``address`` and can be called through ctypes."""
-    return cfunc(KERNEL, error_model="numpy")(MAKERS[name](spec))
+    kept = BUILT_IN.get(spec.model.name) is spec.model  # a model from elsewhere may change without this package noticing
+    key = f"{name} {spec.model.name} {spec.order} {spec.ports} {spec.hold} {spec.holds} {spec.own} {spec.own_step} {spec.closed} {spec.dtype}"
+    return compile_callback(KERNEL, MAKERS[name](spec), key if kept else None)

@@ -175,12 +175,12 @@ def bind_changed(count):
 
 
 def bind_reschedule(spec):
-    """A function ``(t, old, s, r, q, table, dt, scale) -> step`` in which the neuron must be touched next without input."""
+    """A function ``(t, old, s, r, z, q, table, dt, scale) -> step`` in which the neuron must be touched next without input."""
     if spec.closed:
         next_spike = bind_next(spec)
-        return jit(lambda t, old, s, r, q, table, dt, scale: next_spike(t, s, r, q, table, dt, scale))
+        return jit(lambda t, old, s, r, z, q, table, dt, scale: next_spike(t, s, r, q, table, dt, scale))
     changed = bind_changed(len(spec.model.State._fields))
-    return jit(lambda t, old, s, r, q, table, dt, scale: t + 1 if changed(old, s) or r > 0 else NEVER)
+    return jit(lambda t, old, s, r, z, q, table, dt, scale: t + 1 if changed(old, s) or r > 0 or z > 0 else NEVER)
 
 
 def make_sparse(spec):
@@ -223,7 +223,7 @@ def make_sparse(spec):
             if spiking and z > 0:
                 out[spikes] = j
                 spikes += 1
-            schedule(j, reschedule(t, old, s, r, q, table, dt, scale), due, head, following, previous)
+            schedule(j, reschedule(t, old, s, r, z, q, table, dt, scale), due, head, following, previous)
         if spikes > 1:
             out[:spikes].sort()
         c[UPDATES] += count

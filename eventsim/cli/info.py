@@ -1,0 +1,33 @@
+"""``eventsim info``: how large a network is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from eventsim.cli.choose import choose, network_options
+from eventsim.estimate import estimate
+
+
+@click.command()
+@network_options
+@click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True, help="Type of states and weights.")
+@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Number of threads.")
+def info(network: str, dt: float | None, dtype: str, workers: int, **options: Any) -> None:
+    """Show the sizes, degrees, delays and bytes of NETWORK, before anything is built.
+
+    NETWORK is brunel, vogels-abbott, microcircuit, fly, or the path of a saved network (.npz).
+
+    \b
+    Examples:
+      eventsim info brunel
+      eventsim info microcircuit --scale 0.1
+      eventsim info fly --connectome connectome.npz
+    """
+    example = choose(network, dt, options)
+    click.echo(example.description)
+    for note in example.notes:
+        click.echo(f"  {note}")
+    click.echo()
+    click.echo(estimate(example.network, example.dt, dtype, workers).table())

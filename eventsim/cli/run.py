@@ -1,0 +1,119 @@
+"""``eventsim run``: simulate a network, record, save, draw."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from eventsim.cli.choose import choose, network_options
+from eventsim.cli.report import Run, make_folder, print_report, write_results
+from eventsim.errors import SimulationError
+from eventsim.estimate import estimate
+from eventsim.models import Neuron
+from eventsim.networks import Example
+from eventsim.recording import Spikes, States
+from eventsim.simulation import Simulation
+from eventsim.table import bytes_text
+
+TRACED = 8  # neurons of which states are recorded
+SAMPLES = 5000  # of each, at most about so many
+LARGE = 20_000_000  # synapses that take more than a moment to build
+
+
+def _states(example: Example, wanted: tuple[str, ...], duration: float, dt: float) -> list[States]:
+    """The recorders of ``--record-state``: POPULATION:STATE."""
+    fields: dict[str, list[str]] = {}
+    for text in wanted:
+        name, colon, state = text.rpartition(":")
+        if not colon:
+            raise click.UsageError(f"--record-state wants POPULATION:STATE, such as exc:v, not {text!r}")
+        population = example.network.population(name, "--record-state")
+        known = population.neuron.model.State._fields if isinstance(population.neuron, Neuron) else ()
+        if state not in known:
+            raise click.UsageError(f"--record-state {text}: the states of {name!r} are {', '.join(known) or 'none'}")
+        fields.setdefault(name, []).append(state)
+    interval = dt * max(1, round(duration / dt / SAMPLES))
+    return [
+        States(name, tuple(states), neurons=list(range(min(TRACED, example.network.population(name).size))), interval=interval)
+        for name, states in fields.items()
+    ]
+
+
+def simulate(example: Example, duration: float, discard: float, states: tuple[str, ...], settings: dict[str, Any]) -> Run:
+    """Build and run, timed; what is discarded is simulated and not counted."""
+    recorders = [Spikes(name) for name in example.record] + _states(example, states, duration, example.dt)
+    size = estimate(example.network, example.dt, settings["dtype"], settings["workers"] or 1)
+    if size.synapses > LARGE:
+        click.echo(f"building {size.synapses:,.0f} synapses, {bytes_text(size.total_bytes)} ...", err=True)
+    start = time.perf_counter()
+    simulation = Simulation(example.network, example.dt, record=recorders, **settings)
+    built = time.perf_counter() - start
+    if discard:
+        simulation.run(discard, progress=True)
+    before = simulation.counters
+    start = time.perf_counter()
+    recording = simulation.run(duration, progress=True)
+    wall = time.perf_counter() - start
+    return Run(example, recording, before, simulation.counters, duration, built, wall)
+
+
+@click.command()
+@network_options
+@click.option("--duration", type=float, help="Time that is counted, in ms.  [default: the network's usual one]")
+@click.option("--discard", type=float, help="Time simulated before that and not counted, in ms.  [default: the network's usual one]")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random; the same seed gives the same spikes.")
+@click.option("--workers", type=click.IntRange(min=1), help="Number of threads; results do not depend on it.  [default: the cores]")
+@click.option(
+    "--update",
+    type=click.Choice(["auto", "dense", "sparse"]),
+    default="auto",
+    show_default=True,
+    help="Update every neuron in every step (dense), only those that something happens to (sparse), or what is faster.",
+)
+@click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True, help="Type of states and weights.")
+@click.option("--record-state", multiple=True, metavar="POPULATION:STATE", help=f"Record a state of the first {TRACED} neurons, too.")
+@click.option("--output", type=click.Path(file_okay=False), help="Folder for the results.  [default: ./eventsim-NETWORK]")
+def run(
+    network: str,
+    dt: float | None,
+    duration: float | None,
+    discard: float | None,
+    seed: int,
+    workers: int | None,
+    update: str,
+    dtype: str,
+    record_state: tuple[str, ...],
+    output: str | None,
+    **options: Any,
+) -> None:
+    """Simulate NETWORK; print its rates, save spikes, rates and a raster plot.
+
+    NETWORK is brunel, vogels-abbott, microcircuit, fly, or the path of a saved network (.npz).
+
+    \b
+    Examples:
+      eventsim run brunel
+      eventsim run microcircuit --scale 0.1 --duration 2000
+      eventsim run fly --connectome connectome.npz --seed 1
+      eventsim run vogels-abbott --record-state exc:v
+      eventsim run my-network.npz --dt 0.1 --duration 500 --output results
+    """
+    example = choose(network, dt, options)
+    duration = example.duration if duration is None else duration
+    discard = example.discard if discard is None else discard
+    if not duration > 0 or not discard >= 0:
+        raise click.UsageError(f"--duration must be above 0 ms and --discard not negative, not {duration} and {discard}")
+    folder = make_folder(Path(output or f"eventsim-{example.name}"))
+    click.echo(example.description)
+    for note in example.notes:
+        click.echo(f"  {note}")
+    settings = {"seed": seed, "workers": workers, "update": update, "dtype": dtype}
+    try:
+        done = simulate(example, duration, discard, record_state, settings)
+    except MemoryError as error:
+        raise SimulationError("not enough memory; 'eventsim info NETWORK' shows what is needed") from error
+    print_report(done)
+    write_results(done, folder)

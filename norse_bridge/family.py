@@ -1,0 +1,165 @@
+"""A neuron family: what ties Norse's tuples to a model of `eventsim.models`, and the one step that all its layers take.
+
+The equations are the model's, the input goes to its default port. Here stand only the names, the units and the order of the step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+
+from eventsim.models.model import BEFORE_FLOW, Model, bind_refractory_step, bind_step
+from norse_bridge.ops import TORCH, surrogate_ops
+
+MS = 1000.0  # ms in a second: Norse's layers count in seconds, eventsim in milliseconds
+
+
+def time_constant(rate, dt):
+    """The time constant in ms (float64) of Norse's ``rate`` in 1/s, as a step of ``dt`` s sees it.
+
+    Norse forms ``dt * rate`` in the type of the rate (float32 by default) and uses nothing else. That product is formed here
+    too, and the time constant is the one with ``dt / tau`` equal to it: so the coefficients are Norse's to the last bit in
+    float32, in the layer and in a simulation of the network that it becomes.
+    """
+    product = dt * rate
+    return milliseconds(dt) / (product.to(torch.float64) if isinstance(product, torch.Tensor) else product)
+
+
+def milliseconds(dt) -> torch.Tensor:
+    """dt s in ms: a 0-d float64 tensor, since torch divides a Python number by a tensor with two roundings."""
+    return torch.tensor(MS * dt, dtype=torch.float64)
+
+
+class Refractory(NamedTuple):
+    """A family's refractory period. Norse's states are then ``(state of the neuron, rho)``.
+
+    State, RecurrentState : the outer tuples
+    inner : ``p ->`` the parameters of the neuron itself
+    period : ``p ->`` what a spike sets rho to, in steps
+    """
+
+    State: type
+    RecurrentState: type
+    inner: Callable
+    period: Callable
+
+
+class Family(NamedTuple):
+    """How a neuron model of eventsim appears as layers.
+
+    model : the contract model that holds the equations
+    contract : ``(p, dt in s) ->`` the model's Params, in ms; p is Norse's parameter tuple
+    State : Norse's state tuple of the feed-forward forms: the model's states under the same names
+    RecurrentState : that of the recurrent forms: with the spikes ``z`` first
+    order : the order of one step
+    detach : whether the recurrent forms keep the gradient out of the reset
+    refractory : `Refractory`, or None
+    """
+
+    model: Model
+    contract: Callable
+    State: type
+    RecurrentState: type | None = None
+    order: tuple[str, ...] = BEFORE_FLOW
+    detach: bool = False
+    refractory: Refractory | None = None
+
+    def neuron_parameters(self, p):
+        """The tuple with the neuron's own parameters: p, or what it wraps."""
+        return self.refractory.inner(p) if self.refractory else p
+
+    def contract_params(self, p, dt):
+        """The model's Params in ms of Norse's parameters p; differentiable."""
+        return self.contract(self.neuron_parameters(p), dt)
+
+
+def cast(values, dtype):
+    """The named tuple with every tensor in ``dtype``; Python numbers stay what they are."""
+    return type(values)(*(v.to(dtype) if isinstance(v, torch.Tensor) else v for v in values))
+
+
+def split(family, state):
+    """Norse's state -> (the model's State, rho or None, z or None)."""
+    inner, rho = state if family.refractory else (state, None)
+    s = family.model.State(*(getattr(inner, name) for name in family.model.State._fields))
+    return s, rho, getattr(inner, "z", None)
+
+
+def join(family, s, rho, z=None):
+    """The model's State, rho and (for the recurrent forms) z -> Norse's state."""
+    inner = family.State(**s._asdict()) if z is None else family.RecurrentState(z=z, **s._asdict())
+    if family.refractory is None:
+        return inner
+    return (family.refractory.State if z is None else family.refractory.RecurrentState)(inner, rho)
+
+
+def bind(family, p, dt, dtype, inputs=1, detach=False) -> Callable:
+    """One time step: ``step(s, rho, x) -> (s, rho, output)``, where x is a tuple of ``inputs`` tensors, received in turn.
+
+    The output is the spikes, or the voltage of a neuron that never fires. Coefficients are computed once, in float64, and then
+    cast to ``dtype``.
+    """
+    params = family.contract_params(p, dt)
+    k = cast(family.model.euler(TORCH, milliseconds(dt), params), dtype)
+    params = cast(params, dtype)
+    ports = family.model.default_port * inputs
+    if not family.model.spiking:
+        step = bind_step(family.model, TORCH, family.order, ports)
+
+        def integrate(s, rho, x):
+            s, _ = step(s, x, k, params)
+            return s, rho, s.v
+
+        return integrate
+    neuron = family.neuron_parameters(p)
+    ops = surrogate_ops(neuron.method, neuron.alpha, detach)
+    if family.refractory:
+        held = bind_refractory_step(family.model, ops, family.order, ports)
+        period = family.refractory.period(p)
+        return lambda s, rho, x: held(s, rho, x, k, params, period)
+    step = bind_step(family.model, ops, family.order, ports)
+
+    def fire(s, rho, x):
+        s, z = step(s, x, k, params)
+        return s, rho, z
+
+    return fire
+
+
+def tensors(values) -> list[torch.Tensor]:
+    """All tensors of a named tuple, of those in it too."""
+    found = []
+    for value in values:
+        if isinstance(value, torch.Tensor):
+            found.append(value)
+        elif isinstance(value, tuple):
+            found += tensors(value)
+    return found
+
+
+def compute_dtype(x, *tuples) -> torch.dtype:
+    """The type in which a step runs: that of the input, widened by tensors in the tuples that have axes (0-d ones do not widen)."""
+    dtype = x.dtype if x.dtype.is_floating_point else torch.get_default_dtype()
+    for values in tuples:
+        for tensor in tensors(values):
+            if tensor.ndim and tensor.dtype.is_floating_point and tensor.dtype != dtype:
+                dtype = torch.promote_types(dtype, tensor.dtype)
+    return dtype
+
+
+def feed_forward_step(family, x, state, p, dt) -> tuple[Any, Any]:
+    """One step without recurrence: ``(output, state)``. x: (batch, neurons), or any shape that the state broadcasts to."""
+    s, rho, _ = split(family, state)
+    s, rho, out = bind(family, p, dt, compute_dtype(x, state, p))(s, rho, (x,))
+    return out, join(family, s, rho)
+
+
+def recurrent_step(family, x, state, input_weights, recurrent_weights, p, dt) -> tuple[Any, Any]:
+    """One step that receives ``W_in x``, then ``W_rec z`` of the step before: ``(spikes, state)``. x: (batch, inputs)."""
+    s, rho, z = split(family, state)
+    step = bind(family, p, dt, compute_dtype(x, state, p), inputs=2, detach=family.detach)
+    linear = torch.nn.functional.linear
+    s, rho, z = step(s, rho, (linear(x, input_weights), linear(z, recurrent_weights)))
+    return z, join(family, s, rho, z)

@@ -1,0 +1,200 @@
+"""The spiking layer: one step or a whole sequence, with or without recurrence, for every neuron family.
+
+A cell takes one step, ``(batch, ...) -> (batch, ...)``; a layer a sequence with time first, ``(time, batch, ...)``. Both return
+``(output, state)``: the spikes (or the voltage of a neuron that never fires) and Norse's state tuple. State is handed in and
+out, never kept in the module.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+import torch
+
+from eventsim.errors import SimulationError
+from norse_bridge.family import Family, bind, cast, compute_dtype, join, split
+from norse_bridge.parameters import ParameterStore
+
+
+class SpikingLayer(torch.nn.Module):
+    """Neurons of one family without recurrent connections; the subclasses say of which, and whether over time.
+
+    Parameters
+    ----------
+    p : Norse's parameter tuple; rates in 1/s. Numbers or tensors; per-neuron tensors broadcast against (batch, neurons).
+        Tensors that require a gradient are trained with the module; all others move with it and are in its state dict.
+    dt : s
+    record_states : whether a layer over time returns the states of all steps, stacked, instead of the last one
+    """
+
+    family: ClassVar[Family]
+    over_time: ClassVar[bool]
+
+    def __init__(self, p, dt, record_states=False):
+        super().__init__()
+        self.parameter_tuple = ParameterStore(p)
+        self.dt = dt
+        self.record_states = record_states
+
+    @property
+    def p(self):
+        """The parameter tuple, with the tensors as they are now. Assigning a tuple replaces it."""
+        return self.parameter_tuple.values()
+
+    @p.setter
+    def p(self, values):
+        self.parameter_tuple = ParameterStore(values)
+
+    def extra_repr(self):
+        return f"p={self.p}, dt={self.dt}"
+
+    def initial_state(self, input_tensor):
+        """The state at rest for this input. (A cell's v is one number until its first step, as in Norse.)"""
+        shape = input_tensor.shape[1:] if self.over_time else input_tensor.shape
+        s, rho = rest(self, input_tensor, shape, () if not self.over_time else shape)
+        return join(self.family, s, rho)
+
+    state_fallback = initial_state
+
+    def forward(self, input_tensor, state=None):
+        x = input_tensor.to_dense() if input_tensor.is_sparse else input_tensor  # (time, batch, ...) or (batch, ...)
+        state = self.initial_state(x) if state is None else state
+        p = self.p
+        step = bind(self.family, p, self.dt, compute_dtype(x, state, p))
+        s, rho, _ = split(self.family, state)
+        outputs, states = [], []
+        for row in steps_of(self, x):
+            s, rho, out = step(s, rho, (row,))
+            outputs.append(out)
+            if self.record_states:
+                states.append(join(self.family, s, rho))
+        output = collect(self, outputs, input_tensor.is_sparse)
+        return output, stack_states(states) if self.record_states else join(self.family, s, rho)
+
+
+class RecurrentSpikingLayer(torch.nn.Module):
+    """Neurons of one family that also receive their own spikes, one step later: ``W_in x + W_rec z``.
+
+    Parameters
+    ----------
+    input_size, hidden_size : numbers of inputs and neurons
+    p, dt, record_states : as in `SpikingLayer`
+    input_weights : (hidden, inputs), or None for randn * sqrt(2/hidden); copied
+    recurrent_weights : (hidden, hidden), or None for randn * sqrt(2/hidden); copied
+    autapses : whether a neuron may receive its own spikes; if not, the diagonal counts as 0 and gets no gradient
+    """
+
+    family: ClassVar[Family]
+    over_time: ClassVar[bool]
+
+    def __init__(
+        self,
+        input_size,
+        hidden_size,
+        p,
+        dt,
+        input_weights=None,
+        recurrent_weights=None,
+        autapses=False,
+        record_states=False,
+    ):
+        super().__init__()
+        self.input_size, self.hidden_size, self.autapses = int(input_size), int(hidden_size), autapses
+        self.parameter_tuple = ParameterStore(p)
+        self.dt = dt
+        self.record_states = record_states
+        sizes = ("input", input_weights, self.input_size), ("recurrent", recurrent_weights, self.hidden_size)
+        for name, weights, inputs in sizes:
+            setattr(self, f"{name}_weights", torch.nn.Parameter(_weights(weights, (self.hidden_size, inputs), name)))
+        if not autapses:
+            self.register_buffer("diagonal", torch.eye(self.hidden_size, dtype=torch.bool), persistent=False)
+            with torch.no_grad():
+                self.recurrent_weights.fill_diagonal_(0.0)
+
+    p = SpikingLayer.p
+
+    def extra_repr(self):
+        return f"input_size={self.input_size}, hidden_size={self.hidden_size}, p={self.p}, autapses={self.autapses}, dt={self.dt}"
+
+    def effective_recurrent_weights(self):
+        """The recurrent weights as they act, (hidden, hidden): without the diagonal unless autapses are allowed."""
+        return self.recurrent_weights if self.autapses else self.recurrent_weights.masked_fill(self.diagonal, 0.0)
+
+    def initial_state(self, input_tensor):
+        """The state at rest for this input, without spikes; sparse spikes for a sparse input."""
+        batch = input_tensor.shape[1:-1] if self.over_time else input_tensor.shape[:-1]
+        shape = (*batch, self.hidden_size)
+        s, rho = rest(self, input_tensor, shape, shape)
+        z = torch.zeros(shape, dtype=input_tensor.dtype, device=input_tensor.device)
+        return join(self.family, s, rho, z.to_sparse() if input_tensor.is_sparse else z)
+
+    state_fallback = initial_state
+
+    def forward(self, input_tensor, state=None):
+        x = input_tensor.to_dense() if input_tensor.is_sparse else input_tensor  # (time, batch, inputs) or (batch, inputs)
+        state = self.initial_state(x) if state is None else state
+        p = self.p
+        step = bind(self.family, p, self.dt, compute_dtype(x, state, p), inputs=2, detach=self.family.detach)
+        s, rho, z = split(self.family, state)
+        z = z.to_dense() if z.is_sparse else z
+        w_in, w_rec, linear = self.input_weights, self.effective_recurrent_weights(), torch.nn.functional.linear
+        outputs, states = [], []
+        for row in steps_of(self, x):
+            s, rho, z = step(s, rho, (linear(row, w_in), linear(z, w_rec)))  # (batch, hidden)
+            outputs.append(z)
+            if self.record_states:
+                states.append(join(self.family, s, rho, z))
+        output = collect(self, outputs, input_tensor.is_sparse)
+        if self.record_states:
+            return output, stack_states(states)
+        return output, join(self.family, s, rho, z.to_sparse() if input_tensor.is_sparse else z)
+
+
+def rest(layer, x, shape, v_shape):
+    """``(State, rho)`` at rest, in the type of a step; v in ``v_shape``, with a gradient switched on as in Norse."""
+    family, dtype = layer.family, compute_dtype(x, layer.p)
+    params = cast(family.contract_params(layer.p, layer.dt), dtype)
+    values = {}
+    for name, value in family.model.initial(params)._asdict().items():
+        value = value.to(x.device)
+        if name == "v":
+            values[name] = value + torch.zeros(v_shape, dtype=dtype, device=x.device, requires_grad=True)
+        else:
+            values[name] = value.expand(shape).clone()
+    rho = torch.zeros(shape, dtype=dtype, device=x.device) if family.refractory else None
+    return family.model.State(**values), rho
+
+
+def steps_of(layer, x):
+    """The inputs of the steps to take: all rows of a sequence, or the one input of a cell."""
+    if not layer.over_time:
+        return (x,)
+    if x.ndim == 0 or x.shape[0] == 0:
+        shape = tuple(x.shape)
+        raise SimulationError(
+            f"{type(layer).__name__}: the input, of shape {shape}, needs a first axis over time of length 1 or more"
+        )
+    return x.unbind(0)
+
+
+def collect(layer, outputs, sparse):
+    """The outputs of the steps as one tensor: (time, batch, ...) or (batch, ...); spikes of a sparse input are sparse."""
+    output = torch.stack(outputs) if layer.over_time else outputs[0]
+    return output.to_sparse() if sparse and layer.family.model.spiking else output
+
+
+def stack_states(states):
+    """One state tuple whose fields are those of ``states``, stacked over time; nested tuples too."""
+    first = states[0]
+    columns = zip(*states, strict=True)
+    return type(first)(*(stack_states(c) if isinstance(c[0], tuple) else torch.stack(c) for c in columns))
+
+
+def _weights(weights, shape, name):
+    """A private copy of the given weights, checked, or new random ones: randn * sqrt(2/hidden)."""
+    if weights is None:
+        return torch.randn(shape) * math.sqrt(2.0 / shape[0])
+    if tuple(weights.shape) != shape:
+        raise SimulationError(f"{name}_weights must have shape {shape} (neurons, inputs), not {tuple(weights.shape)}")
+    return weights.detach().clone()

@@ -1,0 +1,229 @@
+"""to_network: each linear module as a sparse matrix against torch in float64, and the structure of the network."""
+
+import warnings
+from collections import OrderedDict
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import norse_bridge as nb
+from eventsim.errors import NetworkError
+from eventsim.models import BEFORE_FLOW
+from eventsim.models import LI as LI_MODEL
+from eventsim.models import LIF as LIF_MODEL
+from eventsim.stimuli import SpikeSource
+from norse_bridge.export import stages
+from norse_bridge.linear_maps import LinearMap
+
+quick = settings(deadline=None, max_examples=40)
+
+
+def matrix_of(module, shape) -> LinearMap:
+    """The map of a linear module, as the export sees it in front of a spiking layer."""
+    model = nb.SequentialState(module, nb.LIFCell())
+    return stages(model, shape)[1][0].into
+
+
+def assert_equals_torch(module, shape):
+    module = module.double()
+    into = matrix_of(module, shape)
+    x = torch.randn(3, *shape, dtype=torch.float64)
+    with torch.no_grad():
+        wanted = module(x)
+    bias = 0.0 if into.bias is None else into.bias
+    got = (into.matrix @ x.reshape(3, -1).numpy().T).T + bias
+    assert into.shape == tuple(wanted.shape[1:])
+    np.testing.assert_allclose(got, wanted.reshape(3, -1).numpy(), rtol=1e-12, atol=1e-12)
+
+
+@given(st.integers(1, 6), st.integers(1, 6), st.booleans(), st.lists(st.integers(1, 3), max_size=2))
+@quick
+def test_linear(inputs, outputs, bias, lead):
+    assert_equals_torch(torch.nn.Linear(inputs, outputs, bias=bias), (*lead, inputs))
+
+
+@st.composite
+def convolutions(draw):
+    groups = draw(st.integers(1, 3))
+    channels, outputs = groups * draw(st.integers(1, 2)), groups * draw(st.integers(1, 2))
+    kernel = draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
+    dilation = draw(st.tuples(st.integers(1, 2), st.integers(1, 2)))
+    padding = draw(st.one_of(st.tuples(st.integers(0, 3), st.integers(0, 2)), st.just("same"), st.just("valid"), st.integers(0, 2)))
+    stride = (1, 1) if padding == "same" else draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
+    mode = draw(st.sampled_from(["zeros", "zeros", "reflect", "replicate", "circular"]))
+    module = torch.nn.Conv2d(
+        channels, outputs, kernel, stride, padding, dilation, groups, bias=draw(st.booleans()), padding_mode=mode
+    )
+    return module, (channels, draw(st.integers(5, 8)), draw(st.integers(5, 8)))
+
+
+@given(convolutions())
+@settings(deadline=None, max_examples=80)
+def test_conv2d(case):
+    with warnings.catch_warnings():
+        # torch's own notice that "same" padding of an even kernel is copied
+        warnings.filterwarnings("ignore", message="Using padding='same' with even kernel")
+        assert_equals_torch(*case)
+
+
+@given(
+    kernel=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    stride=st.one_of(st.none(), st.tuples(st.integers(1, 3), st.integers(1, 3))),
+    padded=st.tuples(st.booleans(), st.booleans()),
+    counted=st.booleans(),
+    divisor=st.one_of(st.none(), st.integers(1, 5)),
+    shape=st.tuples(st.integers(1, 3), st.integers(4, 7), st.integers(4, 7)),
+)
+@settings(deadline=None, max_examples=80)
+def test_avg_pool2d(kernel, stride, padded, counted, divisor, shape):
+    padding = tuple(k // 2 if on else 0 for k, on in zip(kernel, padded, strict=True))
+    assert_equals_torch(torch.nn.AvgPool2d(kernel, stride, padding, False, counted, divisor), shape)
+
+
+def test_pool_with_plain_numbers_and_flatten():
+    assert_equals_torch(torch.nn.AvgPool2d(2), (2, 6, 5))
+    assert_equals_torch(torch.nn.AvgPool2d(3, 2, 1), (2, 6, 5))
+    for start, end in ((1, -1), (2, -1), (1, 2), (-2, -1), (2, 3)):
+        assert_equals_torch(torch.nn.Flatten(start, end), (2, 3, 4))
+
+
+def test_consecutive_maps_compose():
+    front = torch.nn.Sequential(
+        torch.nn.Conv2d(2, 3, 3, padding=1),
+        torch.nn.AvgPool2d(2),
+        torch.nn.Dropout(0.9),
+        torch.nn.Flatten(),
+        torch.nn.Linear(27, 4),
+    ).double()
+    into = matrix_of(front, (2, 6, 6))
+    x = torch.randn(5, 2, 6, 6, dtype=torch.float64)
+    wanted = front.eval()(x).detach().numpy()
+    np.testing.assert_allclose((into.matrix @ x.reshape(5, -1).numpy().T).T + into.bias, wanted, rtol=1e-12)
+
+
+def model():
+    return nb.SequentialState(
+        nb.Lift(torch.nn.Conv2d(1, 2, 3)),
+        nb.LIF(nb.LIFParameters(v_th=0.7, tau_syn_inv=150.0)),
+        torch.nn.Flatten(2),
+        torch.nn.Linear(18, 5),
+        nb.LIFRecurrent(5, 4),
+        torch.nn.Dropout(0.5),
+        torch.nn.Linear(4, 3, bias=False),
+        nb.LI(),
+    )
+
+
+def test_structure_of_the_network():
+    net = model()
+    network = nb.to_network(net, (1, 5, 5))
+    assert [(p.name, p.size) for p in network.populations] == [("input", 25), ("layer1", 18), ("layer2", 4), ("layer3", 3)]
+    assert isinstance(network.populations[0].neuron, SpikeSource)
+    wires = [(p.source, p.target, p.delay.minimum, p.delay.maximum) for p in network.projections]
+    assert wires == [
+        ("input", "layer1", 0.0, 0.0),
+        ("layer1", "layer2", 0.0, 0.0),
+        ("layer2", "layer2", 1.0, 1.0),
+        ("layer2", "layer3", 0.0, 0.0),
+    ]
+    assert [p.connectivity.nnz for p in network.projections] == [2 * 9 * 9, 18 * 4, 4 * 3, 12]
+    assert [(i.target, i.value.shape) for i in network.inputs] == [("layer1", (18,)), ("layer2", (4,))]
+    np.testing.assert_array_equal(network.inputs[0].value, np.repeat(net[0].lifted_module.bias.detach().numpy(), 9))
+    for population, kind in zip(network.populations[1:], (LIF_MODEL, LIF_MODEL, LI_MODEL), strict=True):
+        assert population.neuron.model is kind
+        assert population.neuron.method == "euler"
+        assert population.neuron.order == BEFORE_FLOW
+    params = network.populations[1].neuron.params
+    assert params.tau_mem == pytest.approx(10.0, rel=1e-6)
+    assert params.tau_syn == pytest.approx(1000 / 150, rel=1e-6)
+    assert params.v_th == np.float32(0.7)
+
+
+def test_coefficients_are_norses_float32_products():
+    for rate in (61.0, 83.3, 100.0, 137.7, 333.0):
+        for dt in (0.001, 0.0007, 0.0001):
+            network = nb.to_network(nb.LIF(nb.LIFParameters(tau_mem_inv=rate), dt=dt), 3)
+            neuron = network.populations[1].neuron
+            assert np.float32(1000 * dt / neuron.params.tau_mem) == np.float32(dt) * np.float32(rate)
+
+
+def test_names_and_input():
+    named = nb.SequentialState(OrderedDict(fc=torch.nn.Linear(3, 4), hidden=nb.LIF(), fc2=torch.nn.Linear(4, 2), out=nb.LI()))
+    assert [p.name for p in nb.to_network(named, input_name="eyes").populations] == ["eyes", "hidden", "out"]
+    nested = nb.SequentialState(OrderedDict(a=named, b=nb.SequentialState(torch.nn.Identity())))
+    assert [p.name for p in nb.to_network(nested).populations] == ["input", "a.hidden", "a.out"]
+    for single in (nb.LIFRecurrent(3, 4), nb.LIFRecurrentCell(3, 4), nb.LILinearCell(3, 4), nb.Lift(nb.LIFRecurrentCell(3, 4))):
+        assert [(p.name, p.size) for p in nb.to_network(single).populations] == [("input", 3), ("layer1", 4)]
+    shared = nb.LIFCell()
+    twice = nb.to_network(nb.SequentialState(torch.nn.Linear(3, 4), shared, torch.nn.Linear(4, 4), shared))
+    assert [p.name for p in twice.populations] == ["input", "layer1", "layer2"]
+
+
+def test_zeros_and_small_weights_are_dropped():
+    linear = torch.nn.Linear(3, 2, bias=False)
+    linear.weight.data = torch.tensor([[0.5, 0.0, -0.1], [-0.5, 0.25, 1e-30]])
+    net = nb.SequentialState(linear, nb.LIF())
+    assert nb.to_network(net).projections[0].connectivity.nnz == 5
+    kept = nb.to_network(net, threshold=0.25).projections[0]
+    assert kept.connectivity.nnz == 2
+    rows = np.repeat(np.arange(3), np.diff(kept.connectivity.indptr))
+    assert rows.tolist() == [0, 0]
+    assert kept.connectivity.weights.tolist() == [0.5, -0.5]
+    assert nb.to_network(net, threshold=9.0).projections == ()
+    recurrent = nb.to_network(nb.LIFRecurrent(3, 4, recurrent_weights=torch.eye(4) + torch.diag(torch.ones(3), 1)))
+    assert recurrent.projections[1].connectivity.nnz == 3
+    assert recurrent.projections[1].connectivity.indptr.tolist() == [0, 0, 1, 2, 3]  # w[0, 1]: from neuron 1 to neuron 0
+    assert recurrent.projections[1].connectivity.targets.tolist() == [0, 1, 2]
+
+
+def test_float64_weights_are_kept():
+    net = nb.SequentialState(torch.nn.Linear(3, 2), nb.LIF()).double()
+    net[0].weight.data.fill_(1 / 3)
+    network = nb.to_network(net)
+    assert (network.projections[0].connectivity.weights == 1 / 3).all()
+    assert network.populations[1].neuron.params.tau_mem == 10.0
+
+
+def test_parameters_of_each_neuron_follow_the_features():
+    p = nb.LIFParameters(v_th=torch.rand(2, 1, 1) + 0.5, v_reset=torch.rand(3, 3))
+    net = nb.SequentialState(torch.nn.Conv2d(1, 2, 3), nb.LIFCell(p))
+    neuron = nb.to_network(net, (1, 5, 5)).populations[1].neuron
+    np.testing.assert_array_equal(neuron.params.v_th.reshape(2, 3, 3), p.v_th.expand(2, 3, 3).numpy())
+    np.testing.assert_array_equal(neuron.params.v_reset.reshape(2, 3, 3), p.v_reset.expand(2, 3, 3).numpy())
+    with pytest.raises(NetworkError, match=r"layer1.*\(7,\)"):
+        nb.to_network(nb.SequentialState(torch.nn.Linear(3, 4), nb.LIF(nb.LIFParameters(v_th=torch.ones(7)))))
+
+
+@pytest.mark.parametrize(
+    ("net", "shape", "message"),
+    [
+        (nb.SequentialState(torch.nn.Linear(3, 3), torch.nn.ReLU(), nb.LIF()), None, r"'1' \(ReLU\).*supported are Linear, Conv2d"),
+        (nb.SequentialState(torch.nn.Linear(3, 3), nb.LIF(), torch.nn.Linear(3, 2)), None, r"ends in module '2' \(Linear\)"),
+        (nb.SequentialState(torch.nn.Linear(3, 3)), None, "ends in"),
+        (nb.SequentialState(nb.LI(), torch.nn.Linear(3, 3), nb.LIF()), 3, "'layer1', which never fires"),
+        (nb.LIF(), None, "input_shape"),
+        (nb.SequentialState(torch.nn.Conv2d(1, 2, 3), nb.LIFCell()), None, "input_shape"),
+        (nb.SequentialState(torch.nn.Conv2d(1, 2, 3), nb.LIFCell()), (2, 5, 5), r"\(1, height, width\).*\(2, 5, 5\)"),
+        (nb.SequentialState(torch.nn.Conv2d(1, 2, 3), nb.LIFCell()), (1, 2, 5), "does not fit"),
+        (nb.SequentialState(torch.nn.AvgPool2d(2, ceil_mode=True), nb.LIFCell()), (1, 5, 5), "ceil_mode"),
+        (nb.SequentialState(torch.nn.Linear(3, 4), nb.LIF()), (5,), "Linear takes 3 features"),
+        (nb.SequentialState(nb.LIFRecurrent(3, 4)), (5,), "take 3 features"),
+        (nb.SequentialState(torch.nn.Flatten(1), nb.LIF()), (2, 3), r"Flatten\(1\).*start at axis 2"),
+        (nb.SequentialState(torch.nn.Linear(3, 4), nb.LIFCell(), torch.nn.Linear(4, 4), nb.LI()), None, "mixes cells"),
+        (nb.SequentialState(torch.nn.Linear(3, 4), nb.LIF(), torch.nn.Linear(4, 4), nb.LI(dt=0.002)), None, "time steps"),
+        (nb.SequentialState(torch.nn.Dropout(), torch.nn.Identity()), None, "no spiking layer"),
+    ],
+)
+def test_what_cannot_be_exported_is_named(net, shape, message):
+    with pytest.raises(NetworkError, match=message):
+        nb.to_network(net, shape)
+
+
+def test_given_dt_replaces_that_of_the_layers():
+    net = nb.SequentialState(torch.nn.Linear(3, 4), nb.LIFRecurrent(4, 4)).double()
+    network = nb.to_network(net, dt=0.0005)
+    assert network.populations[1].neuron.params.tau_mem == pytest.approx(10.0)
+    assert network.projections[1].delay.maximum == 0.5
