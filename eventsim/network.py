@@ -179,6 +179,19 @@ class Network:
                 return population
         raise NetworkError(f"{label}: there is no population {name!r}; there are {', '.join(p.name for p in self.populations)}")
 
+    def neurons(self, name: str, label: str = "network") -> Population:
+        """As `population`, and refuse one whose members are sources and have no state."""
+        population = self.population(name, label)
+        if not isinstance(population.neuron, Neuron):
+            raise NetworkError(
+                f"{label}: {name!r} is made of {type(population.neuron).__name__}, which has no state and receives nothing"
+            )
+        return population
+
+    def number(self, name: str) -> int:
+        """The place of a population in `populations`."""
+        return next(number for number, population in enumerate(self.populations) if population.name == name)
+
     @property
     def size(self) -> int:
         """Number of neurons and sources."""

@@ -16,6 +16,7 @@ from eventsim.cpu.workers import GIVEN, NEURONS, POISSON
 from eventsim.crossing import FAR
 from eventsim.distributions import sample
 from eventsim.errors import NetworkError, SimulationError
+from eventsim.grid import steps_of
 from eventsim.models.model import Neuron
 from eventsim.network import Network, Population
 from eventsim.ops import NUMPY
@@ -28,21 +29,6 @@ from eventsim.stimuli import Current, Increment, PoissonNoise, PoissonSource
 SYNAPSES, INITIAL, NOISE, SOURCE = range(4)
 
 LONGEST_SPAN = 64  # steps between two meetings of the workers, at the most
-GRID = 1e-6  # how far from a multiple of dt a time may lie, in steps
-
-
-def steps_of(time: Any, dt: float, label: str) -> Any:
-    """A time in ms, or an array of them, as int64 steps; refuses one that is not on the grid."""
-    exact = np.asarray(time, dtype=np.float64) / dt
-    steps = np.rint(exact)
-    off = np.abs(exact - steps) > GRID * np.maximum(1.0, np.abs(steps))
-    if np.any(off):
-        bad = np.atleast_1d(exact)[np.atleast_1d(off)][0]
-        raise SimulationError(
-            f"{label}: {bad * dt:g} ms is not a multiple of dt = {dt:g} ms; the next ones are "
-            f"{np.floor(bad) * dt:g} and {np.ceil(bad) * dt:g} ms"
-        )
-    return steps.astype(np.int64)[()]
 
 
 class Numbers(NamedTuple):
@@ -145,10 +131,9 @@ class Program:
     def rows(self, worker: int, workers: int):
         """The synapses onto the neurons that a worker owns (`eventsim.rows.Rows`)."""
         slots = self.slots(worker, workers)
-        names = [population.name for population in self.network.populations]
         specs = []
         for number, projection in enumerate(self.network.projections):
-            source, target = names.index(projection.source), names.index(projection.target)
+            source, target = self.network.number(projection.source), self.network.number(projection.target)
             g = self.place[target]
             low, high = self.groups[g].part(worker, workers)
             first, last, at = self.local(target, worker, workers)
@@ -284,7 +269,7 @@ def build(network: Network, dt: float, dtype: Any, seed: int) -> Program:
     names = [population.name for population in network.populations]
     instant = []
     for projection, (least, _) in zip(network.projections, ranges, strict=True):
-        source, target = names.index(projection.source), names.index(projection.target)
+        source, target = network.number(projection.source), network.number(projection.target)
         sizes = network.populations[source].size, network.populations[target].size
         projection.connectivity.check(*sizes, projection.label, same=source == target)
         if least == 0 and projection.connectivity.expected(*sizes, same=source == target) > 0:

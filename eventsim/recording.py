@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from eventsim.errors import SimulationError
+from eventsim.grid import steps_of
+from eventsim.network import Network
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +51,9 @@ class Rates:
 
     population: str
     interval: float
+
+
+Recorder = Spikes | States | Rates
 
 
 class SpikeData(NamedTuple):
@@ -117,6 +122,32 @@ def chosen_neurons(neurons: Any, size: int, label: str) -> np.ndarray:
     if chosen.size and (chosen.min() < 0 or chosen.max() >= size):
         raise SimulationError(f"{label}: neurons must lie from 0 to {size - 1}, found {chosen.min()} to {chosen.max()}")
     return np.unique(chosen)
+
+
+def check_recorders(record: Sequence[Recorder], network: Network, dt: float) -> tuple[Recorder, ...]:
+    """The recorders, after refusing those that cannot record anything."""
+    seen = set()
+    for recorder in record:
+        if not isinstance(recorder, (Spikes, States, Rates)):
+            raise SimulationError(f"record takes Spikes, States and Rates, not {recorder!r}")
+        label = f"{type(recorder).__name__} of {recorder.population!r}"
+        if label in seen:
+            raise SimulationError(f"{label}: asked for twice")
+        seen.add(label)
+        population = network.population(recorder.population, label)
+        if not isinstance(recorder, Rates):
+            chosen_neurons(recorder.neurons, population.size, label)
+        if not isinstance(recorder, Spikes) and recorder.interval is not None:
+            if steps_of(recorder.interval, dt, f"{label}: interval") < 1:
+                raise SimulationError(f"{label}: interval must be above 0 ms, not {recorder.interval}")
+        if isinstance(recorder, States):
+            model = network.neurons(recorder.population, label).neuron.model
+            for field in recorder.fields:
+                if field not in model.State._fields:
+                    raise SimulationError(f"{label}: there is no state {field!r}; there are {', '.join(model.State._fields)}")
+        elif not population.spiking:
+            raise SimulationError(f"{label}: {population.neuron.model} never fires")
+    return tuple(record)
 
 
 class SpikeBuffer:

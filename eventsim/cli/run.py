@@ -63,8 +63,12 @@ def simulate(example: Example, duration: float, discard: float, states: tuple[st
 @click.command()
 @network_options
 @click.option("--duration", type=float, help="Time that is counted, in ms.  [default: the network's usual one]")
-@click.option("--discard", type=float, help="Time simulated before that and not counted, in ms.  [default: the network's usual one]")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random; the same seed gives the same spikes.")
+@click.option(
+    "--discard", type=float, help="Time simulated before that and not counted, in ms.  [default: the network's usual one]"
+)
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="Seed of everything random; the same seed gives the same spikes."
+)
 @click.option("--workers", type=click.IntRange(min=1), help="Number of threads; results do not depend on it.  [default: the cores]")
 @click.option(
     "--update",
@@ -73,8 +77,12 @@ def simulate(example: Example, duration: float, discard: float, states: tuple[st
     show_default=True,
     help="Update every neuron in every step (dense), only those that something happens to (sparse), or what is faster.",
 )
-@click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True, help="Type of states and weights.")
-@click.option("--record-state", multiple=True, metavar="POPULATION:STATE", help=f"Record a state of the first {TRACED} neurons, too.")
+@click.option(
+    "--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True, help="Type of states and weights."
+)
+@click.option(
+    "--record-state", multiple=True, metavar="POPULATION:STATE", help=f"Record a state of the first {TRACED} neurons, too."
+)
 @click.option("--output", type=click.Path(file_okay=False), help="Folder for the results.  [default: ./eventsim-NETWORK]")
 def run(
     network: str,

@@ -10,7 +10,7 @@ import numpy as np
 from eventsim.cpu.deliver import touch
 from eventsim.jit import jit
 from eventsim.queue import pop_due, schedule
-from eventsim.random import draw4, uniform
+from eventsim.random import draw4, draw4_each, uniform
 from eventsim.state import NEVER
 
 BLOCK = 1024  # neurons whose random numbers stand in the L1 cache together
@@ -41,6 +41,14 @@ class Noise(NamedTuple):
     weight_begin: np.ndarray
     weight_step: np.ndarray
     weight: np.ndarray
+
+
+class Scratch(NamedTuple):
+    """Room for the random numbers of one block of neurons."""
+
+    quads: np.ndarray  # int64 (BLOCK / 4,)
+    bits: np.ndarray  # uint32 (4, BLOCK / 4)
+    counts: np.ndarray  # int32 (BLOCK,)
 
 
 class Increments(NamedTuple):
@@ -75,16 +83,24 @@ def poisson_thresholds_reached(bits, thresholds, out_counts):
 
 
 @jit
-def fill_bits(key, first, t, out_bits):
-    """Write 32 random bits for each of the neurons first, first + 1 ... (a multiple of 4) in step t to out_bits."""
-    quad = np.uint64(first // 4)
-    step = np.uint64(t)
-    for q in range(out_bits.size // 4):
-        a, b, c, d = draw4(key, quad + np.uint64(q), step)
-        out_bits[4 * q] = a
-        out_bits[4 * q + 1] = b
-        out_bits[4 * q + 2] = c
-        out_bits[4 * q + 3] = d
+def new_scratch():
+    """Room for the random numbers of one block."""
+    return Scratch(np.empty(BLOCK // 4, np.int64), np.zeros((4, BLOCK // 4), np.uint32), np.empty(BLOCK, np.int32))
+
+
+@jit
+def draw_counts(key, block, t, count, thresholds, scratch):
+    """The Poisson counts in step t of the first ``count`` neurons of a block of `BLOCK`: a view of scratch (modified).
+
+    Neuron w * BLOCK / 4 + q of the block has word w of the counter (block * BLOCK / 4 + q, t): its number alone decides.
+    """
+    quads = min(count, BLOCK // 4)
+    for q in range(quads):
+        scratch.quads[q] = block * (BLOCK // 4) + q
+    draw4_each(key, scratch.quads, np.uint64(t), quads, scratch.bits)
+    counts = scratch.counts[: min(count, BLOCK)]
+    poisson_thresholds_reached(scratch.bits.reshape(BLOCK)[: counts.size], thresholds, counts)
+    return counts
 
 
 @jit
@@ -102,8 +118,8 @@ def poisson_count(mean, u):
 
 
 @jit
-def add_noise(noise, e, t, inputs, n, sparse, mark, touched, count, bits, events):
-    """Add the noise of entry e in step t to inputs (modified; so are mark, touched and the scratch bits, events); touched count."""
+def add_noise(noise, e, t, inputs, n, sparse, mark, touched, count, scratch):
+    """Add the noise of entry e in step t to inputs (modified; so are mark, touched and scratch); touched count."""
     slot, at, step = noise.slot[e], noise.weight_begin[e], noise.weight_step[e]
     if noise.listed[e] >= 0:
         for i in range(noise.listed[e], noise.listed[e] + noise.count[e]):
@@ -118,12 +134,10 @@ def add_noise(noise, e, t, inputs, n, sparse, mark, touched, count, bits, events
     first = noise.first[e]
     end = first + noise.count[e]
     thresholds = noise.threshold[noise.threshold_begin[e] : noise.threshold_begin[e + 1]]
-    aligned = first - first % 4
+    aligned = first - first % BLOCK
     while aligned < end:
-        fill_bits(noise.key[e], aligned, t, bits)
-        poisson_thresholds_reached(bits, thresholds, events)
-        low, high = max(aligned, first), min(aligned + BLOCK, end)
-        block = events[low - aligned : high - aligned]
+        low = max(aligned, first)
+        block = draw_counts(noise.key[e], aligned // BLOCK, t, end - aligned, thresholds, scratch)[low - aligned :]
         place = slot + low - first
         weights = noise.weight[at + step * (low - first) :]
         if sparse:

@@ -249,11 +249,10 @@ def noise_table(program: Program, worker: int, workers: int, item: int) -> Noise
     rows: list[tuple] = []
     table, who, mean, weight = [np.zeros(0, np.uint32)], [np.zeros(0, np.int64)], [np.zeros(0)], [np.zeros(0)]
     ends, listed, weights = [0], 0, 0
-    names = [population.name for population in program.network.populations]
     for number, given in enumerate(program.network.inputs):
         if not isinstance(given, PoissonNoise):
             continue
-        population = names.index(given.target)
+        population = program.network.number(given.target)
         first, last, at = program.local(population, worker, workers)
         if first == last:
             continue
@@ -297,10 +296,9 @@ def noise_table(program: Program, worker: int, workers: int, item: int) -> Noise
 def increment_table(program: Program, worker: int, workers: int, extra: list[Increment]) -> Increments:
     """The increments onto the neurons that a worker owns: the network's and those given to the simulation."""
     rows, values, begin = [], [np.zeros(0)], 0
-    names = [population.name for population in program.network.populations]
     given = [i for i in program.network.inputs if isinstance(i, Increment)] + list(extra)
     for increment in given:
-        population = names.index(increment.target)
+        population = program.network.number(increment.target)
         first, last, at = program.local(population, worker, workers)
         if first == last:
             continue

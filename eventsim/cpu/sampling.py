@@ -8,7 +8,8 @@ import numpy as np
 
 from eventsim.cpu.kernels import compile_kernel
 from eventsim.cpu.workers import Samplers
-from eventsim.program import Program, steps_of
+from eventsim.grid import steps_of
+from eventsim.program import Program
 from eventsim.recording import StateData, States, chosen_neurons
 
 
@@ -16,8 +17,7 @@ class Sampler:
     """One recorder: its neurons, where they stand, and what has been written for each batch item and worker."""
 
     def __init__(self, program: Program, recorder: States, workers: int):
-        names = [population.name for population in program.network.populations]
-        number = names.index(recorder.population)
+        number = program.network.number(recorder.population)
         population = program.network.populations[number]
         label = f"States of {population.name!r}"
         self.recorder, self.group = recorder, program.place[number]

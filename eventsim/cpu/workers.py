@@ -13,7 +13,7 @@ import numpy as np
 from numba import types
 
 from eventsim.cpu.deliver import deliver, deliver_and_touch, push
-from eventsim.cpu.inputs import BLOCK, add_increment, add_noise, fire_sources
+from eventsim.cpu.inputs import add_increment, add_noise, fire_sources, new_scratch
 from eventsim.cpu.pointers import atomic_add, atomic_load, atomic_store, call_kernel, view, yield_processor
 from eventsim.jit import jit
 from eventsim.state import (
@@ -134,7 +134,7 @@ def fire_poisson(c, t, rate_size):
 
 
 @jit
-def update_neurons(g, t, groups, c, position, rows, inputs, wheel, wheel_counts, slots, noise, increments, bits, events):
+def update_neurons(g, t, groups, c, position, rows, inputs, wheel, wheel_counts, slots, noise, increments, scratch):
     """Deliver what is due for group g in step t and update it (modifies all but rows); its spikes."""
     n, first = c[N], c[SLOT]
     sparse = c[SPARSE]
@@ -154,7 +154,7 @@ def update_neurons(g, t, groups, c, position, rows, inputs, wheel, wheel_counts,
             count = add_increment(increments, e, t, own, n, sparse, mark, touched, count)
     for e in range(noise.group.size):
         if noise.group[e] == g:
-            count = add_noise(noise, e, t, own, n, sparse, mark, touched, count, bits, events)
+            count = add_noise(noise, e, t, own, n, sparse, mark, touched, count, scratch)
     if sparse:
         return call_kernel(groups.sparse[g], c, t, count)
     return call_kernel(groups.dense[g], c, t, 0)
@@ -245,7 +245,7 @@ def drive(
 ):
     """Run one worker to the end of step ``stop`` (modifies all but rows); what is full, or DONE. Call again to go on."""
     slots = wheel_counts.size // groups.kind.size
-    bits, events = np.empty(BLOCK, np.uint32), np.empty(BLOCK, np.int32)
+    scratch = new_scratch()
     while True:
         if position[MEETING]:
             full = exchange(worker, workers, position, box_gid, box_end, box_step, rows, wheel, wheel_counts, slots, recorder)
@@ -258,9 +258,7 @@ def drive(
             position[FIRST_STEP] = t
         c = groups.context[g]
         if groups.kind[g] == NEURONS:
-            spikes = update_neurons(
-                g, t, groups, c, position, rows, inputs, wheel, wheel_counts, slots, noise, increments, bits, events
-            )
+            spikes = update_neurons(g, t, groups, c, position, rows, inputs, wheel, wheel_counts, slots, noise, increments, scratch)
         elif groups.kind[g] == POISSON:
             spikes = fire_poisson(c, t, groups.rate_size[g])
         else:

@@ -24,11 +24,17 @@ def _check_installed() -> None:
 @click.command()
 @click.option("--data", type=click.Choice(["digits", "mnist"]), default="digits", show_default=True, help="What is learned.")
 @click.argument("path", required=False, type=click.Path(exists=True, dir_okay=False))
-@click.option("--epochs", type=click.IntRange(min=1), help="Passes over the training images before pruning.  [default: 25; mnist 6]")
-@click.option("--keep", type=click.FloatRange(0.01, 1.0), default=0.2, show_default=True, help="Share of the weights kept by pruning.")
+@click.option(
+    "--epochs", type=click.IntRange(min=1), help="Passes over the training images before pruning.  [default: 40; mnist 6]"
+)
+@click.option(
+    "--keep", type=click.FloatRange(0.01, 1.0), default=0.2, show_default=True, help="Share of the weights kept by pruning."
+)
 @click.option("--test-images", type=click.IntRange(min=1), default=1000, show_default=True, help="At most so many are compared.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the split, the weights and the encoding.")
-@click.option("--output", type=click.Path(file_okay=False), default="eventsim-demo", show_default=True, help="Folder for the results.")
+@click.option(
+    "--output", type=click.Path(file_okay=False), default="eventsim-demo", show_default=True, help="Folder for the results."
+)
 def demo(data: str, path: str | None, epochs: int | None, keep: float, test_images: int, seed: int, output: str) -> None:
     """Train a small spiking net, prune it, run it sparsely, and compare: the same spikes for a fraction of the work.
 

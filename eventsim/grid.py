@@ -1,0 +1,30 @@
+"""The grid: times in ms as whole numbers of steps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from eventsim.errors import SimulationError
+
+TOLERANCE = 1e-6  # how far from a multiple of dt a time may lie, in steps
+
+
+def steps_of(time: Any, dt: float, label: str) -> Any:
+    """A time in ms, or an array of them, as int64 steps; refuses one that is not on the grid."""
+    try:
+        exact = np.asarray(time, dtype=np.float64) / dt
+    except (TypeError, ValueError) as error:
+        raise SimulationError(f"{label} must be a time in ms, not {time!r}") from error
+    if not np.all(np.isfinite(exact)):
+        raise SimulationError(f"{label} must be finite, not {time!r}")
+    steps = np.rint(exact)
+    off = np.abs(exact - steps) > TOLERANCE * np.maximum(1.0, np.abs(steps))
+    if np.any(off):
+        bad = np.atleast_1d(exact)[np.atleast_1d(off)][0]
+        raise SimulationError(
+            f"{label}: {bad * dt:g} ms is not a multiple of dt = {dt:g} ms; the next ones are "
+            f"{np.floor(bad) * dt:g} and {np.ceil(bad) * dt:g} ms"
+        )
+    return steps.astype(np.int64)[()]
