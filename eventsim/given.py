@@ -53,6 +53,8 @@ def given_spikes(program: Program, spikes: dict[str, Any], item: int, batch: int
                 )
             steps, neurons = np.nonzero(array)
             steps = steps + 1
+        if steps.size and steps.min() < 1:
+            raise SimulationError(f"{label}: {given.times.min()} ms lies before the first grid point, dt = {program.dt:g} ms")
         if neurons.size and neurons.max() >= population.size:
             raise SimulationError(f"{label}: neuron {neurons.max()} fires, the population has {population.size} neurons")
         order = np.lexsort((neurons, steps))

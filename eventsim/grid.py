@@ -9,6 +9,7 @@ import numpy as np
 from eventsim.errors import SimulationError
 
 TOLERANCE = 1e-6  # how far from a multiple of dt a time may lie, in steps
+ROUNDING = 1e-12  # and how far for each step since time 0: what computing it in float64 may cost
 
 
 def steps_of(time: Any, dt: float, label: str) -> Any:
@@ -20,7 +21,7 @@ def steps_of(time: Any, dt: float, label: str) -> Any:
     if not np.all(np.isfinite(exact)):
         raise SimulationError(f"{label} must be finite, not {time!r}")
     steps = np.rint(exact)
-    off = np.abs(exact - steps) > TOLERANCE * np.maximum(1.0, np.abs(steps))
+    off = np.abs(exact - steps) > TOLERANCE + ROUNDING * np.abs(steps)
     if np.any(off):
         bad = np.atleast_1d(exact)[np.atleast_1d(off)][0]
         raise SimulationError(

@@ -80,7 +80,7 @@ def _draw_spikes(axes, recording, bands, colors, batch: int) -> None:
         axes.plot(times[shown], y, ".", markersize=dots, color=color, markeredgewidth=0.0, rasterized=True)
         axes.axhline(band.bottom, color="0.8", linewidth=0.5)
     axes.set_yticks([0.5 * (band.bottom + band.top) for band in bands], [band.label for band in bands])
-    axes.set_xlim(recording.start, recording.stop)
+    axes.set_xlim(recording.start, recording.stop + 0.5 * recording.dt)
     axes.set_ylim(0.0, 1.0)
 
 

@@ -260,9 +260,14 @@ def build(network: Network, dt: float, dtype: Any, seed: int) -> Program:
         raise SimulationError(f"a simulation needs a Network, not {type(network).__name__}")
     if isinstance(dt, bool) or not isinstance(dt, (int, float, np.number)) or not np.isfinite(dt) or dt <= 0:
         raise SimulationError(f"dt must be a number of ms above 0, not {dt!r}")
-    dt, dtype = float(dt), np.dtype(dtype)
+    dt = float(dt)
+    try:
+        dtype = np.dtype(dtype)
+    except TypeError as error:
+        raise SimulationError(f"dtype must be float32 or float64, not {dtype!r}") from error
     if dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise SimulationError(f"dtype must be float32 or float64, not {dtype}")
+    key(seed)  # refuses what is no seed, even where nothing is drawn
     if network.size >= 2**31:
         raise NetworkError(f"the network has {network.size} neurons; at most 2**31 - 1 can be numbered")
     ranges = [check_delays(projection, dt) for projection in network.projections]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -126,6 +126,8 @@ def chosen_neurons(neurons: Any, size: int, label: str) -> np.ndarray:
 
 def check_recorders(record: Sequence[Recorder], network: Network, dt: float) -> tuple[Recorder, ...]:
     """The recorders, after refusing those that cannot record anything."""
+    if not isinstance(record, Iterable):
+        raise SimulationError(f"record takes a list of Spikes, States and Rates, not {record!r}")
     seen = set()
     for recorder in record:
         if not isinstance(recorder, (Spikes, States, Rates)):
@@ -137,7 +139,7 @@ def check_recorders(record: Sequence[Recorder], network: Network, dt: float) -> 
         population = network.population(recorder.population, label)
         if not isinstance(recorder, Rates):
             chosen_neurons(recorder.neurons, population.size, label)
-        if not isinstance(recorder, Spikes) and recorder.interval is not None:
+        if isinstance(recorder, Rates) or isinstance(recorder, States) and recorder.interval is not None:
             if steps_of(recorder.interval, dt, f"{label}: interval") < 1:
                 raise SimulationError(f"{label}: interval must be above 0 ms, not {recorder.interval}")
         if isinstance(recorder, States):

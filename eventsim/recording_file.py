@@ -43,7 +43,7 @@ def save_recording(recording: Any, path: str | Path) -> None:
             _write_hdf5(path, arrays, times)
         else:
             with open(path, "wb") as file:
-                np.savez_compressed(file, **{name: np.asarray(value) for name, value in times.items()}, **arrays)
+                np.savez_compressed(file, **({name: np.asarray(value) for name, value in times.items()} | arrays))  # type: ignore[arg-type]
     except OSError as error:
         raise StorageError(f"file {str(path)!r}: cannot be written ({error.strerror or error})") from error
 

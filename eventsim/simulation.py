@@ -18,6 +18,7 @@ from eventsim.cpu.sampling import SampleSet
 from eventsim.errors import SimulationError
 from eventsim.given import given_increments, given_spikes
 from eventsim.grid import steps_of
+from eventsim.interrupt import deferred_interrupt
 from eventsim.models.model import Neuron
 from eventsim.network import Network
 from eventsim.program import build, initial_mode, next_change
@@ -25,8 +26,8 @@ from eventsim.recording import Rates, Recorder, Recording, Spikes, States, check
 from eventsim.stimuli import Current
 
 WINDOW = 128  # steps between two decisions on how to update a group
-TO_SPARSE = 1 / 400  # of a group active in a step: below it the sparse update is worth it
-TO_DENSE = 1 / 150  # above it the dense one is
+TO_SPARSE = 1 / 700  # of a group active in a step: below it the sparse update is the faster one
+TO_DENSE = 1 / 400  # above it the dense one is; between them nothing changes
 LONGEST_PATIENCE = 64  # windows
 
 
@@ -87,16 +88,21 @@ class Simulation:
     ):
         self._program = build(network, dt, dtype, seed)
         self._batch = _whole(batch, "batch")
-        self._threads = _default_workers(network, self._batch) if workers is None else _whole(workers, "workers")
         _check_update(update, network)
+        groups = self._program.groups
+        modes = [initial_mode(network, group, update) if group.kind == w.NEURONS else (True, False) for group in groups]
+        swept = sum(group.size for group, (sparse, _) in zip(groups, modes, strict=True) if not sparse)
+        self._threads = _default_workers(swept, self._batch) if workers is None else _whole(workers, "workers")
         self._recorders = check_recorders(record, network, self._program.dt)
         self._spikes = SpikeSet(self._program, [r for r in self._recorders if isinstance(r, Spikes)])
+        for what, value in (("spikes", spikes), ("increments", increments)):
+            if value is not None and not isinstance(value, Mapping):
+                raise SimulationError(f"{what} must be a mapping of population names to what they fire or receive, not {value!r}")
         parts = self._threads if self._batch == 1 else 1
         given = [given_spikes(self._program, dict(spikes or {}), item, self._batch) for item in range(self._batch)]
         extra = [given_increments(network, dict(increments or {}), item, self._batch) for item in range(self._batch)]
         self._pool = ThreadPoolExecutor(self._threads) if self._threads > 1 else None
         rows = list(self._map(lambda k: self._program.rows(k, parts), range(parts)))
-        modes = [initial_mode(network, g, update) if g.kind == w.NEURONS else (False, False) for g in self._program.groups]
         self._adaptive = [may for _, may in modes]
         first_modes = [sparse for sparse, _ in modes]
         self._items = [Instance(self._program, rows, item, given[item], extra[item], first_modes) for item in range(self._batch)]
@@ -165,6 +171,8 @@ class Simulation:
         """Simulate ``duration`` ms more (a multiple of dt); what was recorded meanwhile.
 
         progress : show a bar on stderr if it takes longer than a second
+
+        Ctrl-C stops it where the state is whole (a second one at once): `time` says how far it came, and it can be run on.
         """
         steps = int(steps_of(duration, self.dt, "run: duration"))
         if steps < 0:
@@ -172,13 +180,18 @@ class Simulation:
         start, stop = self._step, self._step + steps
         samples = SampleSet(self._program, self._items, [r for r in self._recorders if isinstance(r, States)])
         counts = RateSet(self._program, [r for r in self._recorders if isinstance(r, Rates)], self._batch, start, stop)
-        with tqdm(total=stop * self.dt, initial=start * self.dt, unit="ms", disable=not progress, delay=1.0) as bar:
+        for item in self._items:
+            item.buffer.take()  # what a run that was interrupted has left
+        bar = tqdm(total=stop * self.dt, initial=start * self.dt, unit="ms", disable=not progress, delay=1.0)
+        with bar, deferred_interrupt() as interrupt:
             for until in self._pieces(stop):
                 self._run_to(until, samples, counts)
                 bar.update((until - self._step) * self.dt)
                 self._step = until
                 self._adapt()
                 self._change_currents()
+                if interrupt.asked:
+                    raise KeyboardInterrupt
         return Recording(
             start=start * self.dt,
             stop=stop * self.dt,
@@ -257,7 +270,7 @@ class Simulation:
         changed = {
             self._program.place[self.network.number(current.target)]
             for current in self._varying()
-            if round(next_change(current, self.dt, self.time - self.dt) / self.dt if self.time else -1.0) == self._step
+            if abs(next_change(current, self.dt, self.time - self.dt) / self.dt - self._step) < 0.5
         }
         for g in changed:
             for item in self._items:
@@ -271,13 +284,15 @@ def _whole(value: Any, name: str) -> int:
     return int(value)
 
 
-def _default_workers(network: Network, batch: int) -> int:
-    """As many threads as there is work for: one for each 20,000 neurons or batch item, at most one a processor."""
+def _default_workers(swept: int, batch: int) -> int:
+    """As many threads as there is work for: one for each 20,000 neurons that are updated densely, or for each batch item."""
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(available, batch if batch > 1 else network.size // 20_000))
+    return max(1, min(available, batch if batch > 1 else swept // 20_000))
 
 
 def _check_update(update: Any, network: Network) -> None:
+    if not isinstance(update, (str, Mapping)):
+        raise SimulationError(f"update must be 'auto', 'dense', 'sparse', or a mapping of population names to these, not {update!r}")
     if not isinstance(update, str):
         for name in update:
             network.population(name, "update")

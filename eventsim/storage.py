@@ -41,7 +41,7 @@ PLAIN = {kind.__name__: kind for kind in (*RULES, Connectivity, *DISTRIBUTIONS, 
 class _Arrays:
     """The arrays of one file; an array that is met twice is written once."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.named: dict[str, np.ndarray] = {}
         self._names: dict[int, str] = {}  # by id: `named` keeps the arrays alive, so that no id is used again
 
@@ -99,7 +99,7 @@ def _write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
     unfinished = path.with_name(path.name + f".{os.getpid()}.part")
     try:
         with open(unfinished, "wb") as file:
-            np.savez(file, **arrays)
+            np.savez(file, **arrays)  # type: ignore[arg-type]  # mypy takes the names for options
         os.replace(unfinished, path)
     except OSError as error:
         raise StorageError(f"file {str(path)!r}: cannot be written ({error.strerror})") from error
@@ -177,7 +177,7 @@ class _Reader:
                 raise self.fail(where, f"{number!r} is no number")
             return float(number)
         kind = PLAIN.get(value["kind"]) if isinstance(value.get("kind"), str) else None
-        if kind not in kinds:
+        if kind is None or kind not in kinds:
             raise self.fail(
                 where, f"{value.get('kind')!r} stands where one of {', '.join(k.__name__ for k in kinds) or 'numbers'} belongs"
             )
@@ -220,6 +220,8 @@ class _Reader:
         drawn = {key: self.value(value[key], f"{where}, {key}", DISTRIBUTIONS) for key in ("weight", "delay")}
         if not all(isinstance(item, Distribution) for item in drawn.values()):
             raise self.fail(where, "weight and delay must be distributions")
+        if not isinstance(value["port"], (str, type(None))):
+            raise self.fail(where, f"port must be a text, not {value['port']!r}")
         return self.make(
             Projection, where, connectivity=connectivity, **drawn, **{k: value[k] for k in ("source", "target", "port")}
         )
@@ -238,7 +240,7 @@ def _description(arrays: dict[str, np.ndarray], file: str) -> dict[str, Any]:
         raise StorageError(f"file {file!r}: this is no network saved by eventsim.save")
     if description.get("version") != VERSION:
         raise StorageError(
-            f"file {file!r}: written in version {description.get('version')!r} of the format, this eventsim reads {VERSION}; use a newer eventsim"
+            f"file {file!r}: version {description.get('version')!r} of the format, this eventsim reads {VERSION}; use a newer one"
         )
     return description
 
@@ -269,7 +271,7 @@ def load(path: str | Path, *, models: Sequence[Model] = (), max_bytes: int = MAX
     return reader.make(
         Network,
         "network",
-        populations=[reader.population(item, f"population {number}") for number, item in enumerate(populations)],
-        projections=[reader.projection(item, f"projection {number}") for number, item in enumerate(projections)],
-        inputs=[reader.value(item, f"input {number}", INPUTS) for number, item in enumerate(inputs)],
+        populations=tuple(reader.population(item, f"population {number}") for number, item in enumerate(populations)),
+        projections=tuple(reader.projection(item, f"projection {number}") for number, item in enumerate(projections)),
+        inputs=tuple(reader.value(item, f"input {number}", INPUTS) for number, item in enumerate(inputs)),
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def text_table(head: Sequence[str], rows: Sequence[Sequence[object]], indent: str = "  ") -> str:
-    """Columns padded to one width under their heads: texts to the left, numbers (and texts that begin with a digit) to the right."""
+    """Columns padded to one width under their heads: texts to the left, numbers (what begins like one) to the right."""
     cells = [[str(cell) for cell in row] for row in rows]
     widths = [max(len(name), *(len(row[column]) for row in cells)) if cells else len(name) for column, name in enumerate(head)]
     right = [all(row[column][:1] in "0123456789-+<~." for row in cells) for column in range(len(head))]

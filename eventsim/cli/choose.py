@@ -20,6 +20,11 @@ OPTIONS = {
 """Which options each built-in network takes; a saved one takes none."""
 
 
+dtype_option = click.option(
+    "--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True, help="Type of states and weights."
+)
+
+
 def network_options(command: Callable) -> Callable:
     """Add the argument NETWORK and the options that shape it."""
     decorators = (

@@ -6,15 +6,13 @@ from typing import Any
 
 import click
 
-from eventsim.cli.choose import choose, network_options
+from eventsim.cli.choose import choose, dtype_option, network_options
 from eventsim.estimate import estimate
 
 
 @click.command()
 @network_options
-@click.option(
-    "--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True, help="Type of states and weights."
-)
+@dtype_option
 @click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Number of threads.")
 def info(network: str, dt: float | None, dtype: str, workers: int, **options: Any) -> None:
     """Show the sizes, degrees, delays and bytes of NETWORK, before anything is built.

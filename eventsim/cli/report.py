@@ -18,7 +18,7 @@ from eventsim.table import text_table
 
 
 class Run(NamedTuple):
-    """A finished run: ``before`` and ``after`` are the simulation's counters around the counted time; times in s, duration in ms."""
+    """A finished run: ``before``, ``after`` are the counters around the counted time; built, wall in s, duration in ms."""
 
     example: Example
     recording: Any
@@ -76,8 +76,8 @@ def print_report(run: Run) -> None:
         ("simulating", f"{run.wall:.2f} s for {seconds:g} s: {run.wall / seconds:.2f} s per biological second"),
     ]
     width = max(len(name) for name, _ in facts)
-    for name, value in facts:
-        click.echo(f"  {name.ljust(width)}  {value}")
+    for name, fact in facts:
+        click.echo(f"  {name.ljust(width)}  {fact}")
 
 
 def make_folder(folder: Path) -> Path:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from eventsim.cli.choose import choose, network_options
+from eventsim.cli.choose import choose, dtype_option, network_options
 from eventsim.cli.report import Run, make_folder, print_report, write_results
 from eventsim.errors import SimulationError
 from eventsim.estimate import estimate
@@ -77,9 +77,7 @@ def simulate(example: Example, duration: float, discard: float, states: tuple[st
     show_default=True,
     help="Update every neuron in every step (dense), only those that something happens to (sparse), or what is faster.",
 )
-@click.option(
-    "--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True, help="Type of states and weights."
-)
+@dtype_option
 @click.option(
     "--record-state", multiple=True, metavar="POPULATION:STATE", help=f"Record a state of the first {TRACED} neurons, too."
 )

@@ -106,9 +106,11 @@ def draw_counts(key, block, t, count, thresholds, scratch):
 @jit
 def poisson_count(mean, u):
     """The number of events with the given mean whose cumulative probability first exceeds u; modifies nothing."""
-    term = math.exp(-mean)
-    total, events = term, 0
-    while u >= total and events < 1_000_000:
+    # Counts 12 standard deviations below the mean do not occur; to start there keeps exp(-mean) from vanishing.
+    events = max(0, int(mean - 12.0 * math.sqrt(mean)))
+    term = math.exp(events * math.log(mean) - mean - math.lgamma(events + 1.0)) if events else math.exp(-mean)
+    total = term
+    while u >= total:
         events += 1
         term *= mean / events
         total += term

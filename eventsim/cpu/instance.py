@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from concurrent.futures import Executor, wait
+from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
@@ -183,11 +183,6 @@ class Instance:
             self._work(0, stop, recorder, samplers[0])
             return
         jobs = [pool.submit(self._work, k, stop, recorder, samplers[k]) for k in range(len(self.members))]
-        try:
-            wait(jobs)
-        except KeyboardInterrupt:
-            wait(jobs)  # the state must be that of one step for all before anyone looks at it
-            raise
         for job in jobs:
             job.result()
 

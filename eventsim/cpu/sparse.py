@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import carray, types
 
-from eventsim.cpu.dense import bind_neuron
+from eventsim.cpu.dense import any_input, bind_neuron
 from eventsim.cpu.pointers import view, view2
 from eventsim.cpu.scalar import REALS, cast, load, store_row
 from eventsim.crossing import bind_coefficients, bind_prediction
@@ -175,12 +175,16 @@ def bind_changed(count):
 
 
 def bind_reschedule(spec):
-    """A function ``(t, old, s, r, z, q, table, dt, scale) -> step`` in which the neuron must be touched next without input."""
+    """A function ``(t, old, s, r, busy, q, table, dt, scale) -> step`` in which the neuron must be touched next without input.
+
+    A neuron without a closed form sleeps after a step that changed nothing, unless it was `busy`: it fired, was held or received
+    something, so that the next step, which will be free, may still change it.
+    """
     if spec.closed:
         next_spike = bind_next(spec)
-        return jit(lambda t, old, s, r, z, q, table, dt, scale: next_spike(t, s, r, q, table, dt, scale))
+        return jit(lambda t, old, s, r, busy, q, table, dt, scale: next_spike(t, s, r, q, table, dt, scale))
     changed = bind_changed(len(spec.model.State._fields))
-    return jit(lambda t, old, s, r, z, q, table, dt, scale: t + 1 if changed(old, s) or r > 0 or z > 0 else NEVER)
+    return jit(lambda t, old, s, r, busy, q, table, dt, scale: t + 1 if busy or changed(old, s) else NEVER)
 
 
 def make_sparse(spec):
@@ -191,6 +195,7 @@ def make_sparse(spec):
     neurons, flow, ring = bind_views(spec)
     jump, reschedule, flow_params = bind_jump(spec), bind_reschedule(spec), bind_flow_params(spec)
     common_params, common_step = load(len(Params._fields) + 1, real), load(len(Propagator._fields), real)
+    received = any_input(len(spec.ports))
     nothing = real(0)
 
     def sparse(context, t, count):
@@ -214,7 +219,8 @@ def make_sparse(spec):
             gap = t - 1 - last[j]
             if gap > 0:
                 old, r = jump(old, r, gap, p, q, table, dt)
-            s, r, z = step(old, r, read_input(inputs, j), k, p, values[-1])
+            x, held = read_input(inputs, j), r > 0
+            s, r, z = step(old, r, x, k, p, values[-1])
             write_state(state, j, s)
             if holds:
                 rho[j] = r
@@ -223,7 +229,8 @@ def make_sparse(spec):
             if spiking and z > 0:
                 out[spikes] = j
                 spikes += 1
-            schedule(j, reschedule(t, old, s, r, z, q, table, dt, scale), due, head, following, previous)
+            busy = held or r > 0 or z > 0 or received(x)
+            schedule(j, reschedule(t, old, s, r, busy, q, table, dt, scale), due, head, following, previous)
         if spikes > 1:
             out[:spikes].sort()
         c[UPDATES] += count

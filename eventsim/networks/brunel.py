@@ -42,13 +42,13 @@ def brunel(*, neurons: int = 10_000, g: float = 5.0, eta: float = 2.0, weight: f
     weights = {"exc": weight, "inh": -g * weight}
     external = eta * 1000.0 * THRESHOLD / (weight * TAU_MEM)  # spikes/s: C_E trains of nu_ext each
     network = Network(
-        populations=[Population(name, size, neuron) for name, size in sizes.items()],
-        projections=[
+        populations=tuple(Population(name, size, neuron) for name, size in sizes.items()),
+        projections=tuple(
             Projection(source, target, FixedInDegree(in_degrees[source]), weight=weights[source], delay=DELAY)
             for source in sizes
             for target in sizes
-        ],
-        inputs=[PoissonNoise(name, rate=external, weight=weight) for name in sizes],
+        ),
+        inputs=tuple(PoissonNoise(name, rate=external, weight=weight) for name in sizes),
     )
     description = "Balanced random network with delta synapses, asynchronous irregular activity (Brunel 2000, model A)."
     return Example("brunel", network, dt, 1000.0, 200.0, ("exc", "inh"), description)

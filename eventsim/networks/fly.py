@@ -133,9 +133,9 @@ def fly(
     )
     weights = (WEIGHT * data.synapses).astype(np.float32)
     network = Network(
-        populations=[Population("brain", size, neuron)],
-        projections=[Projection("brain", "brain", Connectivity(indptr, data.targets, weights, None, size), delay=DELAY)],
-        inputs=[PoissonNoise("brain", rate=rate, weight=KICK, port="v")],
+        populations=(Population("brain", size, neuron),),
+        projections=(Projection("brain", "brain", Connectivity(indptr, data.targets, weights, None, size), delay=DELAY),),
+        inputs=(PoissonNoise("brain", rate=rate, weight=KICK, port="v"),),
     )
     notes = [f"{len(found)} of {len(stimulated)} neurons stimulated at {stimulus_rate:g} spikes/s"]
     missing = len(stimulated) - len(found)

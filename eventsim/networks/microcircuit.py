@@ -6,6 +6,8 @@ Source: Potjans & Diesmann (2014), Cereb. Cortex 24:785, table 5; in the version
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from eventsim.distributions import Normal
@@ -43,7 +45,7 @@ V_LEAK, V_RESET, V_TH, REFRACTORY = -65.0, -65.0, -50.0, 2.0  # mV, mV, mV, ms
 START_MEAN = (-68.28, -63.16, -63.33, -63.45, -63.11, -61.66, -66.72, -61.43)  # mV, "optimised": no initial burst
 START_SPREAD = (5.36, 4.57, 4.74, 4.94, 4.94, 4.55, 5.46, 4.48)  # mV
 MEAN_RATES = (0.903, 2.965, 4.414, 5.876, 7.569, 8.633, 1.105, 7.829)
-"""Spikes/s per neuron at full scale, as the PyNEST reference gives them (its ``full_mean_rates``): what to expect, and what scaling uses."""
+"""Spikes/s per neuron at full scale: ``full_mean_rates`` of the PyNEST reference. What to expect, and what scaling uses."""
 
 
 def current_per_potential() -> float:
@@ -94,13 +96,13 @@ def _projections(scale: float, dt: float) -> list[Projection]:
             if numbers[target, source] == 0:
                 continue
             mean = weights[target, source]
-            sign = {"low": 0.0} if mean > 0 else {"high": 0.0}
+            low, high = (0.0, math.inf) if mean > 0 else (-math.inf, 0.0)  # no synapse changes its sign
             projections.append(
                 Projection(
                     source_name,
                     target_name,
                     FixedTotalNumber(int(numbers[target, source])),
-                    weight=Normal(mean, WEIGHT_SPREAD * abs(mean), **sign),
+                    weight=Normal(mean, WEIGHT_SPREAD * abs(mean), low, high),
                     # The reference redraws below half a step and rounds to the grid, so that one step is the shortest delay.
                     delay=Normal(delay, DELAY_SPREAD * delay, low=np.nextafter(0.5 * dt, dt)),
                 )
@@ -141,7 +143,7 @@ def microcircuit(*, scale: float = 1.0, dt: float = 0.1) -> Example:
         inputs += [Current(name, amplitude) for name, amplitude in zip(POPULATIONS, compensating_current(scale), strict=True)]
     return Example(
         name="microcircuit",
-        network=Network(populations, _projections(scale, dt), inputs),
+        network=Network(tuple(populations), tuple(_projections(scale, dt)), tuple(inputs)),
         dt=dt,
         duration=1000.0,
         discard=500.0,

@@ -31,12 +31,12 @@ def vogels_abbott(*, neurons: int = 4000, probability: float = 0.02, dt: float =
     sizes = {"exc": excitatory, "inh": neurons - excitatory}
     start = {"v": Uniform(NEURON.params.v_reset, NEURON.params.v_th)}
     network = Network(
-        populations=[Population(name, size, NEURON, initial=start) for name, size in sizes.items()],
-        projections=[
+        populations=tuple(Population(name, size, NEURON, initial=start) for name, size in sizes.items()),
+        projections=tuple(
             Projection(source, target, FixedProbability(probability), weight=WEIGHTS[source], delay=dt, port=source)
             for source in sizes
             for target in sizes
-        ],
+        ),
     )
     description = "Self-sustained irregular activity with current-based synapses (Vogels & Abbott 2005; Brette et al. 2007, CUBA)."
     return Example("vogels-abbott", network, dt, 1000.0, 200.0, ("exc", "inh"), description)

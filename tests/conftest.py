@@ -1,0 +1,29 @@
+"""What all tests share: where real data lies, and hypothesis without deadlines (a first call compiles)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("eventsim", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("eventsim")
+
+
+@pytest.fixture(scope="session")
+def data_file():
+    """``data_file(name)`` is the path of a file of real data, or skips the test where it is absent.
+
+    Looked for in the folder that the variable EVENTSIM_DATA names, else in ../shared/data beside the checkout.
+    """
+    folder = Path(os.environ.get("EVENTSIM_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
+
+    def find(name: str) -> Path:
+        path = folder / name
+        if not path.exists():
+            pytest.skip(f"needs {name}, which is not in {folder}; set EVENTSIM_DATA to the folder that holds it")
+        return path
+
+    return find

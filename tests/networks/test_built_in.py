@@ -1,0 +1,170 @@
+"""The built-in networks: sizes and constants against the papers, and what they do when they run."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from eventsim.distributions import Normal
+from eventsim.errors import NetworkError
+from eventsim.estimate import estimate
+from eventsim.models import Neuron
+from eventsim.networks import BUILT_IN, brunel, microcircuit, vogels_abbott
+from eventsim.networks.microcircuit import (
+    CONNECTION_PROBABILITY,
+    MEAN_RATES,
+    SIZES,
+    compensating_current,
+    current_per_potential,
+    synapse_numbers,
+)
+from eventsim.recording import Rates, Spikes, States
+from eventsim.simulation import Simulation
+from eventsim.stimuli import Current, PoissonNoise
+
+
+def counts(example, duration, discard=0.0, **settings):
+    """Spikes of each population in the counted time, and the simulation."""
+    simulation = Simulation(example.network, example.dt, record=[Spikes(name) for name in example.record], **settings)
+    if discard:
+        simulation.run(discard)
+    recording = simulation.run(duration)
+    return {name: recording.spikes[name] for name in example.record}
+
+
+def test_the_microcircuit_has_the_published_size():
+    example = microcircuit()
+    guess = estimate(example.network, example.dt)
+    assert guess.neurons == 77_169
+    # Potjans & Diesmann (2014): nearly 0.3 billion synapses; the reference implementation counts 298,880,941.
+    assert guess.synapses == pytest.approx(298_880_941, abs=64)
+    assert guess.total_bytes < 3 * 2**30
+    assert guess.bytes["synapses"] == pytest.approx(8 * guess.synapses)
+
+
+def test_as_many_draws_as_give_the_connection_probability():
+    pairs = np.outer(SIZES, SIZES)
+    assert np.allclose(1.0 - (1.0 - 1.0 / pairs) ** synapse_numbers(), CONNECTION_PROBABILITY, atol=1e-9)
+
+
+def test_a_current_of_88_pA_makes_a_potential_of_a_seventh_of_a_millivolt():
+    current = 0.15 * current_per_potential()
+    assert current == pytest.approx(87.8, abs=0.05)
+    t = np.linspace(0.0, 20.0, 200_001)
+    potential = current * 10.0 * 0.5 / (250.0 * 9.5) * (np.exp(-t / 10.0) - np.exp(-t / 0.5))
+    assert potential.max() == pytest.approx(0.15, rel=1e-6)
+
+
+def test_weights_and_delays_of_the_microcircuit():
+    projections = {(p.source, p.target): p for p in microcircuit().network.projections}
+    assert len(projections) == np.count_nonzero(CONNECTION_PROBABILITY)
+    one = 0.15 * current_per_potential()
+    assert projections["L23E", "L23E"].weight == Normal(one, 0.1 * one, low=0.0)
+    assert projections["L4E", "L23E"].weight.mean == pytest.approx(2 * one)
+    assert projections["L4E", "L23I"].weight.mean == pytest.approx(one)
+    inhibitory = projections["L6I", "L6E"].weight
+    assert inhibitory.mean == pytest.approx(-4 * one) and inhibitory.high == 0.0 and inhibitory.std == pytest.approx(0.4 * one)
+    assert (projections["L5E", "L4E"].delay.mean, projections["L5E", "L4E"].delay.std) == (1.5, 0.75)
+    assert (projections["L5I", "L5E"].delay.mean, projections["L5I", "L5E"].delay.std) == (0.75, 0.375)
+    assert all(round(p.delay.minimum / 0.1) == 1 for p in projections.values())
+
+
+def test_scaling_keeps_the_mean_input():
+    full, small = microcircuit(), microcircuit(scale=0.25)
+    size = estimate(small.network, 0.1)
+    assert size.neurons == pytest.approx(0.25 * 77_169, abs=8)
+    assert size.synapses == pytest.approx(298_880_941 / 16, abs=64)
+
+    def mean_input(example, name):
+        rates = dict(zip(example.record, MEAN_RATES, strict=True))
+        total = 0.0
+        for p in example.network.projections:
+            if p.target == name:
+                total += p.connectivity.n / example.network.population(name).size * p.weight.mean * rates[p.source]
+        for given in example.network.inputs:
+            if given.target == name:
+                total += (
+                    float(given.rate * given.weight) if isinstance(given, PoissonNoise) else float(given.amplitude) / (0.001 * 0.5)
+                )
+        return total
+
+    for name in full.record:
+        assert mean_input(small, name) == pytest.approx(mean_input(full, name), rel=2e-3)
+    assert not any(isinstance(given, Current) for given in full.network.inputs)
+    assert np.all(compensating_current(1.0) == 0.0)
+    assert math.isclose(small.network.inputs[0].weight, full.network.inputs[0].weight * 2)
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, 2.0, float("nan")])
+def test_a_scale_that_makes_no_sense(scale):
+    with pytest.raises(NetworkError, match="scale"):
+        microcircuit(scale=scale)
+
+
+@pytest.mark.parametrize("build", [brunel, vogels_abbott])
+def test_too_few_neurons(build):
+    with pytest.raises(NetworkError, match="neurons must be at least"):
+        build(neurons=3)
+
+
+def test_the_microcircuit_is_active_at_a_tenth_of_its_size():
+    example = microcircuit(scale=0.1)
+    spikes = counts(example, 300.0, discard=100.0, seed=3)
+    rates = [len(spikes[name].times) / (example.network.population(name).size * 0.3) for name in example.record]
+    # Scaled correctly, populations fire near the published rates; correlations (and so rates) differ somewhat.
+    assert np.all(np.array(rates) > 0.3 * np.array(MEAN_RATES)) and np.all(np.array(rates) < 2.5 * np.array(MEAN_RATES))
+
+
+def test_brunel_fires_asynchronously_and_irregularly():
+    example = brunel(neurons=2500)
+    spikes = counts(example, 300.0, discard=100.0, seed=1)
+    rate = len(spikes["exc"].times) / (2000 * 0.3)
+    assert 20.0 < rate < 100.0
+    intervals = []
+    for neuron in range(0, 2000, 20):
+        times = spikes["exc"].times[spikes["exc"].neurons == neuron]
+        if len(times) > 5:
+            intervals.append(np.std(np.diff(times)) / np.mean(np.diff(times)))
+    assert np.mean(intervals) > 0.4
+    assert min(np.diff(spikes["exc"].times[spikes["exc"].neurons == 0])) > 2.0, "the refractory period is 2 ms"
+
+
+def test_brunel_full_size_matches_its_mean_drive():
+    network = brunel().network
+    assert {p.name: p.size for p in network.populations} == {"exc": 8000, "inh": 2000}
+    assert estimate(network, 0.1).synapses == 10_000 * 1000
+    noise = network.inputs[0]
+    # eta = 2: the external input alone would drive the membrane to twice its threshold: J nu tau = 2 theta.
+    assert float(noise.rate * noise.weight) * 0.020 == pytest.approx(2 * 20.0)
+
+
+def test_vogels_abbott_goes_on_by_itself():
+    example = vogels_abbott()
+    assert estimate(example.network, 0.1).synapses == pytest.approx(320_000, rel=0.01)
+    simulation = Simulation(example.network, 0.1, seed=2, record=[Rates("exc", 50.0), States("inh", ("v",), [0, 1], 1.0)])
+    recording = simulation.run(300.0)
+    rates = recording.rates["exc"].rate[1:]
+    assert np.all(rates > 2.0) and np.all(rates < 60.0)
+    assert recording.states["inh"].values["v"].max() <= -50.0 + 1e-3
+
+
+def test_the_table_of_built_in_networks():
+    assert list(BUILT_IN) == ["brunel", "vogels-abbott", "microcircuit", "fly"]
+    for name in ("brunel", "vogels-abbott", "microcircuit"):
+        example = BUILT_IN[name]()
+        assert example.name == name and example.duration > 0 and example.discard >= 0
+        assert all(isinstance(example.network.population(p).neuron, Neuron) for p in example.record)
+        assert len(example.expected) in (0, len(example.record))
+
+
+@pytest.mark.slow
+def test_the_full_microcircuit_fires_at_the_published_rates():
+    example = microcircuit()
+    simulation = Simulation(example.network, example.dt, record=[Rates(name, 1000.0) for name in example.record])
+    simulation.run(500.0)
+    recording = simulation.run(1000.0)
+    for name, expected in zip(example.record, MEAN_RATES, strict=True):
+        rate = recording.rates[name].counts.sum() / example.network.population(name).size
+        assert rate == pytest.approx(expected, rel=0.10), name
