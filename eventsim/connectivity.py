@@ -272,13 +272,13 @@ class Connectivity:
 
     @staticmethod
     def from_torch(tensor) -> Connectivity:
-        """A torch sparse CSR tensor (sources, targets); its values are the weights. A layer's weight (out, in) is transposed first."""
+        """A torch sparse CSR tensor (sources, targets); its values are the weights. Transpose a layer's weight (out, in) first."""
         try:
             parts = [part.detach().cpu() for part in (tensor.crow_indices(), tensor.col_indices(), tensor.values())]
             indptr, targets, weights = (part.numpy() for part in parts)
         except (AttributeError, RuntimeError, TypeError) as error:
             raise ConnectivityError(
-                f"a torch tensor must be sparse CSR with values that NumPy knows ({error}); use .to_sparse_csr(), or .numpy() if dense"
+                f"a torch tensor must be sparse CSR, of a NumPy type ({error}); use .to_sparse_csr(), or .numpy() if dense"
             ) from error
         if len(tensor.shape) != 2 or len(indptr) != tensor.shape[0] + 1:
             raise ConnectivityError(f"a torch tensor must have two axes (sources, targets), not shape {tuple(tensor.shape)}")

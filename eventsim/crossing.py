@@ -6,6 +6,8 @@ find the first step without walking through them. All of it in float64, on the e
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 from numba import types
 
@@ -16,6 +18,7 @@ from eventsim.state import NEVER, TABLE_STEPS
 FAR = 2**40  # steps after which a flow has come to rest
 
 
+@functools.cache
 def bind_coefficients(model, own_flow):
     """A function ``(steps, table, dt, p) -> Propagator`` over that many steps: tabulated if it can be, else computed."""
     Propagator = model.Propagator
@@ -37,13 +40,15 @@ def bind_coefficients(model, own_flow):
     return jit(compute if own_flow else look_up)
 
 
-def bind_prediction(model, coefficients):
+@functools.cache
+def bind_prediction(model, own_flow):
     """A function ``(s, p, table, dt, tolerance) -> steps`` until the neuron fires by itself, at least 1, or `NEVER`.
 
     A margin above ``-tolerance`` counts as a crossing: a step taken in vain costs little, a spike missed is an error.
     """
     if not model.spiking:
         return jit(lambda s, p, table, dt, tolerance: NEVER)
+    coefficients = bind_coefficients(model, own_flow)
     margin, advance, turning_time = jit(model.margin), jit(model.advance), jit(model.turning_time)
     ops = scalar_ops(np.dtype(np.float64))
 

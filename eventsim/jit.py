@@ -112,6 +112,7 @@ def _can_be_kept(function: Callable) -> bool:
     return inside and function.__closure__ is None and "<" not in function.__qualname__
 
 
+@functools.cache
 def jit(function: Callable) -> Any:
     """Compile a function when it is first called; keep its code if it is a plain function of this package."""
     dispatcher = njit(**OPTIONS)(function)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from eventsim.adaptation import SMALL
 from eventsim.cpu.kernels import KernelSpec
 from eventsim.cpu.workers import GIVEN, NEURONS, POISSON
 from eventsim.crossing import FAR
@@ -54,6 +55,7 @@ class Group:
     size : neurons
     spec : which kernels (neurons only)
     meet_after : whether a later group needs this one's spikes in the same step
+    update : "auto", "dense" or "sparse", as asked for; "dense" for sources
     """
 
     kind: int
@@ -62,6 +64,7 @@ class Group:
     size: int
     spec: KernelSpec | None
     meet_after: bool
+    update: str
 
     def part(self, worker: int, workers: int) -> tuple[int, int]:
         """The range of the group's neurons that a worker owns."""
@@ -254,10 +257,8 @@ def _rows(values: Any, n: int) -> np.ndarray:
     return np.stack([np.broadcast_to(np.asarray(v, np.float64), (n,)) for v in values])
 
 
-def build(network: Network, dt: float, dtype: Any, seed: int) -> Program:
+def build(network: Network, dt: float, dtype: Any, seed: int, update: str | Mapping[str, str] = "auto") -> Program:
     """Check a network against a grid and lay it out; raises NetworkError or SimulationError."""
-    if not isinstance(network, Network):
-        raise SimulationError(f"a simulation needs a Network, not {type(network).__name__}")
     if isinstance(dt, bool) or not isinstance(dt, (int, float, np.number)) or not np.isfinite(dt) or dt <= 0:
         raise SimulationError(f"dt must be a number of ms above 0, not {dt!r}")
     dt = float(dt)
@@ -280,7 +281,7 @@ def build(network: Network, dt: float, dtype: Any, seed: int) -> Program:
         if least == 0 and projection.connectivity.expected(*sizes, same=source == target) > 0:
             instant.append((source, target))
     levels = zero_delay_levels(len(names), instant, names)
-    groups, place = _make_groups(network, dt, dtype, levels, {source for source, _ in instant})
+    groups, place = _make_groups(network, dt, dtype, levels, {source for source, _ in instant}, update)
     _check_inputs(network, dt)
     shortest = min((low for low, _ in ranges), default=LONGEST_SPAN)
     offsets = np.concatenate([[0], np.cumsum([p.size for p in network.populations])])
@@ -340,7 +341,11 @@ def used_ports(network: Network, population: Population) -> set[str]:
     return {port or default for port in given} | {default}
 
 
-def _group_key(network: Network, number: int, level: int) -> tuple:
+def _mode(update: str | Mapping[str, str], name: str) -> str:
+    return update if isinstance(update, str) else update.get(name, "auto")
+
+
+def _group_key(network: Network, number: int, level: int, update: str | Mapping[str, str]) -> tuple:
     """Populations with one key can be updated in one sweep."""
     population = network.populations[number]
     neuron = population.neuron
@@ -349,13 +354,14 @@ def _group_key(network: Network, number: int, level: int) -> tuple:
     driven = any(isinstance(i, Current) and i.target == population.name for i in network.inputs)
     if driven or neuron.sizes():
         return (level, 1, number)
-    return (level, 2, id(neuron.model), neuron.method, neuron.order, neuron.hold, neuron.refractory, tuple(neuron.params))
+    mode = _mode(update, population.name)
+    return (level, 2, id(neuron.model), neuron.method, neuron.order, neuron.hold, neuron.refractory, tuple(neuron.params), mode)
 
 
-def _make_groups(network, dt, dtype, levels, instant_sources) -> tuple[tuple[Group, ...], tuple[int, ...]]:
+def _make_groups(network, dt, dtype, levels, instant_sources, update) -> tuple[tuple[Group, ...], tuple[int, ...]]:
     members: dict[tuple, list[int]] = {}
     for number in range(len(network.populations)):
-        members.setdefault(_group_key(network, number, levels[number]), []).append(number)
+        members.setdefault(_group_key(network, number, levels[number], update), []).append(number)
     ordered = sorted(members.values(), key=lambda numbers: (levels[numbers[0]], numbers[0]))
     groups, place = [], [0] * len(network.populations)
     for g, numbers in enumerate(ordered):
@@ -373,6 +379,7 @@ def _make_groups(network, dt, dtype, levels, instant_sources) -> tuple[tuple[Gro
                 size=int(offsets[-1]),
                 spec=_kernel_spec(network, populations, dt, dtype) if kind == NEURONS else None,
                 meet_after=any(number in instant_sources for number in numbers),
+                update=_mode(update, populations[0].name) if kind == NEURONS else "dense",
             )
         )
     return tuple(groups), tuple(place)
@@ -411,17 +418,17 @@ def _check_inputs(network: Network, dt: float) -> None:
     for population in network.populations:
         if isinstance(population.neuron, PoissonSource) and np.any(population.neuron.rate * dt > 1000.0):
             raise NetworkError(
-                f"population {population.name!r}: {population.neuron.rate.max():g} spikes/s is more than one spike in a step of {dt:g} ms"
+                f"population {population.name!r}: {population.neuron.rate.max():g} spikes/s is more than one in a step of {dt:g} ms"
             )
 
 
-def initial_mode(network: Network, group: Group, update: str | Mapping[str, str]) -> tuple[bool, bool]:
-    """Whether a group starts with the sparse update, and whether that may change."""
+def initial_mode(network: Network, group: Group) -> tuple[bool, bool]:
+    """Whether a group starts with the sparse update, and whether that may change (`eventsim.adaptation`)."""
+    if group.spec is None or group.update != "auto":
+        return group.update == "sparse", False
+    if group.size <= SMALL:
+        return False, False
     names = [network.populations[p].name for p in group.members]
-    modes = {update if isinstance(update, str) else update.get(name, "auto") for name in names}
-    mode = modes.pop() if len(modes) == 1 else "auto"
-    if mode != "auto":
-        return mode == "sparse", False
     driven = any(
         (isinstance(i, PoissonNoise) and i.rate.ndim == 0) or (isinstance(i, Increment) and not i.over_time)
         for i in network.inputs

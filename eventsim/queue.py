@@ -44,7 +44,7 @@ def schedule(j, step, due, head, following, previous):
 
 @jit
 def pop_due(t, due, head, following, previous, mark, out_neurons, count):
-    """Move the neurons that are due in step t and not marked behind the first ``count`` of out_neurons (modifies all); the new count."""
+    """Move those that are due in step t and not marked behind the first ``count`` of out_neurons (modifies all); new count."""
     j = head[t & _LAST_SLOT]
     while j >= 0:
         after = following[j]

@@ -82,7 +82,8 @@ class StateData(NamedTuple):
 class RateData(NamedTuple):
     """Recorded rates.
 
-    times : ms, float64 (bins,), where each bin begins; counts : int64 (bins,) or (bins, batch); rate : spikes/s a neuron, like counts.
+    times : ms, float64 (bins,), where each bin begins
+    counts : int64 (bins,) or (bins, batch); rate : spikes/s a neuron, of the same shape
     A bin that the run did not cover whole has the rate over the part that it did.
     """
 

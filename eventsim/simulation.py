@@ -11,9 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from eventsim.adaptation import Adaptation, next_decision
 from eventsim.cpu import workers as w
 from eventsim.cpu.counting import RateSet, SpikeSet
 from eventsim.cpu.instance import Instance
+from eventsim.cpu.part import Part
 from eventsim.cpu.sampling import SampleSet
 from eventsim.errors import SimulationError
 from eventsim.given import given_increments, given_spikes
@@ -24,11 +26,6 @@ from eventsim.network import Network
 from eventsim.program import build, initial_mode, next_change
 from eventsim.recording import Rates, Recorder, Recording, Spikes, States, check_recorders
 from eventsim.stimuli import Current
-
-WINDOW = 128  # steps between two decisions on how to update a group
-TO_SPARSE = 1 / 700  # of a group active in a step: below it the sparse update is the faster one
-TO_DENSE = 1 / 400  # above it the dense one is; between them nothing changes
-LONGEST_PATIENCE = 64  # windows
 
 
 class Counters(NamedTuple):
@@ -86,11 +83,11 @@ class Simulation:
         spikes: Mapping[str, Any] | None = None,
         increments: Mapping[str, Any] | None = None,
     ):
-        self._program = build(network, dt, dtype, seed)
-        self._batch = _whole(batch, "batch")
         _check_update(update, network)
+        self._program = build(network, dt, dtype, seed, update)
+        self._batch = _whole(batch, "batch")
         groups = self._program.groups
-        modes = [initial_mode(network, group, update) if group.kind == w.NEURONS else (True, False) for group in groups]
+        modes = [initial_mode(network, group) for group in groups]
         swept = sum(group.size for group, (sparse, _) in zip(groups, modes, strict=True) if not sparse)
         self._threads = _default_workers(swept, self._batch) if workers is None else _whole(workers, "workers")
         self._recorders = check_recorders(record, network, self._program.dt)
@@ -102,12 +99,12 @@ class Simulation:
         given = [given_spikes(self._program, dict(spikes or {}), item, self._batch) for item in range(self._batch)]
         extra = [given_increments(network, dict(increments or {}), item, self._batch) for item in range(self._batch)]
         self._pool = ThreadPoolExecutor(self._threads) if self._threads > 1 else None
-        rows = list(self._map(lambda k: self._program.rows(k, parts), range(parts)))
-        self._adaptive = [may for _, may in modes]
-        first_modes = [sparse for sparse, _ in modes]
-        self._items = [Instance(self._program, rows, item, given[item], extra[item], first_modes) for item in range(self._batch)]
+        owned = list(self._map(lambda k: Part(self._program, k, parts), range(parts)))
+        sizes, sparse, free = [group.size for group in groups], [mode[0] for mode in modes], [mode[1] for mode in modes]
+        self._items = [Instance(owned, item, given[item], extra[item], sparse) for item in range(self._batch)]
+        self._choices = [Adaptation(sizes, sparse, free) for _ in self._items]
+        self._adaptive = any(free)
         self._step = 0
-        self._active = [[0] * len(modes) for _ in self._items]
 
     @property
     def network(self) -> Network:
@@ -145,14 +142,14 @@ class Simulation:
     @property
     def synapses(self) -> int:
         """The number of synapses."""
-        return sum(int(np.sum(member.rows.length)) for member in self._items[0].members)
+        return sum(int(np.sum(member.part.rows.length)) for member in self._items[0].members)
 
     def updates(self) -> dict[str, str]:
         """How each population is updated now: "dense", "sparse", or "mixed" between batch items."""
         result = {}
         for number, population in enumerate(self.network.populations):
             if isinstance(population.neuron, Neuron):
-                modes = {item.modes[self._program.place[number]] for item in self._items}
+                modes = {choice.sparse[self._program.place[number]] for choice in self._choices}
                 result[population.name] = "mixed" if len(modes) > 1 else "sparse" if modes.pop() else "dense"
         return result
 
@@ -205,12 +202,12 @@ class Simulation:
         return map(function, arguments) if self._pool is None else self._pool.map(function, arguments)
 
     def _pieces(self, stop: int) -> Iterator[int]:
-        """Where to pause on the way to ``stop``: to decide, to change currents, to show progress. Results do not depend on the last."""
+        """Where to pause on the way to ``stop``: to choose updates, to change currents, to show progress (without effect)."""
         length = 64
         while self._step < stop:
             until = min(stop, self._step + length)
-            if any(self._adaptive):
-                until = min(until, (self._step // WINDOW + 1) * WINDOW)
+            if self._adaptive:
+                until = min(until, next_decision(self._step))
             change = self._next_current_change()
             if change is not None:
                 until = min(until, change)
@@ -234,28 +231,13 @@ class Simulation:
         samples.collect(until)
 
     def _adapt(self) -> None:
-        """At the end of a window: update each group in the way that its activity in it asks for."""
-        if self._step % WINDOW or not any(self._adaptive):
+        """Where a decision is due: update each group in the way that its activity asks for."""
+        if not self._adaptive or self._step != next_decision(self._step - 1):
             return
-        for index, item in enumerate(self._items):
-            for g, group in enumerate(self._program.groups):
-                if not self._adaptive[g]:
-                    continue
-                active = item.active(g)
-                share = (active - self._active[index][g]) / (WINDOW * group.size)
-                self._active[index][g] = active
-                item.waited[g] += 1
-                if item.modes[g] and share > TO_DENSE:
-                    item.patience[g] = min(2 * item.patience[g], LONGEST_PATIENCE) if item.waited[g] == 1 else 1
-                    self._switch(item, g, False)
-                elif not item.modes[g] and share < TO_SPARSE and item.waited[g] >= item.patience[g]:
-                    self._switch(item, g, True)
-
-    def _switch(self, item: Instance, g: int, sparse: bool) -> None:
-        item.modes[g] = sparse
-        item.waited[g] = 0
-        for member in item.members:
-            member.set_mode(g, sparse, self._step)
+        for item, choice in zip(self._items, self._choices, strict=True):
+            for g in choice.decide(self._step, [item.active(g) for g in range(len(choice.sizes))]):
+                for member in item.members:
+                    member.set_mode(g, choice.sparse[g], self._step)
 
     def _varying(self) -> list[Current]:
         return [i for i in self.network.inputs if isinstance(i, Current) and i.varying]
@@ -291,11 +273,13 @@ def _default_workers(swept: int, batch: int) -> int:
 
 
 def _check_update(update: Any, network: Network) -> None:
+    if not isinstance(network, Network):
+        raise SimulationError(f"a simulation needs a Network, not {type(network).__name__}")
     if not isinstance(update, (str, Mapping)):
-        raise SimulationError(f"update must be 'auto', 'dense', 'sparse', or a mapping of population names to these, not {update!r}")
+        raise SimulationError(f"update must be 'auto', 'dense', 'sparse' or a mapping of population names to these, not {update!r}")
     if not isinstance(update, str):
         for name in update:
-            network.population(name, "update")
+            network.neurons(name, "update")
     for mode in (update,) if isinstance(update, str) else update.values():
         if mode not in ("auto", "dense", "sparse"):
             raise SimulationError(f"update must be 'auto', 'dense' or 'sparse', not {mode!r}")

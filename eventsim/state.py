@@ -6,6 +6,7 @@ the order of zero delays. A context is a row of int64: counts as they are, array
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,47 +61,51 @@ class GroupState:
     arrays: dict[int, np.ndarray] = field(default_factory=dict)
 
     def put(self, place: int, array: np.ndarray) -> None:
-        """Own an array and point to it."""
+        """Keep an array and point to it."""
         assert array.flags.c_contiguous
         self.arrays[place] = array
-        self.context[place] = array.ctypes.data
+        self.context[place] = array.__array_interface__["data"][0]
+
+    def put_all(self, arrays: Mapping[int, np.ndarray]) -> None:
+        """Keep several arrays, by their place."""
+        for place, array in arrays.items():
+            self.put(place, array)
 
 
-def new_group_state(n: int, gids: np.ndarray, slot: int, dt: float, context: np.ndarray) -> GroupState:
-    """What neurons and sources have in common: output, the ring of predictions, their numbers."""
-    group = GroupState(context)
-    context[N] = n
-    context[SLOT] = slot
-    group.put(GIDS, gids)
-    group.put(OUT, np.empty(n, np.int32))
-    group.put(DUE, np.full(n, NEVER, np.int64))
-    group.put(HEAD, np.full(SLOTS, -1, np.int32))
-    group.put(NEXT, np.empty(n, np.int32))
-    group.put(PREVIOUS, np.empty(n, np.int32))
-    group.put(DT, np.array([dt]))
-    return group
+def parameter_arrays(numbers: Any, dtype: np.dtype, dt: float) -> dict[int, np.ndarray]:
+    """What follows from a group's parameters (`eventsim.program.Numbers`), by its place; kernels only read it."""
+    return {
+        COMMON: np.ascontiguousarray(numbers.common.reshape(1, -1), dtype),
+        OWN: np.ascontiguousarray(numbers.own, dtype),
+        STEP_COMMON: np.ascontiguousarray(numbers.step_common.reshape(1, -1), dtype),
+        STEP_OWN: np.ascontiguousarray(numbers.step_own, dtype),
+        FLOW: np.ascontiguousarray(numbers.flow),
+        TABLE: np.ascontiguousarray(numbers.table),
+        SCALE: np.array([numbers.scale]),
+        DT: np.array([dt]),
+    }
 
 
-def add_neurons(group: GroupState, spec: Any, values: Any, inputs: np.ndarray) -> None:
-    """The arrays of a group of neurons. ``spec`` says which parameters differ, ``values`` holds them (see `program`)."""
-    n = int(group.context[N])
-    dtype = inputs.dtype
-    group.put(STATE, np.ascontiguousarray(values.state, dtype))
-    group.put(RHO, np.zeros((1, n if spec.holds else 0), dtype))
-    group.put(INPUT, inputs)
-    group.put(FLAGS, np.zeros(n, np.uint8))
-    group.put(MARK, np.zeros(n, np.uint8))
-    group.put(TOUCHED, np.empty(n, np.int32))
-    group.put(LAST, np.zeros(n, np.int64))
-    set_parameters(group, values, dtype)
+def neuron_arrays(state: np.ndarray, holds: bool, inputs: np.ndarray) -> dict[int, np.ndarray]:
+    """The arrays that a group of neurons writes to in every update, by their place. inputs: (ports, neurons), not copied."""
+    n, dtype = inputs.shape[1], inputs.dtype
+    return {
+        STATE: state.copy(),
+        RHO: np.zeros((1, n if holds else 0), dtype),
+        INPUT: inputs,
+        FLAGS: np.zeros(n, np.uint8),
+        OUT: np.empty(n, np.int32),
+    }
 
 
-def set_parameters(group: GroupState, values: Any, dtype: np.dtype) -> None:
-    """(Re)write the parameters and everything that follows from them."""
-    group.put(COMMON, np.ascontiguousarray(values.common.reshape(1, -1), dtype))
-    group.put(OWN, np.ascontiguousarray(values.own, dtype))
-    group.put(STEP_COMMON, np.ascontiguousarray(values.step_common.reshape(1, -1), dtype))
-    group.put(STEP_OWN, np.ascontiguousarray(values.step_own, dtype))
-    group.put(FLOW, np.ascontiguousarray(values.flow, np.float64))
-    group.put(TABLE, np.ascontiguousarray(values.table, np.float64))
-    group.put(SCALE, np.array([values.scale]))
+def prediction_arrays(n: int) -> dict[int, np.ndarray]:
+    """What the sparse update and Poisson sources need besides, by its place."""
+    return {
+        MARK: np.zeros(n, np.uint8),
+        TOUCHED: np.empty(n, np.int32),
+        LAST: np.zeros(n, np.int64),
+        DUE: np.full(n, NEVER, np.int64),
+        HEAD: np.full(SLOTS, -1, np.int32),
+        NEXT: np.empty(n, np.int32),
+        PREVIOUS: np.empty(n, np.int32),
+    }

@@ -47,7 +47,7 @@ def wall_time(silent: int, way: str) -> tuple[float, str]:
     after = simulation.counters
     seconds = min(times) * SECOND / PIECE
     updates, spikes = after.updates - before.updates, after.spikes - before.spikes
-    return seconds, f"{silent:>9,} silent  {way:6}  {seconds:8.3f} s  {updates:>13,} updates  {spikes:,} spikes of cores and sources"
+    return seconds, f"{silent:>9,} silent  {way:6}  {seconds:8.3f} s  {updates:>13,} updates  {spikes:,} spikes"
 
 
 def draw_silent(axes) -> None:
@@ -60,6 +60,7 @@ def draw_silent(axes) -> None:
             seconds.append(value)
         axes.loglog(np.maximum(SILENT, 300), seconds, style, color=color, label=way, markersize=5)
     axes.set_xticks([300, *SILENT[1:]], ["0", "1 k", "10 k", "100 k", "1 M"])
+    axes.tick_params(axis="x", which="minor", bottom=False)
     axes.set_xlabel("silent neurons added")
     axes.set_ylabel("wall time of a biological second (s)")
     axes.set_title("What silent neurons cost", fontsize="medium")
@@ -76,7 +77,7 @@ def main() -> None:
     simulation.run(200.0)
     recording = simulation.run(300.0)
     raster(recording, example.network, axes=left, max_neurons=1000)
-    left.tick_params(axis="y", labelsize="x-small")
+    left.set_yticks(left.get_yticks(), [label.get_text().split("\n")[0] for label in left.get_yticklabels()])
     left.set_title("Spikes of the cortical microcircuit, scale 0.1", fontsize="medium")
     draw_silent(right)
     figure.savefig(TARGET, dpi=90)

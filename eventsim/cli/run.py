@@ -10,6 +10,7 @@ import click
 
 from eventsim.cli.choose import choose, dtype_option, network_options
 from eventsim.cli.report import Run, make_folder, print_report, write_results
+from eventsim.cli.waiting import waiting
 from eventsim.errors import SimulationError
 from eventsim.estimate import estimate
 from eventsim.models import Neuron
@@ -49,7 +50,8 @@ def simulate(example: Example, duration: float, discard: float, states: tuple[st
     if size.synapses > LARGE:
         click.echo(f"building {size.synapses:,.0f} synapses, {bytes_text(size.total_bytes)} ...", err=True)
     start = time.perf_counter()
-    simulation = Simulation(example.network, example.dt, record=recorders, **settings)
+    with waiting("building and compiling"):
+        simulation = Simulation(example.network, example.dt, record=recorders, **settings)
     built = time.perf_counter() - start
     if discard:
         simulation.run(discard, progress=True)

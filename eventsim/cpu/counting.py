@@ -72,7 +72,7 @@ class RateSet:
             bins = -(-self.stop // interval) - first
             counts = self.counts[:, index, :bins].T.copy()
             begin = (first + np.arange(bins)) * interval
-            covered = np.minimum(begin + interval, self.stop) - np.maximum(begin, self.start)
+            covered = np.maximum(np.minimum(begin + interval, self.stop) - np.maximum(begin, self.start), 1)  # 0 in a run of 0 ms
             rate = counts / (covered[:, None] * (self.program.dt / 1000.0) * self.sizes[index])
             if self.batch == 1:
                 counts, rate = counts[:, 0], rate[:, 0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 from numba import carray, types
 
@@ -42,6 +44,7 @@ def collect(flags, out_neurons):
     return count, active
 
 
+@functools.cache
 def any_input(count):
     """A function ``x -> 0 or 1``: whether any of the ``count`` inputs is not 0."""
     last = count - 1
@@ -51,6 +54,7 @@ def any_input(count):
     return jit(lambda x: before(x) | (x[last] != 0))
 
 
+@functools.cache
 def bind_neuron(spec):
     """What dense and sparse kernels have in common: how one neuron is read, stepped and written.
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
 
 from eventsim.cpu import workers as w
-from eventsim.cpu.inputs import Increments, Noise, start_sources
+from eventsim.cpu.inputs import start_sources
 from eventsim.cpu.kernels import compile_kernel
-from eventsim.cpu.poisson import thresholds
+from eventsim.cpu.part import Part
 from eventsim.errors import SimulationError
-from eventsim.program import NOISE, SOURCE, Program
+from eventsim.program import SOURCE
 from eventsim.random import key
 from eventsim.recording import SpikeBuffer
 from eventsim.state import (
@@ -27,19 +28,20 @@ from eventsim.state import (
     HEAD,
     KEY,
     LAST,
-    MARK,
     NEXT,
+    OUT,
     PREVIOUS,
     SIZE,
+    SLOT,
     SPARSE,
     STATE,
     UPDATES,
     GroupState,
-    add_neurons,
-    new_group_state,
-    set_parameters,
+    N,
+    neuron_arrays,
+    parameter_arrays,
+    prediction_arrays,
 )
-from eventsim.stimuli import Increment, PoissonNoise
 
 _CALL = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
 
@@ -52,23 +54,20 @@ def call(name: str, spec: Any, group: GroupState, t: int, argument: int = 0) -> 
 class Member:
     """What one worker owns of one batch item."""
 
-    def __init__(self, program: Program, worker: int, workers: int, rows: Any, item: int, given: Any, increments: Any):
-        self.program, self.worker, self.workers, self.rows = program, worker, workers, rows
-        count = len(program.groups)
-        slots = program.slots(worker, workers)
-        self.inputs = np.zeros(slots[-1], program.dtype)
+    def __init__(self, part: Part, item: int, given: Any, increments: Any):
+        self.part, self.program = part, part.program
+        program, count = part.program, len(part.program.groups)
+        self.inputs = np.zeros(part.slots[-1], program.dtype)
         self.context = np.zeros((count, SIZE), np.int64)
-        self.groups: list[GroupState] = []
-        for g in range(count):
-            self.groups.append(self._new_group(g, slots, item, given))
+        self.groups = [self._new_group(g, item, given) for g in range(count)]
         ring = program.delay_range[1] + 1
         self.wheel = np.empty((count * ring, 64), np.int32)
         self.wheel_counts = np.zeros(count * ring, np.int64)
         self.position = np.zeros(w.POSITION_SIZE, np.int64)
         self.position[w.STEP] = 1
         self.box_step = np.zeros(program.span * count, np.int64)
-        self.noise = noise_table(program, worker, workers, item)
-        self.increments = increment_table(program, worker, workers, increments)
+        self.noise = part.noise_of(item)
+        self.increments = part.increments(increments)
         self.kernels = w.Groups(
             kind=np.array([g.kind for g in program.groups]),
             context=self.context,
@@ -78,35 +77,32 @@ class Member:
             rate_size=np.array([len(g.arrays.get(FLOW, ())) for g in self.groups]),
         )
 
-    def _new_group(self, g: int, slots: list[int], item: int, given: Any) -> GroupState:
-        program, group = self.program, self.program.groups[g]
-        low, high = group.part(self.worker, self.workers)
+    def _new_group(self, g: int, item: int, given: Any) -> GroupState:
+        part, group = self.part, self.program.groups[g]
+        low, high = part.ranges[g]
         n = high - low
-        state = new_group_state(n, program.gids(g, low, high), slots[g], program.dt, self.context[g])
+        state = GroupState(self.context[g])
+        state.context[N], state.context[SLOT] = n, part.slots[g]
+        state.put(GIDS, part.gids[g])
+        state.put_all(part.parameters[g])
         if group.kind == w.NEURONS:
-            inputs = self.inputs[slots[g] : slots[g + 1]].reshape(len(group.spec.ports), n)
-            add_neurons(state, group.spec, program.numbers(g, low, high), inputs)
-        elif group.kind == w.POISSON:
-            self._add_poisson(state, group.members[0], low, high, item)
-        else:
-            steps, neurons = given[group.members[0]]
-            mine = (neurons >= low) & (neurons < high)
-            state.put(EVENTS, np.ascontiguousarray(steps[mine], np.int64))
-            state.put(EVENT_NEURONS, np.ascontiguousarray(neurons[mine] - low, np.int32))
-            state.context[EVENT_COUNT] = int(mine.sum())
+            inputs = self.inputs[part.slots[g] : part.slots[g + 1]].reshape(len(group.spec.ports), n)
+            state.put_all(neuron_arrays(part.states[g], group.spec.holds, inputs))
+            return state
+        state.put(OUT, np.empty(n, np.int32))
+        if group.kind == w.POISSON:
+            state.put_all(prediction_arrays(n))
+            stream = key(self.program.seed, SOURCE, group.members[0], item)
+            state.context[KEY] = np.uint64(stream).astype(np.int64)
+            a = state.arrays
+            start_sources(stream, a[GIDS], a[FLOW], a[DUE], a[HEAD], a[NEXT], a[PREVIOUS])
+            return state
+        steps, neurons = given[group.members[0]]
+        mine = (neurons >= low) & (neurons < high)
+        state.put(EVENTS, np.ascontiguousarray(steps[mine], np.int64))
+        state.put(EVENT_NEURONS, np.ascontiguousarray(neurons[mine] - low, np.int32))
+        state.context[EVENT_COUNT] = int(mine.sum())
         return state
-
-    def _add_poisson(self, state: GroupState, population: int, low: int, high: int, item: int) -> None:
-        program = self.program
-        rate = program.network.populations[population].neuron.rate
-        with np.errstate(divide="ignore"):  # a chance of 1 has no silence: log 0 = -inf
-            silence = np.log1p(-np.minimum(rate * program.dt / 1000.0, 1.0))
-        stream = key(program.seed, SOURCE, population, item)
-        state.put(FLOW, np.ascontiguousarray(silence[low:high] if silence.ndim else silence.reshape(1)))
-        state.put(MARK, np.zeros(high - low, np.uint8))
-        state.context[KEY] = np.uint64(stream).astype(np.int64)
-        a = state.arrays
-        start_sources(stream, a[GIDS], a[FLOW], a[DUE], a[HEAD], a[NEXT], a[PREVIOUS])
 
     def set_mode(self, g: int, sparse: bool, t: int) -> None:
         """Update a group sparsely from step t + 1 on, or densely; its state is brought to the end of step t."""
@@ -114,6 +110,8 @@ class Member:
         if group.context[SPARSE]:
             call("jump_all", spec, group, t)
         if sparse:
+            if DUE not in group.arrays:
+                group.put_all(prediction_arrays(int(group.context[N])))
             call("predict_all", spec, group, t)
             self.kernels.sparse[g] = compile_kernel("sparse", spec).address
         else:
@@ -126,8 +124,8 @@ class Member:
         spec = program.groups[g].spec
         if group.context[SPARSE]:
             call("jump_all", spec, group, t)
-        low, high = program.groups[g].part(self.worker, self.workers)
-        set_parameters(group, program.numbers(g, low, high, t * program.dt), program.dtype)
+        numbers = program.numbers(g, *self.part.ranges[g], t * program.dt)
+        group.put_all(parameter_arrays(numbers, program.dtype, program.dt))
         if group.context[SPARSE]:
             call("predict_all", spec, group, t)
 
@@ -160,22 +158,19 @@ class Member:
 class Instance:
     """One batch item: its members, and what they tell each other."""
 
-    def __init__(self, program: Program, rows: list, item: int, given: Any, increments: Any, modes: list[bool]):
-        workers = len(rows)
-        self.program = program
-        self.members = [Member(program, k, workers, rows[k], item, given, increments) for k in range(workers)]
+    def __init__(self, parts: Sequence[Part], item: int, given: Any, increments: Any, sparse: Sequence[bool]):
+        self.program = program = parts[0].program
+        workers = len(parts)
+        self.members = [Member(part, item, given, increments) for part in parts]
         room = program.size * program.span
         self.shared = np.zeros(w.SHARED_SIZE, np.int64)
         self.box_gid = np.empty((2, workers, room), np.int32)
         self.box_end = np.zeros((2, workers, program.span * len(program.groups) + 1), np.int64)
         self.buffer = SpikeBuffer(max(room, 4096))
-        self.modes = list(modes)
-        self.patience = [1] * len(modes)
-        self.waited = [0] * len(modes)
         for g, group in enumerate(program.groups):
             if group.kind == w.NEURONS:
                 for member in self.members:
-                    member.set_mode(g, modes[g], 0)
+                    member.set_mode(g, sparse[g], 0)
 
     def run(self, stop: int, recorder: w.Recorder, samplers: list[w.Samplers], pool: Executor | None) -> None:
         """Simulate to the end of step ``stop``."""
@@ -201,7 +196,7 @@ class Instance:
                     self.box_end,
                     member.box_step,
                     member.kernels,
-                    member.rows,
+                    member.part.rows,
                     member.inputs,
                     member.wheel,
                     member.wheel_counts,
@@ -237,73 +232,3 @@ class Instance:
     def states_now(self, g: int, t: int) -> np.ndarray:
         """The states (states, neurons of the group) at the end of step t."""
         return np.concatenate([member.states_now(g, t) for member in self.members], axis=1)
-
-
-def noise_table(program: Program, worker: int, workers: int, item: int) -> Noise:
-    """The Poisson noise onto the neurons that a worker owns."""
-    rows: list[tuple] = []
-    table, who, mean, weight = [np.zeros(0, np.uint32)], [np.zeros(0, np.int64)], [np.zeros(0)], [np.zeros(0)]
-    ends, listed, weights = [0], 0, 0
-    for number, given in enumerate(program.network.inputs):
-        if not isinstance(given, PoissonNoise):
-            continue
-        population = program.network.number(given.target)
-        first, last, at = program.local(population, worker, workers)
-        if first == last:
-            continue
-        g = program.place[population]
-        low, high = program.groups[g].part(worker, workers)
-        slot = program.port_number(population, given.port) * (high - low) + at
-        means = given.rate * program.dt / 1000.0
-        count, begin, cuts = last - first, -1, np.zeros(0, np.uint32)
-        if given.rate.ndim:
-            driven = np.flatnonzero(means[first:last] > 0)
-            count, begin = len(driven), listed
-            who.append(driven)
-            mean.append(means[first:last][driven])
-            listed += count
-        else:
-            cuts = thresholds(float(means))
-        table.append(cuts)
-        ends.append(ends[-1] + len(cuts))
-        own = given.weight.ndim > 0
-        weight.append(given.weight[first:last] if own else given.weight.reshape(1))
-        rows.append((g, slot, count, first, int(key(program.seed, NOISE, number, item)), begin, weights, int(own)))
-        weights += len(weight[-1])
-    columns = list(zip(*rows, strict=True)) if rows else [()] * 8
-    return Noise(
-        group=np.array(columns[0], np.int64),
-        slot=np.array(columns[1], np.int64),
-        count=np.array(columns[2], np.int64),
-        first=np.array(columns[3], np.int64),
-        key=np.array(columns[4], np.uint64),
-        threshold_begin=np.array(ends, np.int64),
-        threshold=np.concatenate(table),
-        listed=np.array(columns[5], np.int64),
-        who=np.concatenate(who),
-        mean=np.concatenate(mean),
-        weight_begin=np.array(columns[6], np.int64),
-        weight_step=np.array(columns[7], np.int64),
-        weight=np.concatenate(weight).astype(program.dtype),
-    )
-
-
-def increment_table(program: Program, worker: int, workers: int, extra: list[Increment]) -> Increments:
-    """The increments onto the neurons that a worker owns: the network's and those given to the simulation."""
-    rows, values, begin = [], [np.zeros(0)], 0
-    given = [i for i in program.network.inputs if isinstance(i, Increment)] + list(extra)
-    for increment in given:
-        population = program.network.number(increment.target)
-        first, last, at = program.local(population, worker, workers)
-        if first == last:
-            continue
-        g = program.place[population]
-        low, high = program.groups[g].part(worker, workers)
-        slot = program.port_number(population, increment.port) * (high - low) + at
-        own = increment.value.ndim > int(increment.over_time)
-        value = increment.value[..., first:last] if own else increment.value
-        rows.append((g, slot, last - first, begin, len(value) if increment.over_time else 0, int(own)))
-        values.append(value.reshape(-1))
-        begin += value.size
-    columns = [np.array(column, np.int64) for column in zip(*rows, strict=True)] if rows else [np.zeros(0, np.int64)] * 6
-    return Increments(*columns, np.concatenate(values).astype(program.dtype))

@@ -59,5 +59,6 @@ MAKERS = {
 def compile_kernel(name: str, spec: KernelSpec):
     """The kernel called ``name`` (one of `MAKERS`) for a kind of group; it has an ``address`` and can be called through ctypes."""
     kept = BUILT_IN.get(spec.model.name) is spec.model  # a model from elsewhere may change without this package noticing
-    key = f"{name} {spec.model.name} {spec.order} {spec.ports} {spec.hold} {spec.holds} {spec.own} {spec.own_step} {spec.closed} {spec.dtype}"
+    shape = (spec.order, spec.ports, spec.hold, spec.holds, spec.own, spec.own_step, spec.closed, str(spec.dtype))
+    key = f"{name} {spec.model.name} {shape}"
     return compile_callback(KERNEL, MAKERS[name](spec), key if kept else None)

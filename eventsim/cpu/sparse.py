@@ -6,6 +6,8 @@ has its next crossing predicted. Models without a closed form are stepped until 
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 from numba import carray, types
 
@@ -47,6 +49,7 @@ from eventsim.state import (
 )
 
 
+@functools.cache
 def bind_views(spec):
     """Functions that turn a context into arrays: those of the neurons, those of the flow, those of the ring."""
     real, holds = REALS[spec.dtype], spec.holds
@@ -91,6 +94,7 @@ def bind_views(spec):
     return neurons, flow, ring
 
 
+@functools.cache
 def bind_flow_params(spec):
     """A function ``(flow_params, j) -> Params`` in float64."""
     Params = spec.model.Params
@@ -100,6 +104,7 @@ def bind_flow_params(spec):
     return jit(lambda flow_params, j: Params(*read(flow_params, 0)))
 
 
+@functools.cache
 def bind_jump(spec):
     """A function ``(s, r, gap, p, table, dt) -> (s, r)``: the state after ``gap`` steps without input, in the state's type."""
     model, real = spec.model, REALS[spec.dtype]
@@ -133,6 +138,7 @@ def bind_jump(spec):
     return jump
 
 
+@functools.cache
 def magnitude(count):
     """A function ``values -> sum of |value|``."""
     last = count - 1
@@ -142,11 +148,12 @@ def magnitude(count):
     return jit(lambda values: before(values) + abs(values[last]))
 
 
+@functools.cache
 def bind_next(spec):
-    """A function ``(t, s, r, q, table, dt, scale) -> step`` of the next spike without input, or NEVER; s is the state after step t."""
+    """A function ``(t, s, r, q, table, dt, scale) -> step`` of the next spike without input, or NEVER; s: after step t."""
     model = spec.model
     coefficients = bind_coefficients(model, spec.own_flow)
-    predict = bind_prediction(model, coefficients)
+    predict = bind_prediction(model, spec.own_flow)
     fields = len(model.State._fields)
     State = model.State
     widen, size = cast(fields, types.float64), magnitude(fields)
@@ -165,6 +172,7 @@ def bind_next(spec):
     return next_spike
 
 
+@functools.cache
 def bind_changed(count):
     """A function ``(a, b) -> bool``: whether two states differ in any of their values."""
     last = count - 1
@@ -174,6 +182,7 @@ def bind_changed(count):
     return jit(lambda a, b: before(a, b) or a[last] != b[last])
 
 
+@functools.cache
 def bind_reschedule(spec):
     """A function ``(t, old, s, r, busy, q, table, dt, scale) -> step`` in which the neuron must be touched next without input.
 

@@ -118,7 +118,7 @@ def test_the_microcircuit_is_active_at_a_tenth_of_its_size():
 
 
 def test_brunel_fires_asynchronously_and_irregularly():
-    example = brunel(neurons=2500)
+    example = brunel(neurons=2500, weight=0.4)  # a quarter of the synapses, four times as strong
     spikes = counts(example, 300.0, discard=100.0, seed=1)
     rate = len(spikes["exc"].times) / (2000 * 0.3)
     assert 20.0 < rate < 100.0

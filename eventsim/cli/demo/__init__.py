@@ -28,7 +28,7 @@ def _check_installed() -> None:
     "--epochs", type=click.IntRange(min=1), help="Passes over the training images before pruning.  [default: 40; mnist 6]"
 )
 @click.option(
-    "--keep", type=click.FloatRange(0.01, 1.0), default=0.2, show_default=True, help="Share of the weights kept by pruning."
+    "--keep", type=click.FloatRange(0.01, 1.0), default=0.3, show_default=True, help="Share of the weights kept by pruning."
 )
 @click.option("--test-images", type=click.IntRange(min=1), default=1000, show_default=True, help="At most so many are compared.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the split, the weights and the encoding.")

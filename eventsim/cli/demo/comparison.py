@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 
 from eventsim.cli.demo.training import decide, hidden_outputs, linear_layers
+from eventsim.cli.waiting import waiting
 from eventsim.recording import Spikes
 from norse_bridge import SimulationResult, simulate
 
@@ -56,13 +57,15 @@ def compare(model, spikes: torch.Tensor, labels: torch.Tensor) -> Compared:
     """Run the encoded test images both ways: spikes 0/1 (time, images, pixels), labels (images,)."""
     exact = copy.deepcopy(model).double()
     spikes = spikes.double()
-    simulate(exact, spikes[:, :2])  # compiles, so that the times below are those of the work
+    with waiting("compiling"):
+        simulate(exact, spikes[:, :2])  # so that the times below are those of the work
     start = time.perf_counter()
     with torch.no_grad():
         outputs = hidden_outputs(exact, spikes)
     dense_seconds = time.perf_counter() - start
     start = time.perf_counter()
-    result = simulate(exact, spikes, record=(Spikes("input"),))
+    with waiting("simulating"):
+        result = simulate(exact, spikes, record=(Spikes("input"),))
     sparse_seconds = time.perf_counter() - start
     hidden = {"layer1": outputs[1], "layer2": outputs[3]}
     weights = [layer.weight for layer in linear_layers(exact)]

@@ -67,7 +67,7 @@ def run_demo(data: str, path: str | None, epochs: int | None, keep: float, test_
     train(model, images, plan, plan.epochs, generator, "training")
     click.echo(f"  trained  {100 * accuracy(model, spikes, labels):.1f} % of the test images right")
     masks = prune(model, keep)
-    train(model, images, plan._replace(learning_rate=0.5 * plan.learning_rate), plan.tuning, generator, "after pruning", masks)
+    train(model, images, plan, plan.tuning, generator, "after pruning", masks)
     training_seconds = time.perf_counter() - start
     click.echo(f"  pruned   {100 * accuracy(model, spikes, labels):.1f} %, {training_seconds:.0f} s of training in all")
     done = compare(model, spikes, labels)

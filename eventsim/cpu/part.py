@@ -1,0 +1,135 @@
+"""What one worker owns that is the same for every batch item: its synapses, its neurons' parameters, what drives them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from eventsim.cpu.inputs import Increments, Noise
+from eventsim.cpu.poisson import thresholds
+from eventsim.cpu.workers import NEURONS, POISSON
+from eventsim.program import NOISE, Program
+from eventsim.random import key
+from eventsim.state import FLOW, parameter_arrays
+from eventsim.stimuli import Increment, PoissonNoise
+
+
+class Part:
+    """One worker's part of a program.
+
+    rows : its synapses (`eventsim.rows.Rows`)
+    slots : the first input of each group in the worker's array of inputs, and its length
+    gids : for each group the numbers of its neurons in the network
+    states : for each group of neurons their state at time 0, (states, neurons)
+    parameters : for each group the arrays that kernels only read, by their place (`eventsim.state`)
+    noise : `Noise`, with the keys of batch item 0; drives : the numbers of its inputs in the network, entry for entry
+    """
+
+    def __init__(self, program: Program, worker: int, workers: int):
+        self.program, self.worker, self.workers = program, worker, workers
+        self.rows = program.rows(worker, workers)
+        self.slots = program.slots(worker, workers)
+        self.ranges = [group.part(worker, workers) for group in program.groups]
+        self.gids = [program.gids(g, low, high) for g, (low, high) in enumerate(self.ranges)]
+        self.states: list[Any] = []
+        self.parameters: list[dict[int, np.ndarray]] = []
+        for g, (group, (low, high)) in enumerate(zip(program.groups, self.ranges, strict=True)):
+            numbers = program.numbers(g, low, high) if group.kind == NEURONS else None
+            self.states.append(None if numbers is None else np.ascontiguousarray(numbers.state, program.dtype))
+            if numbers is not None:
+                self.parameters.append(parameter_arrays(numbers, program.dtype, program.dt))
+            else:
+                self.parameters.append({FLOW: log_silence(program, g, low, high)} if group.kind == POISSON else {})
+        self.noise, self.drives = noise_table(program, worker, workers)
+
+    def noise_of(self, item: int) -> Noise:
+        """The noise of a batch item: the same, with keys of its own."""
+        keys = [key(self.program.seed, NOISE, number, item) for number in self.drives]
+        return self.noise._replace(key=np.array(keys, np.uint64))
+
+    def increments(self, extra: Sequence[Increment]) -> Increments:
+        """The network's increments and those of one batch item."""
+        network = [i for i in self.program.network.inputs if isinstance(i, Increment)]
+        return increment_table(self.program, self.worker, self.workers, [*network, *extra])
+
+
+def log_silence(program: Program, g: int, low: int, high: int) -> np.ndarray:
+    """The logarithm of the chance that a Poisson source is silent in a step: one for each member of a group, or one for all."""
+    rate = program.network.populations[program.groups[g].members[0]].neuron.rate
+    with np.errstate(divide="ignore"):  # a chance of 1 has no silence: log 0 = -inf
+        silence = np.log1p(-np.minimum(rate * program.dt / 1000.0, 1.0))
+    return np.ascontiguousarray(silence[low:high] if silence.ndim else silence.reshape(1))
+
+
+def noise_table(program: Program, worker: int, workers: int) -> tuple[Noise, list[int]]:
+    """The Poisson noise onto the neurons that a worker owns, and the numbers of the inputs that its entries stand for."""
+    rows: list[tuple] = []
+    drives = []
+    table, who, mean, weight = [np.zeros(0, np.uint32)], [np.zeros(0, np.int64)], [np.zeros(0)], [np.zeros(0)]
+    ends, listed, weights = [0], 0, 0
+    for number, given in enumerate(program.network.inputs):
+        if not isinstance(given, PoissonNoise):
+            continue
+        population = program.network.number(given.target)
+        first, last, at = program.local(population, worker, workers)
+        if first == last:
+            continue
+        g = program.place[population]
+        low, high = program.groups[g].part(worker, workers)
+        slot = program.port_number(population, given.port) * (high - low) + at
+        means = given.rate * program.dt / 1000.0
+        count, begin, cuts = last - first, -1, np.zeros(0, np.uint32)
+        if given.rate.ndim:
+            driven = np.flatnonzero(means[first:last] > 0)
+            count, begin = len(driven), listed
+            who.append(driven)
+            mean.append(means[first:last][driven])
+            listed += count
+        else:
+            cuts = thresholds(float(means))
+        table.append(cuts)
+        ends.append(ends[-1] + len(cuts))
+        own = given.weight.ndim > 0
+        weight.append(given.weight[first:last] if own else given.weight.reshape(1))
+        drives.append(number)
+        rows.append((g, slot, count, first, int(key(program.seed, NOISE, number, 0)), begin, weights, int(own)))
+        weights += len(weight[-1])
+    columns = list(zip(*rows, strict=True)) if rows else [()] * 8
+    noise = Noise(
+        group=np.array(columns[0], np.int64),
+        slot=np.array(columns[1], np.int64),
+        count=np.array(columns[2], np.int64),
+        first=np.array(columns[3], np.int64),
+        key=np.array(columns[4], np.uint64),
+        threshold_begin=np.array(ends, np.int64),
+        threshold=np.concatenate(table),
+        listed=np.array(columns[5], np.int64),
+        who=np.concatenate(who),
+        mean=np.concatenate(mean),
+        weight_begin=np.array(columns[6], np.int64),
+        weight_step=np.array(columns[7], np.int64),
+        weight=np.concatenate(weight).astype(program.dtype),
+    )
+    return noise, drives
+
+
+def increment_table(program: Program, worker: int, workers: int, given: Sequence[Increment]) -> Increments:
+    """The increments onto the neurons that a worker owns."""
+    rows, values, begin = [], [np.zeros(0)], 0
+    for increment in given:
+        population = program.network.number(increment.target)
+        first, last, at = program.local(population, worker, workers)
+        if first == last:
+            continue
+        g = program.place[population]
+        low, high = program.groups[g].part(worker, workers)
+        slot = program.port_number(population, increment.port) * (high - low) + at
+        own = increment.value.ndim > int(increment.over_time)
+        value = increment.value[..., first:last] if own else increment.value
+        rows.append((g, slot, last - first, begin, len(value) if increment.over_time else 0, int(own)))
+        values.append(value.reshape(-1))
+        begin += value.size
+    columns = [np.array(column, np.int64) for column in zip(*rows, strict=True)] if rows else [np.zeros(0, np.int64)] * 6
+    return Increments(*columns, np.concatenate(values).astype(program.dtype))

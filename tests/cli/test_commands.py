@@ -1,0 +1,212 @@
+"""The command line as a user meets it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from eventsim.cli import main
+from eventsim.models import LIF
+from eventsim.network import Network, Population, Projection
+from eventsim.networks.fly import SUGAR_NEURONS
+from eventsim.rules import AllToAll
+from eventsim.stimuli import PoissonSource
+from eventsim.storage import save
+
+
+@pytest.fixture
+def call(tmp_path, monkeypatch):
+    """``call("run brunel ...")`` runs the command in an empty folder; the result has exit_code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def invoke(line):
+        result = CliRunner().invoke(main, line.split())
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+    return invoke
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A small network in a file: five Poisson sources that drive three neurons."""
+    network = Network(
+        (Population("noise", 5, PoissonSource(200.0)), Population("cells", 3, LIF(tau_mem=20.0))),
+        (Projection("noise", "cells", AllToAll(), weight=0.4, delay=1.0),),
+    )
+    save(network, tmp_path / "mine.npz")
+    return tmp_path / "mine.npz"
+
+
+@pytest.mark.parametrize("line", ["--help", "-h", "run --help", "info --help", "demo --help"])
+def test_help_shows_examples(call, line):
+    result = call(line)
+    assert result.exit_code == 0
+    assert "eventsim" in result.stdout and "--help" in result.stdout
+    assert all(len(text) <= 112 for text in result.stdout.splitlines())
+    for part in ("eventsim demo", "eventsim run brunel", "microcircuit") if line in ("--help", "-h") else ("Examples:",):
+        assert part in result.stdout
+
+
+def test_version(call):
+    assert call("--version").stdout.startswith("eventsim ")
+
+
+def test_run_prints_rates_and_writes_files(call, tmp_path):
+    result = call(
+        "run vogels-abbott --neurons 500 --duration 100 --discard 20 --record-state exc:v --record-state exc:exc --seed 3"
+    )
+    assert result.exit_code == 0, result.output
+    for part in (
+        "population",
+        "spikes/s",
+        "spikes per biological second",
+        "synaptic events",
+        "neuron updates",
+        "per biological second",
+    ):
+        assert part in result.stdout
+    folder = tmp_path / "eventsim-vogels-abbott"
+    assert {path.name for path in folder.iterdir()} == {"spikes.npz", "rates.csv", "results.json", "raster.png", "states-exc.png"}
+    with open(folder / "rates.csv") as file:
+        rows = list(csv.DictReader(file))
+    with np.load(folder / "spikes.npz") as file:
+        for row in rows:
+            times = file[f"spikes/{row['population']}/times"]
+            assert len(times) == int(row["spikes"])
+            assert np.all((times > 20.0) & (times < 120.01)), "what is discarded is not counted"
+            assert float(row["rate_spikes_per_s"]) == pytest.approx(len(times) / int(row["neurons"]) / 0.1, abs=1e-5)
+        assert file["states/exc/v"].shape == (1000, 8) and file["states/exc/exc"].shape == (1000, 8)
+    results = json.loads((folder / "results.json").read_text())
+    assert results["counters"]["steps"] == 1000 and results["duration_ms"] == 100.0
+
+
+def test_the_same_seed_gives_the_same_spikes_for_any_number_of_workers(call, tmp_path):
+    for name, options in {"a": "--seed 5", "b": "--seed 5 --workers 2", "c": "--seed 6"}.items():
+        assert call(f"run vogels-abbott --neurons 400 --duration 50 --discard 0 --output {name} {options}").exit_code == 0
+
+    def spikes(name):
+        with np.load(tmp_path / name / "spikes.npz") as file:
+            return file["spikes/exc/times"].tolist(), file["spikes/exc/neurons"].tolist()
+
+    assert spikes("a") == spikes("b") != spikes("c")
+
+
+def test_run_shows_what_was_expected(call):
+    result = call("run microcircuit --scale 0.01 --duration 20 --discard 0")
+    assert result.exit_code == 0, result.output
+    assert "expected" in result.stdout and "0.903" in result.stdout and "deviation" in result.stdout
+    assert "scaled to 0.01" in result.stdout
+
+
+def test_a_saved_network_runs(call, saved, tmp_path):
+    result = call(f"run {saved} --dt 0.5 --duration 200 --update sparse --dtype float64 --output out")
+    assert result.exit_code == 0, result.output
+    assert "noise" in result.stdout and "cells" in result.stdout
+    assert (tmp_path / "out" / "raster.png").exists()
+
+
+def test_the_fly_runs_from_its_file(call, tmp_path):
+    ids = np.array([*SUGAR_NEURONS[:3], 5, 6], np.int64)
+    np.savez(
+        tmp_path / "brain.npz",
+        root_id=ids,
+        indptr=np.array([0, 1, 2, 3, 3, 3]),
+        post=np.array([3, 3, 4]),
+        syn=np.array([50, 50, -9]),
+    )
+    result = call("run fly --connectome brain.npz --stimulus-rate 150 --silent 10 --duration 100")
+    assert result.exit_code == 0, result.output
+    for part in ("3 of 21 neurons stimulated at 150", "18 of the stimulated neurons not in brain.npz", "10 silent", " of 15"):
+        assert part in result.stdout
+
+
+@pytest.mark.parametrize("line", ["info brunel", "info microcircuit --scale 0.1 --dtype float64", "info vogels-abbott --workers 2"])
+def test_info_tells_sizes_before_anything_is_built(call, line):
+    result = call(line)
+    assert result.exit_code == 0
+    for part in ("population", "in-degree", "delay (ms)", "total", "neurons", "synapses"):
+        assert part in result.stdout
+
+
+def test_info_of_the_full_microcircuit(call):
+    assert "77,169 neurons, 298,880,9" in call("info microcircuit").stdout
+
+
+def test_info_of_a_saved_network(call, saved):
+    assert "8 neurons, 15 synapses" in call(f"info {saved}").stdout
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("run nothing", "'nothing' is neither a built-in network"),
+        ("info nothing", "'nothing' is neither a built-in network"),
+        ("run", "Missing argument 'NETWORK'"),
+        ("walk brunel", "No such command"),
+        ("run brunel --scale 0.1", "--scale belongs to microcircuit, not to brunel"),
+        ("run microcircuit --neurons 5", "--neurons belongs to brunel and vogels-abbott"),
+        ("run microcircuit --scale 3", "scale must lie between"),
+        ("run fly", "fly needs its connectome"),
+        ("run fly --connectome no.npz", "no such file"),
+        ("run brunel --dt -1", "--dt must be above 0"),
+        ("run brunel --neurons 10", "neurons must be at least 50"),
+        ("run brunel --duration 0", "--duration must be above 0"),
+        ("run brunel --duration nan", "--duration must be above 0"),
+        ("run brunel --discard -5", "--discard not negative"),
+        ("run brunel --neurons 100 --duration 0.25", "0.25"),
+        ("run brunel --dt 0.4", "dt"),
+        ("run brunel --workers 0", "--workers"),
+        ("run brunel --update fast", "--update"),
+        ("run brunel --dtype float16", "--dtype"),
+        ("run brunel --record-state v", "POPULATION:STATE"),
+        ("run brunel --record-state exc:w", "the states of 'exc' are v"),
+        ("run brunel --record-state all:v", "no population 'all'"),
+        ("demo --data mnist", "needs the PATH"),
+        ("demo somewhere.npz", "does not exist"),
+        ("demo --keep 2", "--keep"),
+    ],
+)
+def test_wrong_input_is_one_clear_line_and_exit_code_2(call, line, message):
+    result = call(line)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    errors = [text for text in result.stderr.splitlines() if text.startswith("Error:")]
+    assert len(errors) == 1 and "Traceback" not in result.output
+
+
+def test_a_saved_network_takes_no_options_of_others(call, saved):
+    result = call(f"run {saved} --scale 0.5")
+    assert result.exit_code == 2 and "not to a saved one" in result.stderr
+
+
+def test_a_file_that_is_no_network(call, tmp_path):
+    (tmp_path / "text.npz").write_text("no")
+    result = call("run text.npz")
+    assert result.exit_code == 2 and "not a complete .npz" in result.stderr
+
+
+def test_a_folder_that_cannot_be_made(call, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    result = call("run brunel --output file/below")
+    assert result.exit_code == 2 and "cannot be made" in result.stderr
+
+
+def test_without_matplotlib_everything_but_the_picture_is_there(call, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    result = call("run vogels-abbott --neurons 100 --duration 5 --discard 0")
+    assert result.exit_code == 0
+    assert "no picture" in result.stderr and "eventsim[plot]" in result.stderr
+    assert (tmp_path / "eventsim-vogels-abbott" / "rates.csv").exists()
+
+
+def test_as_a_module():
+    done = subprocess.run([sys.executable, "-m", "eventsim", "info", "brunel"], capture_output=True, text=True, check=True)
+    assert "10,000 neurons" in done.stdout
