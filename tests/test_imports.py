@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # From the bottom up; a module may import its own layer and those below. The longest name that fits decides.
 LAYERS = (
-    ("eventsim.errors", "eventsim.ops", "eventsim.jit", "eventsim.random", "eventsim.grid", "eventsim.table"),
+    ("eventsim.errors", "eventsim.ops", "eventsim.jit", "eventsim.random", "eventsim.grid", "eventsim.table", "eventsim.interrupt"),
     ("eventsim.models",),
     ("eventsim.rules", "eventsim.distributions", "eventsim.connectivity", "eventsim.stimuli", "eventsim.npz"),
     ("eventsim.network",),
@@ -21,8 +21,8 @@ LAYERS = (
     ("eventsim.cpu.scalar", "eventsim.cpu.pointers"),  # what every kernel is written in
     ("eventsim.crossing", "eventsim.networks", "eventsim.recording_file"),
     ("eventsim.cpu",),  # kernels
-    ("eventsim.program", "eventsim.given"),
-    ("eventsim.cpu.instance", "eventsim.cpu.counting", "eventsim.cpu.sampling"),  # what runs a program
+    ("eventsim.adaptation", "eventsim.program", "eventsim.given"),
+    ("eventsim.cpu.part", "eventsim.cpu.instance", "eventsim.cpu.counting", "eventsim.cpu.sampling"),  # what runs a program
     ("eventsim.simulation",),
     ("eventsim.plot",),
     ("eventsim",),

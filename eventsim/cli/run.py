@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 
 from eventsim.cli.choose import choose, dtype_option, network_options
 from eventsim.cli.report import Run, make_folder, print_report, write_results
@@ -15,7 +16,7 @@ from eventsim.errors import SimulationError
 from eventsim.estimate import estimate
 from eventsim.models import Neuron
 from eventsim.networks import Example
-from eventsim.recording import Spikes, States
+from eventsim.recording import Recording, SpikeData, Spikes, StateData, States
 from eventsim.simulation import Simulation
 from eventsim.table import bytes_text
 
@@ -43,6 +44,19 @@ def _states(example: Example, wanted: tuple[str, ...], duration: float, dt: floa
     ]
 
 
+def joined(first: Recording, second: Recording) -> Recording:
+    """Two recordings of one simulation, one after the other, as one."""
+    spikes = {
+        name: SpikeData(*map(np.concatenate, zip(data, second.spikes[name], strict=True))) for name, data in first.spikes.items()
+    }
+    states = {}
+    for name, data in first.states.items():
+        more = second.states[name]
+        values = {field: np.concatenate([value, more.values[field]]) for field, value in data.values.items()}
+        states[name] = StateData(np.concatenate([data.times, more.times]), data.neurons, values)
+    return Recording(first.start, second.stop, first.dt, spikes, states)
+
+
 def simulate(example: Example, duration: float, discard: float, states: tuple[str, ...], settings: dict[str, Any]) -> Run:
     """Build and run, timed; what is discarded is simulated and not counted."""
     recorders = [Spikes(name) for name in example.record] + _states(example, states, duration, example.dt)
@@ -56,8 +70,10 @@ def simulate(example: Example, duration: float, discard: float, states: tuple[st
     if discard:
         simulation.run(discard, progress=True)
     before = simulation.counters
+    with waiting("compiling"):  # what the first step needs: not part of the time that is reported
+        first = simulation.run(example.dt)
     start = time.perf_counter()
-    recording = simulation.run(duration, progress=True)
+    recording = joined(first, simulation.run(duration - example.dt, progress=True))
     wall = time.perf_counter() - start
     return Run(example, recording, before, simulation.counters, duration, built, wall)
 

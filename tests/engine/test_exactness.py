@@ -128,7 +128,9 @@ def test_postsynaptic_potential(tau_mem, tau_syn, update):
     dt = peak_time / 64  # so that the peak lies on the grid
     t, v, i = after_one_spike(tau_mem, tau_syn, weight, dt, 200, update)
     np.testing.assert_allclose(i, weight * np.exp(-t / tau_syn), rtol=0, atol=1e-14)  # a jump rounds relative to where it began
-    np.testing.assert_allclose(v, psp(t, weight, tau_mem, tau_mem if same else tau_syn), rtol=0, atol=2e-9 if tau_syn != 8 and same else 1e-13)
+    np.testing.assert_allclose(
+        v, psp(t, weight, tau_mem, tau_mem if same else tau_syn), rtol=0, atol=2e-9 if tau_syn != 8 and same else 1e-13
+    )
     peak = weight / math.e if same else weight * (tau_syn / tau_mem) ** (tau_mem / (tau_mem - tau_syn))
     assert np.argmax(v) == 64
     assert v[64] == pytest.approx(peak, rel=1e-8 if same else 1e-12)
@@ -194,7 +196,9 @@ def test_far_crossings_of_many_neurons_at_once(update):
 
 
 @pytest.mark.parametrize("update", UPDATES)
-@pytest.mark.parametrize(("tau_mem", "tau_syn", "start"), [(10.0, 5.0, 0.0), (10.0, 30.0, 0.9), (200.0, 50.0, 0.5), (10.0, 10.0, 0.0)])
+@pytest.mark.parametrize(
+    ("tau_mem", "tau_syn", "start"), [(10.0, 5.0, 0.0), (10.0, 30.0, 0.9), (200.0, 50.0, 0.5), (10.0, 10.0, 0.0)]
+)
 def test_inhibition_delays_a_spike_and_the_rebound_fires(tau_mem, tau_syn, start, update):
     """v falls first and turns: the next crossing lies behind the turning point."""
     dt, leak, weight = 0.1, 1.05, -40.0

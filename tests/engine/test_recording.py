@@ -100,7 +100,9 @@ def test_looking_changes_nothing():
 
 def binned(spikes, edges):
     """Spikes in (edges[k], edges[k + 1]]: a spike at t ends its step, so that it belongs to the bin that ends there."""
-    return np.array([np.sum((spikes.times > a + 1e-9) & (spikes.times <= b + 1e-9)) for a, b in zip(edges, edges[1:], strict=False)])
+    return np.array(
+        [np.sum((spikes.times > a + 1e-9) & (spikes.times <= b + 1e-9)) for a, b in zip(edges, edges[1:], strict=False)]
+    )
 
 
 @pytest.mark.parametrize("interval", [0.5, 4.0, 7.0, 100.0, 250.0])
@@ -169,7 +171,7 @@ def test_shapes_and_types():
         assert set(spikes.batch) == set(range(batch))
         assert np.array_equal(np.lexsort((spikes.neurons, spikes.times, spikes.batch)), np.arange(len(spikes.times)))
         assert states.times.shape == (20,) and states.neurons.tolist() == [1, 5, 9]
-        assert {field: value.shape for field, value in states.values.items()} == {f: (20, *middle, 3) for f in "vi"}
+        assert {field: value.shape for field, value in states.values.items()} == dict.fromkeys("vi", (20, *middle, 3))
         assert states.values["v"].dtype == np.float64
         assert rates.times.shape == (5,) and rates.counts.shape == rates.rate.shape == (5, *middle)
         assert rates.counts.sum() == len(spikes.times) and rates.counts.dtype == np.int64

@@ -118,7 +118,9 @@ CONNECTIVITY = [
         id="in-degree above what there is",
     ),
     *[
-        refused(ConnectivityError, "'a' -> 'b'", lambda kind=kind, p=p, i=i: project(raw_scipy(kind, p, i)), id=f"scipy {kind} {what}")
+        refused(
+            ConnectivityError, "'a' -> 'b'", lambda kind=kind, p=p, i=i: project(raw_scipy(kind, p, i)), id=f"scipy {kind} {what}"
+        )
         for what, kind, p, i in (
             ("indptr decreases", "csr", (0, 3, 2, 3), (0, 1, 0)),
             ("indptr beyond", "csr", (0, 1, 2, 30), (0, 1, 0)),
@@ -149,7 +151,9 @@ PROJECTIONS = [
     refused(NetworkError, "'a' -> 'b'.*delay", lambda: project(csr(), delay=Normal(1.0, 0.5)), id="delay may be negative"),
     refused(NetworkError, "'a' -> 'b'.*delay", lambda: project(csr(), delay=INF), id="delay not finite"),
     refused(NetworkError, "'c'.*a, b", lambda: project(csr(), target="c"), id="no such target"),
-    refused(NetworkError, "'x'.*a", lambda: Network([A], [Projection("x", "a", AllToAll(), weight=1.0, delay=1.0)]), id="no such source"),
+    refused(
+        NetworkError, "'x'.*a", lambda: Network([A], [Projection("x", "a", AllToAll(), weight=1.0, delay=1.0)]), id="no such source"
+    ),
     refused(NetworkError, "'a' -> 'b'.*'g'.*i, v", lambda: project(csr(), port="g"), id="no such port"),
     refused(
         NetworkError,
@@ -163,7 +167,9 @@ PROJECTIONS = [
         lambda: Network([READOUT, A], [Projection("r", "a", AllToAll(), weight=1.0, delay=1.0)]),
         id="a readout is a source",
     ),
-    refused(NetworkError, "delay", lambda: simulate(A, B, projections=[Projection("a", "b", csr(), delay=0.25)]), id="delay off grid"),
+    refused(
+        NetworkError, "delay", lambda: simulate(A, B, projections=[Projection("a", "b", csr(), delay=0.25)]), id="delay off grid"
+    ),
     refused(
         NetworkError,
         "'a' -> 'b'.*0.33",
@@ -171,7 +177,10 @@ PROJECTIONS = [
         id="one delay off grid",
     ),
     refused(
-        NetworkError, "'a' -> 'b'", lambda: simulate(A, B, projections=[Projection("a", "b", csr(), delay=1e12)]), id="delay too long"
+        NetworkError,
+        "'a' -> 'b'",
+        lambda: simulate(A, B, projections=[Projection("a", "b", csr(), delay=1e12)]),
+        id="delay too long",
     ),
     refused(
         NetworkError,
@@ -229,7 +238,9 @@ POPULATIONS = [
     refused(NetworkError, "'a'.*4 values.*3", lambda: Population("a", 3, PoissonSource([1.0] * 4)), id="rates do not fit"),
     refused(NetworkError, "'a'.*'u'", lambda: Population("a", 3, LIF(), initial={"u": 0.0}), id="no such state"),
     refused(NetworkError, "'a'.*'v'", lambda: Population("a", 3, SpikeSource(), initial={"v": 0.0}), id="a source has no state"),
-    refused(NetworkError, "'a'.*initial v", lambda: Population("a", 3, LIF(), initial={"v": [0.0, 1.0]}), id="initial does not fit"),
+    refused(
+        NetworkError, "'a'.*initial v", lambda: Population("a", 3, LIF(), initial={"v": [0.0, 1.0]}), id="initial does not fit"
+    ),
     refused(NetworkError, "'a'.*initial v", lambda: Population("a", 3, LIF(), initial={"v": NAN}), id="initial not finite"),
     refused(NetworkError, "'a'", lambda: Network([A, Population("a", 2, LIF())]), id="one name twice"),
     refused(NetworkError, "at least one", lambda: Network([]), id="nothing at all"),
@@ -240,7 +251,12 @@ POPULATIONS = [
     refused(ModelError, "tau", lambda: LIF(tau=1.0), id="no such parameter"),
     refused(ModelError, "order", lambda: LIF(order=AFTER_RESET[:3]), id="order with a phase missing"),
     refused(ModelError, "refractory", lambda: LIF(refractory=-1.0), id="refractory negative"),
-    refused(SimulationError, "LIF.*refractory.*0.25", lambda: simulate(Population("a", 1, LIF(refractory=0.25))), id="refractory off grid"),
+    refused(
+        SimulationError,
+        "LIF.*refractory.*0.25",
+        lambda: simulate(Population("a", 1, LIF(refractory=0.25))),
+        id="refractory off grid",
+    ),
     refused(
         SimulationError,
         "LIFDelta.*refractory",
@@ -259,7 +275,9 @@ INPUTS = [
     refused(NetworkError, "PoissonSource.*rate", lambda: PoissonSource([1.0, NAN]), id="rate not finite"),
     refused(NetworkError, "PoissonSource.*rate", lambda: PoissonSource("fast"), id="rate text"),
     refused(NetworkError, "PoissonSource.*rate", lambda: PoissonSource([[1.0]]), id="rate with two axes"),
-    refused(NetworkError, "'p'.*20000", lambda: simulate(Population("p", 2, PoissonSource(20000.0))), id="more than a spike a step"),
+    refused(
+        NetworkError, "'p'.*20000", lambda: simulate(Population("p", 2, PoissonSource(20000.0))), id="more than a spike a step"
+    ),
     refused(NetworkError, "SpikeSource.*times", lambda: SpikeSource([1.0, 2.0], [0]), id="times and neurons differ"),
     refused(NetworkError, "SpikeSource.*times", lambda: SpikeSource([0.0], [0]), id="time 0"),
     refused(NetworkError, "SpikeSource.*times", lambda: SpikeSource([NAN], [0]), id="time not finite"),
@@ -289,10 +307,27 @@ INPUTS = [
     refused(SimulationError, "spikes", lambda: simulate(SOURCE, spikes=[SpikeSource()]), id="spikes for no name"),
     refused(NetworkError, "'a'.*rate", lambda: PoissonNoise("a", -1.0, 1.0), id="noise rate negative"),
     refused(NetworkError, "'a'.*weight", lambda: PoissonNoise("a", 1.0, NAN), id="noise weight not finite"),
-    refused(NetworkError, "'a'.*rate.*2.*3", lambda: simulate(A, inputs=[PoissonNoise("a", [1.0, 2.0], 1.0)]), id="noise rates do not fit"),
-    refused(NetworkError, "'a'.*weight.*2.*3", lambda: simulate(A, inputs=[PoissonNoise("a", 1.0, [1.0, 2.0])]), id="noise weights do not fit"),
-    refused(NetworkError, "PoissonNoise.*'g'", lambda: simulate(A, inputs=[PoissonNoise("a", 1.0, 1.0, port="g")]), id="noise to no port"),
-    refused(NetworkError, "PoissonNoise.*'s'", lambda: simulate(SOURCE, inputs=[PoissonNoise("s", 1.0, 1.0)]), id="noise to a source"),
+    refused(
+        NetworkError,
+        "'a'.*rate.*2.*3",
+        lambda: simulate(A, inputs=[PoissonNoise("a", [1.0, 2.0], 1.0)]),
+        id="noise rates do not fit",
+    ),
+    refused(
+        NetworkError,
+        "'a'.*weight.*2.*3",
+        lambda: simulate(A, inputs=[PoissonNoise("a", 1.0, [1.0, 2.0])]),
+        id="noise weights do not fit",
+    ),
+    refused(
+        NetworkError,
+        "PoissonNoise.*'g'",
+        lambda: simulate(A, inputs=[PoissonNoise("a", 1.0, 1.0, port="g")]),
+        id="noise to no port",
+    ),
+    refused(
+        NetworkError, "PoissonNoise.*'s'", lambda: simulate(SOURCE, inputs=[PoissonNoise("s", 1.0, 1.0)]), id="noise to a source"
+    ),
     refused(NetworkError, "PoissonNoise.*'x'", lambda: simulate(A, inputs=[PoissonNoise("x", 1.0, 1.0)]), id="noise to nobody"),
     refused(NetworkError, "'a'.*amplitude", lambda: Current("a", INF), id="current not finite"),
     refused(NetworkError, "'a'.*amplitude", lambda: Current("a", [[1.0]]), id="constant current with two axes"),
@@ -302,38 +337,74 @@ INPUTS = [
     refused(NetworkError, "'a'.*times", lambda: Current("a", [1.0, 2.0], times=[2.0, 1.0]), id="current times descend"),
     refused(NetworkError, "'a'.*times", lambda: Current("a", [1.0, 2.0], times=[1.0, 1.0]), id="current times repeat"),
     refused(NetworkError, "'a'.*times", lambda: Current("a", [1.0], times=[-1.0]), id="current time negative"),
-    refused(NetworkError, "'a'.*not both", lambda: Current("a", [1.0], times=[1.0], interval=1.0), id="current with times and interval"),
+    refused(
+        NetworkError, "'a'.*not both", lambda: Current("a", [1.0], times=[1.0], interval=1.0), id="current with times and interval"
+    ),
     refused(NetworkError, "'a'.*interval", lambda: Current("a", [1.0], interval=0.0), id="current interval of zero"),
     refused(NetworkError, "'a'.*interval", lambda: Current("a", [1.0], interval=NAN), id="current interval not finite"),
     refused(NetworkError, "'a'.*2.*3", lambda: simulate(A, inputs=[Current("a", [1.0, 2.0])]), id="currents do not fit"),
-    refused(NetworkError, "'a'.*2.*3", lambda: simulate(A, inputs=[Current("a", [[1.0, 2.0]], interval=1.0)]), id="currents over time do not fit"),
-    refused(NetworkError, "Current.*'s'", lambda: simulate(SOURCE, inputs=[Current("s", 1.0)]), id="current into a source"),
-    refused(SimulationError, "Current.*'a'.*0.25", lambda: simulate(A, inputs=[Current("a", [1.0], times=[0.25])]), id="current time off grid"),
     refused(
-        SimulationError, "Current.*'a'.*0.25", lambda: simulate(A, inputs=[Current("a", [1.0], interval=0.25)]), id="current interval off grid"
+        NetworkError,
+        "'a'.*2.*3",
+        lambda: simulate(A, inputs=[Current("a", [[1.0, 2.0]], interval=1.0)]),
+        id="currents over time do not fit",
+    ),
+    refused(NetworkError, "Current.*'s'", lambda: simulate(SOURCE, inputs=[Current("s", 1.0)]), id="current into a source"),
+    refused(
+        SimulationError,
+        "Current.*'a'.*0.25",
+        lambda: simulate(A, inputs=[Current("a", [1.0], times=[0.25])]),
+        id="current time off grid",
+    ),
+    refused(
+        SimulationError,
+        "Current.*'a'.*0.25",
+        lambda: simulate(A, inputs=[Current("a", [1.0], interval=0.25)]),
+        id="current interval off grid",
     ),
     refused(NetworkError, "'a'.*value", lambda: Increment("a", NAN), id="increment not finite"),
     refused(NetworkError, "'a'.*value", lambda: Increment("a", 1.0, over_time=True), id="increment over time without time"),
     refused(NetworkError, "'a'.*2.*3", lambda: simulate(A, inputs=[Increment("a", [1.0, 2.0])]), id="increments do not fit"),
-    refused(NetworkError, "'a'.*2.*3", lambda: simulate(A, inputs=[Increment("a", np.ones((9, 2)), over_time=True)]), id="increments over time do not fit"),
+    refused(
+        NetworkError,
+        "'a'.*2.*3",
+        lambda: simulate(A, inputs=[Increment("a", np.ones((9, 2)), over_time=True)]),
+        id="increments over time do not fit",
+    ),
     refused(NetworkError, "Increment.*'g'", lambda: simulate(A, inputs=[Increment("a", 1.0, port="g")]), id="increment to no port"),
     refused(SimulationError, "'a'.*steps", lambda: simulate(A, increments={"a": np.zeros(3)}), id="given increments with one axis"),
     refused(EventsimError, "'a'.*2.*3", lambda: simulate(A, increments={"a": np.zeros((4, 2))}), id="given increments do not fit"),
-    refused(SimulationError, "'a'.*2.*3", lambda: simulate(A, batch=3, increments={"a": np.zeros((4, 2, 3))}), id="given increments of another batch"),
+    refused(
+        SimulationError,
+        "'a'.*2.*3",
+        lambda: simulate(A, batch=3, increments={"a": np.zeros((4, 2, 3))}),
+        id="given increments of another batch",
+    ),
     refused(EventsimError, "'s'", lambda: simulate(SOURCE, increments={"s": np.zeros((4, 3))}), id="increments to a source"),
     refused(EventsimError, "'x'", lambda: simulate(A, increments={"x": np.zeros((4, 3))}), id="increments to nobody"),
-    refused(EventsimError, "'a'.*finite", lambda: simulate(A, increments={"a": np.full((4, 3), NAN)}), id="given increments not finite"),
+    refused(
+        EventsimError, "'a'.*finite", lambda: simulate(A, increments={"a": np.full((4, 3), NAN)}), id="given increments not finite"
+    ),
     refused(SimulationError, "increments", lambda: simulate(A, increments=np.zeros((4, 3))), id="increments for no name"),
 ]
 
 SIMULATIONS = [
     refused(SimulationError, "Network", lambda: Simulation([A]), id="no network"),
-    *[refused(SimulationError, "dt", lambda dt=dt: simulate(dt=dt), id=f"dt {dt!r}") for dt in (0.0, -0.1, NAN, INF, "0.1", None, True)],
-    *[refused(SimulationError, "dtype", lambda d=d: simulate(dtype=d), id=f"dtype {d!r}") for d in ("float16", int, "single precision", "complex64")],
+    *[
+        refused(SimulationError, "dt", lambda dt=dt: simulate(dt=dt), id=f"dt {dt!r}")
+        for dt in (0.0, -0.1, NAN, INF, "0.1", None, True)
+    ],
+    *[
+        refused(SimulationError, "dtype", lambda d=d: simulate(dtype=d), id=f"dtype {d!r}")
+        for d in ("float16", int, "single precision", "complex64")
+    ],
     *[refused(SimulationError, "seed", lambda s=s: simulate(seed=s), id=f"seed {s!r}") for s in (-1, 1.5, 2**64, "x", None, True)],
     *[refused(SimulationError, "workers", lambda n=n: simulate(workers=n), id=f"workers {n!r}") for n in (0, -1, 1.0, "2", True)],
     *[refused(SimulationError, "batch", lambda n=n: simulate(batch=n), id=f"batch {n!r}") for n in (0, -1, 1.0, None, True)],
-    *[refused(SimulationError, "update", lambda u=u: simulate(update=u), id=f"update {u!r}") for u in ("fast", None, 3, {"a": "fast"})],
+    *[
+        refused(SimulationError, "update", lambda u=u: simulate(update=u), id=f"update {u!r}")
+        for u in ("fast", None, 3, {"a": "fast"})
+    ],
     refused(NetworkError, "update.*'x'", lambda: simulate(update={"x": "dense"}), id="update of nobody"),
     refused(EventsimError, "update.*SpikeSource", lambda: simulate(SOURCE, update={"s": "dense"}), id="update of a source"),
     refused(SimulationError, "record", lambda: simulate(record=Spikes("a")), id="a recorder without a list"),
@@ -343,20 +414,37 @@ SIMULATIONS = [
     refused(SimulationError, "Spikes of 'a'.*0 to 2", lambda: simulate(record=[Spikes("a", [3])]), id="record a neuron beyond"),
     refused(SimulationError, "Spikes of 'a'.*0 to 2", lambda: simulate(record=[Spikes("a", [-1])]), id="record a negative neuron"),
     refused(SimulationError, "States of 'a'", lambda: simulate(record=[States("a", neurons=[0.5])]), id="record half a neuron"),
-    refused(SimulationError, "States of 'a'", lambda: simulate(record=[States("a", neurons=np.ones(4, bool))]), id="record a mask that does not fit"),
-    refused(SimulationError, "States of 'a'.*'u'.*v, i", lambda: simulate(record=[States("a", ("v", "u"))]), id="record no such state"),
+    refused(
+        SimulationError,
+        "States of 'a'",
+        lambda: simulate(record=[States("a", neurons=np.ones(4, bool))]),
+        id="record a mask that does not fit",
+    ),
+    refused(
+        SimulationError, "States of 'a'.*'u'.*v, i", lambda: simulate(record=[States("a", ("v", "u"))]), id="record no such state"
+    ),
     refused(EventsimError, "States of 's'", lambda: simulate(SOURCE, record=[States("s")]), id="record states of a source"),
     refused(SimulationError, "Spikes of 'r'.*LI", lambda: simulate(READOUT, record=[Spikes("r")]), id="record spikes of a readout"),
-    refused(SimulationError, "Rates of 'r'.*LI", lambda: simulate(READOUT, record=[Rates("r", 1.0)]), id="record rates of a readout"),
+    refused(
+        SimulationError, "Rates of 'r'.*LI", lambda: simulate(READOUT, record=[Rates("r", 1.0)]), id="record rates of a readout"
+    ),
     *[
-        refused(SimulationError, "States of 'a'.*interval", lambda i=i: simulate(record=[States("a", interval=i)]), id=f"states every {i}")
+        refused(
+            SimulationError,
+            "States of 'a'.*interval",
+            lambda i=i: simulate(record=[States("a", interval=i)]),
+            id=f"states every {i}",
+        )
         for i in (0.25, 0.0, -1.0, NAN, INF, "often")
     ],
     *[
         refused(SimulationError, "Rates of 'a'.*interval", lambda i=i: simulate(record=[Rates("a", i)]), id=f"rates every {i}")
         for i in (0.25, 0.0, -1.0, NAN, INF, None)
     ],
-    *[refused(SimulationError, "duration", lambda d=d: simulate().run(d), id=f"run {d!r}") for d in (-1.0, 0.25, NAN, INF, "long", None)],
+    *[
+        refused(SimulationError, "duration", lambda d=d: simulate().run(d), id=f"run {d!r}")
+        for d in (-1.0, 0.25, NAN, INF, "long", None)
+    ],
     refused(NetworkError, "'x'", lambda: simulate().state("x"), id="state of nobody"),
     refused(SimulationError, "'a'.*'u'", lambda: simulate().state("a", "u"), id="no such state"),
     refused(EventsimError, "'s'", lambda: simulate(SOURCE).state("s"), id="state of a source"),
@@ -374,7 +462,13 @@ def test_refused_by_name(error, named, case):
 
 def test_what_is_next_to_the_malformed_is_accepted():
     """The same calls with nothing wrong in them: what is refused above is refused for its one fault."""
-    made = [csr(), np.ones((3, 2)), raw_scipy("csr", (0, 1, 2, 3), (0, 1, 0)), raw_scipy("csc", (0, 1, 3), (0, 1, 2)), raw_coo((0, 1, 2), (0, 1, 1))]
+    made = [
+        csr(),
+        np.ones((3, 2)),
+        raw_scipy("csr", (0, 1, 2, 3), (0, 1, 0)),
+        raw_scipy("csc", (0, 1, 3), (0, 1, 2)),
+        raw_coo((0, 1, 2), (0, 1, 1)),
+    ]
     for connectivity in made:
         assert project(connectivity).projections[0].connectivity.nnz == (6 if isinstance(connectivity, np.ndarray) else 3)
     chain = [instant("s", "a"), instant("a", "b"), instant("b", "c"), instant("c", "a", 0.1)]

@@ -25,7 +25,7 @@ def _check_installed() -> None:
 @click.option("--data", type=click.Choice(["digits", "mnist"]), default="digits", show_default=True, help="What is learned.")
 @click.argument("path", required=False, type=click.Path(exists=True, dir_okay=False))
 @click.option(
-    "--epochs", type=click.IntRange(min=1), help="Passes over the training images before pruning.  [default: 40; mnist 6]"
+    "--epochs", type=click.IntRange(min=1), help="Passes over the training images before pruning.  [default: 40; mnist 5]"
 )
 @click.option(
     "--keep", type=click.FloatRange(0.01, 1.0), default=0.3, show_default=True, help="Share of the weights kept by pruning."
