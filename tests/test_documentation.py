@@ -37,7 +37,6 @@ def one_torch_thread():
     torch.set_num_threads(before)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("path", [path for path in DOCUMENTS if blocks(path)], ids=lambda path: path.name)
 def test_the_code_runs(path, tmp_path, monkeypatch, one_torch_thread):
     for module, package in OPTIONAL.items():

@@ -14,6 +14,7 @@ from eventsim.cli.report import Run, make_folder, print_report, write_results
 from eventsim.cli.waiting import waiting
 from eventsim.errors import SimulationError
 from eventsim.estimate import estimate
+from eventsim.grid import steps_of
 from eventsim.models import Neuron
 from eventsim.networks import Example
 from eventsim.recording import Recording, SpikeData, Spikes, StateData, States
@@ -130,6 +131,8 @@ def run(
     discard = example.discard if discard is None else discard
     if not duration > 0 or not discard >= 0:
         raise click.UsageError(f"--duration must be above 0 ms and --discard not negative, not {duration} and {discard}")
+    for name, time_given in (("--duration", duration), ("--discard", discard)):
+        steps_of(time_given, example.dt, name)  # refuses what is not on the grid, before anything is built
     folder = make_folder(Path(output or f"eventsim-{example.name}"))
     click.echo(example.description)
     for note in example.notes:

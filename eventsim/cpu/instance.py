@@ -61,7 +61,7 @@ class Member:
         self.context = np.zeros((count, SIZE), np.int64)
         self.groups = [self._new_group(g, item, given) for g in range(count)]
         ring = program.delay_range[1] + 1
-        self.wheel = np.empty((count * ring, 64), np.int32)
+        self.wheel = np.empty((count * ring, part.wheel_width), np.int32)
         self.wheel_counts = np.zeros(count * ring, np.int64)
         self.position = np.zeros(w.POSITION_SIZE, np.int64)
         self.position[w.STEP] = 1
@@ -149,6 +149,7 @@ class Member:
             wheel = np.empty((self.wheel.shape[0], 2 * (longest + need)), np.int32)
             wheel[:, :longest] = self.wheel[:, :longest]
             self.wheel = wheel
+            self.part.wheel_width = wheel.shape[1]
 
     def counted(self, place: int, g: int) -> int:
         """A counter of a group: `UPDATES` or `ACTIVE`."""

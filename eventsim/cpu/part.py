@@ -24,6 +24,7 @@ class Part:
     gids : for each group the numbers of its neurons in the network
     states : for each group of neurons their state at time 0, (states, neurons)
     parameters : for each group the arrays that kernels only read, by their place (`eventsim.state`)
+    wheel_width : room for this many segments that are due in one step; what an earlier batch item has needed
     noise : `Noise`, with the keys of batch item 0; drives : the numbers of its inputs in the network, entry for entry
     """
 
@@ -43,6 +44,7 @@ class Part:
             else:
                 self.parameters.append({FLOW: log_silence(program, g, low, high)} if group.kind == POISSON else {})
         self.noise, self.drives = noise_table(program, worker, workers)
+        self.wheel_width = 64
 
     def noise_of(self, item: int) -> Noise:
         """The noise of a batch item: the same, with keys of its own."""

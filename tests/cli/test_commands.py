@@ -99,6 +99,11 @@ def test_the_same_seed_gives_the_same_spikes_for_any_number_of_workers(call, tmp
     assert spikes("a") == spikes("b") != spikes("c")
 
 
+def test_a_run_of_one_step(call):
+    result = call("run vogels-abbott --neurons 50 --duration 0.1 --discard 0 --record-state exc:v")
+    assert result.exit_code == 0, result.output
+
+
 def test_run_shows_what_was_expected(call):
     result = call("run microcircuit --scale 0.01 --duration 20 --discard 0")
     assert result.exit_code == 0, result.output
@@ -161,7 +166,7 @@ def test_info_of_a_saved_network(call, saved):
         ("run brunel --duration 0", "--duration must be above 0"),
         ("run brunel --duration nan", "--duration must be above 0"),
         ("run brunel --discard -5", "--discard not negative"),
-        ("run brunel --neurons 100 --duration 0.25", "0.25"),
+        ("run brunel --neurons 100 --duration 0.25", "--duration: 0.25 ms is not a multiple of dt"),
         ("run brunel --dt 0.4", "dt"),
         ("run brunel --workers 0", "--workers"),
         ("run brunel --update fast", "--update"),
