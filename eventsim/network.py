@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -136,9 +136,9 @@ class Network:
     inputs : sequence of PoissonNoise, Current and Increment
     """
 
-    populations: tuple[Population, ...]
-    projections: tuple[Projection, ...] = ()
-    inputs: tuple[Input, ...] = ()
+    populations: Sequence[Population]
+    projections: Sequence[Projection] = ()
+    inputs: Sequence[Input] = ()
 
     def __post_init__(self):
         object.__setattr__(self, "populations", tuple(self.populations))

@@ -29,6 +29,7 @@ from eventsim.stimuli import Current, Increment, PoissonNoise, PoissonSource
 # What random numbers are for: the first word of a stream's name.
 SYNAPSES, INITIAL, NOISE, SOURCE = range(4)
 
+MOST_EVENTS = 1_000_000  # of Poisson noise on one neuron in one step, on average
 LONGEST_SPAN = 64  # steps between two meetings of the workers, at the most
 
 
@@ -415,6 +416,11 @@ def _check_inputs(network: Network, dt: float) -> None:
             steps_of(given.times, dt, f"{label}: times")
         if isinstance(given, Current) and given.interval is not None:
             steps_of(given.interval, dt, f"{label}: interval")
+        if isinstance(given, PoissonNoise) and np.any(given.rate * dt > 1000.0 * MOST_EVENTS):
+            raise NetworkError(
+                f"{label}: {given.rate.max():g} spikes/s are {given.rate.max() * dt / 1000.0:g} events in a step, more than "
+                f"{MOST_EVENTS}; use a Current for a drive that hardly varies"
+            )
     for population in network.populations:
         if isinstance(population.neuron, PoissonSource) and np.any(population.neuron.rate * dt > 1000.0):
             raise NetworkError(

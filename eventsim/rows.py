@@ -97,11 +97,11 @@ class _Layout(NamedTuple):
 
 
 @jit
-def _first_off_grid(delays, dt):
-    """The first index of a delay (ms) further than 1e-6 steps from a multiple of dt, or -1; modifies nothing."""
+def _first_off_grid(delays, dt, rounding):
+    """The first index of a delay (ms) further from a multiple of dt than 1e-6 steps and its own rounding, or -1."""
     for j in range(len(delays)):
         steps = delays[j] / dt
-        if abs(steps - np.rint(steps)) > 1e-6:
+        if abs(steps - np.rint(steps)) > 1e-6 + rounding * steps:
             return j
     return -1
 
@@ -109,13 +109,13 @@ def _first_off_grid(delays, dt):
 def check_delays(projection: Any, dt: float) -> tuple[int, int]:
     """The least and the most steps of dt (ms) that a projection's delays can take, after refusing delays that fit no grid.
 
-    Given delays (a number, an array) must be multiples of dt within 1e-6 steps. Drawn ones are rounded to the nearest multiple
-    after clipping or redrawing: a delay of the range [low, high] may so become the multiple just outside it.
+    Given delays (a number, an array) must be multiples of dt, to 1e-6 steps and the rounding of their type. Drawn ones are
+    rounded to the nearest multiple after clipping or redrawing: one of the range [low, high] may so come to lie just outside.
     """
     delay = projection.delay
     if isinstance(delay, (Constant, PerSynapse)):
         values = np.array([delay.value]) if isinstance(delay, Constant) else delay.values
-        bad = _first_off_grid(values, dt)
+        bad = _first_off_grid(values, dt, float(np.finfo(values.dtype).eps))
         if bad >= 0:
             below = np.floor(values[bad] / dt)
             raise NetworkError(

@@ -31,7 +31,7 @@ from eventsim.stimuli import Current
 class Counters(NamedTuple):
     """What has been done so far, over all batch items.
 
-    steps : steps of the grid, times batch items; spikes : spikes fired; synaptic_events : spikes times their synapses
+    steps : steps of the grid, times batch items; spikes : spikes fired; synaptic_events : synapses that spikes have reached
     updates : neuron updates; neuron_steps : steps times neurons (sources not counted), what a dense simulation updates
     """
 
@@ -179,11 +179,11 @@ class Simulation:
         counts = RateSet(self._program, [r for r in self._recorders if isinstance(r, Rates)], self._batch, start, stop)
         for item in self._items:
             item.buffer.take()  # what a run that was interrupted has left
-        bar = tqdm(total=stop * self.dt, initial=start * self.dt, unit="ms", disable=not progress, delay=1.0)
+        bar = tqdm(total=stop, initial=start, unit="ms", unit_scale=self.dt, disable=not progress, delay=1.0)
         with bar, deferred_interrupt() as interrupt:
             for until in self._pieces(stop):
                 self._run_to(until, samples, counts)
-                bar.update((until - self._step) * self.dt)
+                bar.update(until - self._step)
                 self._step = until
                 self._adapt()
                 self._change_currents()

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numba.core.errors import NumbaError
 
 from eventsim.cpu.dense import make_dense
 from eventsim.cpu.pointers import KERNEL
 from eventsim.cpu.sparse import make_jump_all, make_predict_all, make_sample, make_sparse
+from eventsim.errors import ModelError
 from eventsim.jit import compile_callback
 from eventsim.models import BUILT_IN
 
@@ -61,4 +63,12 @@ def compile_kernel(name: str, spec: KernelSpec):
     kept = BUILT_IN.get(spec.model.name) is spec.model  # a model from elsewhere may change without this package noticing
     shape = (spec.order, spec.ports, spec.hold, spec.holds, spec.own, spec.own_step, spec.closed, str(spec.dtype))
     key = f"{name} {spec.model.name} {shape}"
-    return compile_callback(KERNEL, MAKERS[name](spec), key if kept else None)
+    try:
+        return compile_callback(KERNEL, MAKERS[name](spec), key if kept else None)
+    except NumbaError as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        told = [line for line in lines if not line.startswith(("Failed in", "During:", "- "))]
+        raise ModelError(
+            f"{spec.model.name}: Numba cannot compile its functions; they may use arithmetic, named tuples and ops only "
+            f"(docs/a-neuron.md). It says: {' '.join(told[:3])}"
+        ) from error

@@ -61,9 +61,9 @@ class Model:
     """
 
     name: str
-    State: type
-    Params: type
-    Propagator: type
+    State: Any
+    Params: Any
+    Propagator: Any
     exact: Callable
     euler: Callable
     advance: Callable

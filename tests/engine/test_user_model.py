@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from eventsim import AFTER_RESET, LIF, FixedOutDegree, Model, Network, Population, Projection, Simulation, Spikes, SpikeSource
+from eventsim.errors import ModelError
 from eventsim.models.model import bind_refractory_step, bind_step
 from eventsim.ops import NUMPY
 
@@ -274,3 +275,12 @@ def test_the_name_of_a_built_in_neuron_is_not_taken_for_it():
     original, _ = simulate(LIF(), 5.0)
     imitation, _ = simulate(replace(LIF, reset=reset_all)(), 5.0)
     assert len(original) > len(imitation) > 0
+
+
+def test_a_function_that_numba_cannot_compile_is_refused_by_name():
+    def through_the_model(s, k, p):
+        return LIF.State(s.v, s.i)
+
+    model = replace(LIF, name="Unfit", advance=through_the_model)
+    with pytest.raises(ModelError, match="Unfit: Numba cannot compile"):
+        Simulation(Network([Population("n", 2, model())]))
