@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -13,19 +14,36 @@ from eventsim.distributions import Constant, Distribution, LogNormal, Normal, Pe
 from eventsim.errors import SimulationError
 from eventsim.models import Neuron
 from eventsim.network import Network, Population, Projection
+from eventsim.ops import NUMPY
+from eventsim.state import SLOTS, TABLE_STEPS
+from eventsim.stimuli import Current, Increment, PoissonNoise, PoissonSource, SpikeSource
 from eventsim.table import bytes_text, text_table
 
+# Synapses (`eventsim.rows`)
 TARGET = 4  # bytes of a synapse's target
 SEGMENT = 28  # bytes of a segment: delay, group, length (4 each), begin, step of the weights (8 each)
 SHARED_WEIGHT = 8  # bytes more for each segment in a network where a projection has one weight
 SOURCE = 8  # bytes of a source in each worker: where its segments begin
-NEURON = 38  # bytes of a neuron beside its state: its number, flags, lists of who fired and who received, prediction
-MEMBER = 24  # bytes of a member of a source
 BUILDING = 2  # bytes of a synapse that are needed only while the rows are sorted
+
+# Neurons and sources (`eventsim.state`)
+NUMBER = 4  # bytes of the number of a neuron or source in the network, in each worker
+LISTS = 34  # bytes of a neuron: flags, who fired and received, prediction (of these 29 only for the sparse update)
+FIRED = 4  # bytes of a source: who fired
+PREDICTED = 29  # bytes of a Poisson source: its next spike
+EVENT = 12  # bytes of a given spike: step, neuron
+
+# What spikes pass through (`eventsim.cpu.part`, `eventsim.cpu.instance`, `eventsim.recording.SpikeBuffer`)
+SEGMENTS_DUE = 64  # segments for which a list of the wheel has room at first; it grows as activity asks for
+LONGEST_SPAN = 64  # steps between two meetings of the workers, at the most
+BUFFERED = 4096  # spikes for which the buffer has room at least
+SPIKE = 12  # bytes of a spike in the buffer: step, neuron
+GID = 4  # bytes of a spike in a box
+COUNT = 8  # bytes of a counter or an end
 
 
 class PopulationEstimate(NamedTuple):
-    """One population. ``bytes`` is the state of its neurons."""
+    """One population. ``bytes`` is the state of its neurons in all batch items, and parameters that differ between them."""
 
     name: str
     size: int
@@ -46,6 +64,9 @@ class ProjectionEstimate(NamedTuple):
     bytes: int
 
 
+RESERVED = ("boxes", "spike buffer")  # kinds of which only what spikes need is ever touched
+
+
 @dataclass(frozen=True)
 class Estimate:
     """What a simulation of a network will hold.
@@ -53,8 +74,16 @@ class Estimate:
     Attributes
     ----------
     populations, projections : tuples of `PopulationEstimate` and `ProjectionEstimate`
-    bytes : bytes by kind: "synapses", "segments" (the index by source and delay), "neurons", "given" (arrays of the description)
+    bytes : bytes by kind
+        "synapses"; "segments" (the index by source and delay); "neurons" (their states; those updated densely need up to 29 bytes
+        less); "coefficients" (propagators of the first gaps, for each group); "predictions" (a ring of slots for each group);
+        "wheel" (lists of what is due, as wide as they begin: they grow with the spikes that arrive in one step); "inputs" (noise,
+        increments and given spikes as kernels read them); "given" (arrays of the description); and two that are reserved, of
+        which only as much is touched, and so takes memory, as there are spikes: "boxes" (spikes on their way between workers)
+        and "spike buffer" (what waits to be recorded)
     building : bytes needed for a while in addition, while the network is built
+
+    What is recorded is left out, and so is the program itself: Python, Numba and machine code take 100 to 250 MB.
     """
 
     populations: tuple[PopulationEstimate, ...]
@@ -77,6 +106,11 @@ class Estimate:
         """Bytes held while the simulation runs, recordings left out."""
         return sum(self.bytes.values())
 
+    @property
+    def reserved_bytes(self) -> int:
+        """Those of `total_bytes` that are touched only as far as spikes need: boxes and spike buffer."""
+        return sum(self.bytes[kind] for kind in RESERVED)
+
     def table(self) -> str:
         """Everything as text."""
         parts = [
@@ -95,9 +129,10 @@ class Estimate:
                 for p in self.projections
             ]
             parts.append(text_table(("projection", "synapses", "in-degree", "out-degree", "delay (ms)", "size"), rows))
-        kinds = [(kind, bytes_text(count)) for kind, count in self.bytes.items()]
+        kinds = [(kind + ", reserved" * (kind in RESERVED), bytes_text(count)) for kind, count in self.bytes.items()]
         kinds += [("total", bytes_text(self.total_bytes)), ("more while building", bytes_text(self.building))]
         parts.append(text_table(("memory", "size"), kinds))
+        parts.append("  of what is reserved only as much is touched as there are spikes; the wheel grows with them")
         parts.append(f"  {self.neurons:,} neurons, {self.synapses:,.0f} synapses")
         return "\n\n".join(parts)
 
@@ -146,12 +181,35 @@ class _Part(NamedTuple):
     chances: np.ndarray
 
 
-def _kind(neuron: Any) -> Any:
-    """Equal for populations that one sweep updates together."""
-    if not isinstance(neuron, Neuron):
-        return id(neuron)
-    values = (*neuron.params, neuron.refractory)
-    return (neuron.model.name, neuron.method, neuron.order, neuron.hold, *(id(v) if np.ndim(v) else v for v in values))
+def _step_range(projections: Iterable[Projection], dt: float) -> tuple[int, int]:
+    """The shortest delay (`LONGEST_SPAN` if there is none) and the longest one (0) in steps."""
+    ranges = [(max(0, round(p.delay.minimum / dt)), max(0, round(p.delay.maximum / dt))) for p in projections]
+    return min((low for low, _ in ranges), default=LONGEST_SPAN), max((high for _, high in ranges), default=0)
+
+
+def _levels(network: Network, dt: float) -> dict[str, int]:
+    """For each population the length of the longest chain of zero delays that leads to it."""
+    instant = [(p.source, p.target) for p in network.projections if _step_range([p], dt)[0] == 0]
+    levels = {population.name: 0 for population in network.populations}
+    for _ in network.populations:
+        for source, target in instant:
+            levels[target] = max(levels[target], levels[source] + 1)
+    return levels
+
+
+def _groups(network: Network, dt: float) -> list[list[Population]]:
+    """Populations that one sweep updates together (`eventsim.program`), if all are updated in the same way."""
+    levels = _levels(network, dt)
+    driven = {given.target for given in network.inputs if isinstance(given, Current)}
+    groups: dict[Any, list[Population]] = {}
+    for population in network.populations:
+        neuron = population.neuron
+        key: tuple = (levels[population.name], population.name)
+        if isinstance(neuron, Neuron) and not neuron.sizes() and population.name not in driven:
+            kind = (id(neuron.model), neuron.method, neuron.order, neuron.hold, float(neuron.refractory), tuple(neuron.params))
+            key = (levels[population.name], *kind)
+        groups.setdefault(key, []).append(population)
+    return list(groups.values())
 
 
 def _segments(parts: list[_Part], sources: int, workers: int) -> float:
@@ -174,15 +232,61 @@ def _model_name(neuron: Any) -> str:
     return neuron.model.name if isinstance(neuron, Neuron) else type(neuron).__name__
 
 
-def _population_bytes(population: Population, itemsize: int) -> int:
-    neuron = population.neuron
+class _Held(NamedTuple):
+    """Bytes of each neuron: in each worker, once, for each batch item; and of its group's coefficients in each worker."""
+
+    worker: int
+    once: int
+    item: int
+    table: int
+
+
+def _held(network: Network, group: list[Population], itemsize: int) -> _Held:
+    neuron = group[0].neuron
+    if isinstance(neuron, PoissonSource):
+        return _Held(NUMBER + 8 * (neuron.rate.ndim > 0), 0, FIRED + PREDICTED, 0)
     if not isinstance(neuron, Neuron):
-        return MEMBER * population.size
-    each = itemsize * (len(neuron.model.State._fields) + len(neuron.model.ports) + neuron.holds) + NEURON
-    if neuron.sizes():  # parameters that differ between neurons are held for each: as such, for the flow, and as coefficients
-        parameters = len(neuron.params) + 1
-        each += itemsize * (parameters + len(neuron.model.Propagator._fields)) + 8 * parameters
-    return each * population.size
+        return _Held(NUMBER, 0, FIRED, 0)
+    model, params = neuron.model, neuron.params._replace(**{k: v[:1] for k, v in neuron.params._asdict().items() if np.ndim(v)})
+    for current in network.inputs:
+        if isinstance(current, Current) and current.target == group[0].name:
+            params = model.inject(params, np.zeros(1) if current.amplitude.ndim == 1 + current.varying else 0.0)
+    names, default = {population.name for population in group}, model.default_port[0]
+    arriving = [*network.projections, *(given for given in network.inputs if not isinstance(given, Current))]
+    ports = {default, *(arrival.port or default for arrival in arriving if arrival.target in names)}
+    propagator = model.euler if neuron.method == "euler" else model.exact
+    step = () if propagator is None else propagator(NUMPY, 1.0, params)
+    own, states = any(np.ndim(v) for v in params), itemsize * len(model.State._fields)
+    parameters = itemsize * (len(params) + 1) * (own or np.ndim(neuron.refractory) > 0)
+    parameters += itemsize * len(step) * any(np.ndim(c) for c in step) + 8 * len(params) * own
+    item = LISTS + states + itemsize * (len(ports) + neuron.holds)
+    return _Held(NUMBER, states + parameters, item, 8 * (TABLE_STEPS + 2) * len(step))
+
+
+def _input_bytes(network: Network, itemsize: int, batch: int) -> int:
+    """Noise, increments and given spikes, as kernels read them."""
+    total = 0
+    for given in network.inputs:
+        if isinstance(given, PoissonNoise):
+            total += itemsize * given.weight.size + 16 * (np.count_nonzero(given.rate) if given.rate.ndim else 0)
+        elif isinstance(given, Increment):
+            total += itemsize * given.value.size * batch
+    sources = [population.neuron for population in network.populations if isinstance(population.neuron, SpikeSource)]
+    return total + EVENT * batch * sum(len(source.times) for source in sources)
+
+
+def _machinery(network: Network, dt: float, groups: list[list[Population]], workers: int, batch: int) -> dict[str, int]:
+    """Bytes of what spikes pass through."""
+    shortest, longest = _step_range(network.projections, dt)
+    span = max(1, min(shortest, LONGEST_SPAN))
+    predicted = sum(not isinstance(group[0].neuron, SpikeSource) for group in groups)
+    ends = 2 * workers * (span * len(groups) + 1) + workers * span * len(groups)
+    return {
+        "predictions": batch * workers * predicted * SLOTS * 4,
+        "wheel": batch * workers * len(groups) * (longest + 1) * (SEGMENTS_DUE * 4 + COUNT),
+        "boxes": batch * (2 * workers * network.size * span * GID + ends * COUNT),
+        "spike buffer": batch * max(network.size * span, BUFFERED) * SPIKE,
+    }
 
 
 def _likely_range(steps: np.ndarray, counts: np.ndarray) -> tuple[int, int]:
@@ -236,40 +340,53 @@ def _given_bytes(network: Network) -> int:
     return sum(found.values())
 
 
-def estimate(network: Network, dt: float, dtype: str = "float32", workers: int = 1) -> Estimate:
+def _check(dt: Any, dtype: Any, workers: Any, batch: Any) -> None:
+    if not (isinstance(dt, (int, float)) and math.isfinite(dt) and dt > 0):
+        raise SimulationError(f"estimate: dt must be above 0 ms, not {dt!r}")
+    if dtype not in ("float32", "float64"):
+        raise SimulationError(f"estimate: dtype must be 'float32' or 'float64', not {dtype!r}")
+    for name, value in (("workers", workers), ("batch", batch)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise SimulationError(f"estimate: {name} must be a whole number above 0, not {value!r}")
+
+
+def estimate(network: Network, dt: float, dtype: str = "float32", workers: int = 1, batch: int = 1) -> Estimate:
     """Expected sizes of a simulation of ``network``; nothing is built.
 
     Parameters
     ----------
     dt : ms, the grid: delays are counted in it
     dtype : "float32" or "float64", the type of states and weights
-    workers : number of threads; each has an index of its own to its synapses
+    workers : number of threads; each has an index of its own to its synapses, unless the threads share a batch out
+    batch : copies of the state. Synapses are held once, states and what spikes pass through once for each copy.
     """
-    if not (isinstance(dt, (int, float)) and math.isfinite(dt) and dt > 0):
-        raise SimulationError(f"estimate: dt must be above 0 ms, not {dt!r}")
-    if dtype not in ("float32", "float64"):
-        raise SimulationError(f"estimate: dtype must be 'float32' or 'float64', not {dtype!r}")
-    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
-        raise SimulationError(f"estimate: workers must be a whole number above 0, not {workers!r}")
-    itemsize = np.dtype(dtype).itemsize
-    populations = tuple(
-        PopulationEstimate(p.name, p.size, _model_name(p.neuron), _population_bytes(p, itemsize)) for p in network.populations
-    )
+    _check(dt, dtype, workers, batch)
+    itemsize, parts = np.dtype(dtype).itemsize, workers if batch == 1 else 1
     projections: list[ProjectionEstimate] = []
-    groups: dict[Any, list[_Part]] = {}
+    bundles: dict[Any, list[_Part]] = {}
+    groups = _groups(network, dt)
+    place = {population.name: number for number, group in enumerate(groups) for population in group}
     for projection in network.projections:
         one, part = _projection(network, projection, dt, itemsize)
         projections.append(one)
         weight = projection.weight.value if isinstance(projection.weight, Constant) else None
-        kind = (projection.source, _kind(network.population(projection.target).neuron), projection.port, weight)
-        groups.setdefault(kind, []).append(part)
-    segments = sum(_segments(parts, network.population(kind[0]).size, workers) for kind, parts in groups.items())
+        bundles.setdefault((projection.source, place[projection.target], weight), []).append(part)
+    segments = sum(_segments(bundle, network.population(key[0]).size, parts) for key, bundle in bundles.items())
     shared = any(isinstance(projection.weight, Constant) for projection in network.projections)
+    held = [_held(network, group, itemsize) for group in groups]
+    populations = []
+    for population in network.populations:
+        each = held[place[population.name]]
+        size = population.size * (parts * each.worker + each.once + batch * each.item)
+        populations.append(PopulationEstimate(population.name, population.size, _model_name(population.neuron), size))
     sizes = {
         "synapses": sum(projection.bytes for projection in projections),
-        "segments": round(segments * (SEGMENT + SHARED_WEIGHT * shared)) + SOURCE * workers * (network.size + 1),
+        "segments": round(segments * (SEGMENT + SHARED_WEIGHT * shared)) + SOURCE * parts * (network.size + 1),
         "neurons": sum(population.bytes for population in populations),
+        "coefficients": parts * sum(each.table for each in held),
+        "inputs": _input_bytes(network, itemsize, batch),
         "given": _given_bytes(network),
+        **_machinery(network, dt, groups, parts, batch),
     }
     synapses = math.fsum(projection.synapses for projection in projections)
-    return Estimate(populations, tuple(projections), sizes, round(BUILDING * synapses))
+    return Estimate(tuple(populations), tuple(projections), sizes, round(BUILDING * synapses))

@@ -39,7 +39,10 @@ def given_spikes(program: Program, spikes: dict[str, Any], item: int, batch: int
         given = spikes.get(population.name, population.neuron)
         if isinstance(given, (list, tuple)):
             if len(given) != batch:
-                raise SimulationError(f"{label}: {len(given)} given, the simulation has {batch} batch items")
+                raise SimulationError(
+                    f"{label}: a list holds one entry for each batch item; it has {len(given)}, the simulation {batch} items "
+                    "(wrap rows of 0 and 1 in numpy.array)"
+                )
             given = given[item]
         if isinstance(given, SpikeSource):
             steps, neurons = np.atleast_1d(steps_of(given.times, program.dt, label)), given.neurons

@@ -14,6 +14,8 @@ ROUNDING = 1e-12  # and how far for each step since time 0: what computing it in
 
 def steps_of(time: Any, dt: float, label: str) -> Any:
     """A time in ms, or an array of them, as int64 steps; refuses one that is not on the grid."""
+    if isinstance(time, (str, bytes, bool)) or time is None:
+        raise SimulationError(f"{label} must be a time in ms, not {time!r}")
     try:
         exact = np.asarray(time, dtype=np.float64) / dt
     except (TypeError, ValueError) as error:
@@ -28,4 +30,13 @@ def steps_of(time: Any, dt: float, label: str) -> Any:
             f"{label}: {bad * dt:g} ms is not a multiple of dt = {dt:g} ms; the next ones are "
             f"{np.floor(bad) * dt:g} and {np.ceil(bad) * dt:g} ms"
         )
+    if np.any(np.abs(steps) >= 2.0**62):
+        raise SimulationError(f"{label}: {time!r} ms are more steps of {dt:g} ms than can be counted")
     return steps.astype(np.int64)[()]
+
+
+def whole_steps(time: Any, dt: float, label: str) -> int:
+    """As `steps_of`, of one time."""
+    if np.ndim(time) != 0:
+        raise SimulationError(f"{label} must be one time in ms, not {time!r}")
+    return int(steps_of(time, dt, label))

@@ -14,6 +14,7 @@ import functools
 import hashlib
 import os
 import pickle
+import shutil
 import stat
 import sys
 import tempfile
@@ -27,6 +28,8 @@ from numba.core import compiler, config, serialize, sigutils
 from numba.core.ccallback import CFunc
 
 PACKAGE = Path(__file__).parent
+DIGEST = hashlib.sha256().digest_size
+KEPT_VERSIONS = 4
 OPTIONS = {"nogil": True, "error_model": "numpy"}
 
 
@@ -59,7 +62,21 @@ def cache_folder() -> Path | None:
         return None
     if hasattr(os, "getuid") and (found.st_uid != os.getuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)):
         return None
-    return folder
+    return _folder_of_this_version(folder)
+
+
+def _folder_of_this_version(folder: Path) -> Path | None:
+    """A folder for the present sources; those of versions that were not used for longest are removed."""
+    mine = folder / source_stamp()[:16]
+    try:
+        mine.mkdir(mode=0o700, exist_ok=True)
+        os.utime(mine)
+        versions = sorted((f for f in folder.iterdir() if f.is_dir()), key=lambda f: f.stat().st_mtime, reverse=True)
+        for old in versions[KEPT_VERSIONS:]:
+            shutil.rmtree(old, ignore_errors=True)
+    except OSError:
+        return mine if mine.is_dir() else None  # another process tidied up at the same time
+    return mine
 
 
 class CodeCache:
@@ -75,7 +92,7 @@ class CodeCache:
 
     def _path(self, signature: Any, codegen: Any) -> Path | None:
         folder = cache_folder()
-        key = repr((source_stamp(), self._name, str(signature), codegen.magic_tuple()))
+        key = repr((self._name, str(signature), codegen.magic_tuple()))
         return folder / f"{hashlib.sha256(key.encode()).hexdigest()[:40]}.code" if folder else None
 
     def load_overload(self, signature: Any, target_context: Any) -> Any:
@@ -85,9 +102,13 @@ class CodeCache:
         if path is None or not path.exists():
             return None
         try:
-            return compiler.CompileResult._rebuild(target_context, *pickle.loads(path.read_bytes()))
-        except (OSError, EOFError, pickle.UnpicklingError):
-            return None  # removed or cut short meanwhile: it is compiled again
+            content = path.read_bytes()
+        except OSError:
+            return None  # removed meanwhile: it is compiled again
+        digest, payload = content[:DIGEST], content[DIGEST:]
+        if hashlib.sha256(payload).digest() != digest:
+            return None  # damaged
+        return compiler.CompileResult._rebuild(target_context, *pickle.loads(payload))
 
     def save_overload(self, signature: Any, result: Any) -> None:
         """Keep a compiled function."""
@@ -97,7 +118,8 @@ class CodeCache:
         try:
             handle, temporary = tempfile.mkstemp(dir=path.parent)
             with os.fdopen(handle, "wb") as file:
-                file.write(serialize.dumps(result._reduce()))
+                payload = serialize.dumps(result._reduce())
+                file.write(hashlib.sha256(payload).digest() + payload)
             os.replace(temporary, path)
         except OSError:
             return  # a full disk costs the next run its compile time, and nothing else

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -141,14 +141,16 @@ class Network:
     inputs: Sequence[Input] = ()
 
     def __post_init__(self):
-        object.__setattr__(self, "populations", tuple(self.populations))
-        object.__setattr__(self, "projections", tuple(self.projections))
-        object.__setattr__(self, "inputs", tuple(self.inputs))
+        for what in ("populations", "projections", "inputs"):
+            members = getattr(self, what)
+            if not isinstance(members, Iterable) or isinstance(members, str):
+                raise NetworkError(f"a network's {what} must be a list, not {type(members).__name__}")
+            object.__setattr__(self, what, tuple(members))
         for kind, members in ((Population, self.populations), (Projection, self.projections), (Input, self.inputs)):
             for member in members:
                 if not isinstance(member, kind):
                     raise NetworkError(
-                        f"a network is made of Population, Projection and inputs; {member!r} stands in the wrong place"
+                        f"a network is made of Population, Projection and inputs; a {type(member).__name__} stands among the others"
                     )
         names = [population.name for population in self.populations]
         if not names:

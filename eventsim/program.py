@@ -30,20 +30,19 @@ from eventsim.stimuli import Current, Increment, PoissonNoise, PoissonSource
 SYNAPSES, INITIAL, NOISE, SOURCE = range(4)
 
 MOST_EVENTS = 1_000_000  # of Poisson noise on one neuron in one step, on average
+MOST_LINES = 10_000_000  # of the wheel: groups times steps of the longest delay
 LONGEST_SPAN = 64  # steps between two meetings of the workers, at the most
 
 
 class Numbers(NamedTuple):
     """The parameters of some neurons of one group in numbers, as `eventsim.state` lays them out. All float64."""
 
-    state: np.ndarray  # (states, n)
     common: np.ndarray  # (params + 1,)
     own: np.ndarray  # (params + 1, n or 0)
     step_common: np.ndarray  # (coefficients,)
     step_own: np.ndarray  # (coefficients, n or 0)
     flow: np.ndarray  # (params, n or 1)
     table: np.ndarray  # (TABLE_STEPS + 2, coefficients)
-    scale: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,16 +158,32 @@ class Program:
 
     def numbers(self, g: int, low: int, high: int, time: float = 0.0) -> Numbers:
         """The parameters of a range of a group's neurons under the currents that flow from ``time`` (ms) on."""
-        group = self.groups[g]
-        population = self.network.populations[group.members[0]]
-        if len(group.members) == 1:
-            params = _under_currents(self.network, population, self.dt, time)
-            numbers = parameters_in_numbers(population.neuron, params, self.dt, low, high)
-        else:
-            numbers = parameters_in_numbers(population.neuron, population.neuron.params, self.dt, low, high)
-        return numbers._replace(state=self._initial(g, low, high))
+        population = self.network.populations[self.groups[g].members[0]]  # all members have the same neuron
+        params = _under_currents(self.network, population, self.dt, time)
+        return parameters_in_numbers(population, params, self.dt, self.dtype, low, high)
 
-    def _initial(self, g: int, low: int, high: int) -> np.ndarray:
+    def injected_rows(self, g: int, low: int, high: int, time: float) -> dict[int, Any] | None:
+        """The parameters that currents enter, by their place, from ``time`` (ms) on; None if coefficients depend on them too."""
+        population = self.network.populations[self.groups[g].members[0]]
+        neuron, names = population.neuron, population.neuron.model.Params._fields
+        params = _under_currents(self.network, population, self.dt, time)
+        changed = [f for f, (a, b) in enumerate(zip(params, neuron.params, strict=True)) if a is not b]
+        blind = params._replace(**{names[f]: np.nan for f in changed})  # what depends on them becomes nan
+        flow = flow_params(neuron, params, self.dt)
+        with np.errstate(invalid="ignore"):
+            step = (neuron.model.exact if neuron.method == "exact" else neuron.model.euler)(NUMPY, self.dt, blind)
+            others = [] if neuron.method == "exact" or flow is None else neuron.model.euler_flow(NUMPY, self.dt, blind)
+        seen = [*step, *(v for f, v in enumerate(others) if f not in changed)]
+        if any(np.any(np.isnan(v)) for v in seen):
+            return None
+        rows = {f: (params if flow is None else flow)[f] for f in changed}
+        rows = {f: v[low:high] if np.ndim(v) else float(v) for f, v in rows.items()}
+        for f, value in rows.items():
+            check_fits(value, self.dtype, f"population {population.name!r}: {names[f]} under its current")
+        return rows
+
+    def initial(self, g: int, low: int, high: int) -> np.ndarray:
+        """The state at time 0 of a range of a group's neurons, (states, high - low)."""
         parts = []
         for p in self.groups[g].members:
             population = self.network.populations[p]
@@ -178,8 +193,16 @@ class Program:
             for name, distribution in population.initial.items():
                 f = model.State._fields.index(name)
                 state[f] = sample(distribution, key(self.seed, INITIAL, p, f), population.size)
+            check_fits(state, self.dtype, f"population {population.name!r}: the initial state")
             parts.append(state)
-        return np.concatenate(parts, axis=1)[:, low:high]
+        return np.ascontiguousarray(np.concatenate(parts, axis=1)[:, low:high], self.dtype)
+
+
+def check_fits(values: Any, dtype: np.dtype, label: str) -> None:
+    """Refuse values that are not finite in the state's type."""
+    largest = float(np.max(np.abs(values), initial=0.0))
+    if not largest <= float(np.finfo(dtype).max):
+        raise NetworkError(f"{label} reaches {largest:g}, which {dtype} cannot hold; check its unit, or use float64")
 
 
 def _under_currents(network: Network, population: Population, dt: float, time: float) -> Any:
@@ -225,14 +248,22 @@ def flow_params(neuron: Neuron, params: Any, dt: float) -> Any:
     return flow if all(np.all(np.isfinite(v)) for v in flow) else None
 
 
-def parameters_in_numbers(neuron: Neuron, params: Any, dt: float, low: int, high: int) -> Numbers:
-    """Coefficients and parameters of the neurons low ... high - 1, all in float64; no state yet."""
-    model, n = neuron.model, high - low
-    period = steps_of(neuron.refractory, dt, f"{model.name}: refractory")
+def parameters_in_numbers(population: Population, params: Any, dt: float, dtype: np.dtype, low: int, high: int) -> Numbers:
+    """Coefficients and parameters of the neurons low ... high - 1 of a population, all in float64."""
+    neuron, n = population.neuron, high - low
+    model, label = neuron.model, f"population {population.name!r}"
+    period = steps_of(neuron.refractory, dt, f"{label}: refractory")
+    if np.max(period, initial=0) > 2 ** np.finfo(dtype).nmant:
+        raise NetworkError(
+            f"{label}: a refractory period of {np.max(period)} steps is beyond {dtype}; use float64 or a larger dt"
+        )
     values = [v[low:high] if np.ndim(v) else v for v in (*params, np.asarray(period, np.float64)[()])]
     own = [np.ndim(v) > 0 for v in values]
     part = model.Params(*values[:-1])
-    step = [np.asarray(c, np.float64) for c in (model.exact if neuron.method == "exact" else model.euler)(NUMPY, dt, part)]
+    with np.errstate(all="ignore"):  # what overflows is refused below, by name
+        step = [np.asarray(c, np.float64) for c in (model.exact if neuron.method == "exact" else model.euler)(NUMPY, dt, part)]
+    for name, value in [*zip(model.Params._fields, part, strict=True), *((f"coefficient {f}", c) for f, c in enumerate(step))]:
+        check_fits(value, dtype, f"{label}: {name}")
     own_step = [c.ndim > 0 for c in step]
     flow = flow_params(neuron, part, dt) or part
     own_flow = any(own[:-1])
@@ -243,14 +274,12 @@ def parameters_in_numbers(neuron: Neuron, params: Any, dt: float, low: int, high
             table[:] = np.stack(np.broadcast_arrays(steps, *model.exact(NUMPY, steps * dt, flow))[1:], axis=1)
         table[0] = 0.0
     return Numbers(
-        state=np.zeros((0, n)),
         common=np.array([0.0 if np.ndim(v) else v for v in values]),
         own=_rows(values, n) if any(own) else np.zeros((len(values), 0)),
         step_common=np.array([0.0 if c.ndim else float(c) for c in step]),
         step_own=_rows(step, n) if any(own_step) else np.zeros((len(step), 0)),
         flow=_rows(flow, n) if own_flow else np.array([[float(v)] for v in flow]),
         table=table,
-        scale=float(sum(np.max(np.abs(v), initial=0.0) for v in flow)),
     )
 
 
@@ -283,7 +312,8 @@ def build(network: Network, dt: float, dtype: Any, seed: int, update: str | Mapp
             instant.append((source, target))
     levels = zero_delay_levels(len(names), instant, names)
     groups, place = _make_groups(network, dt, dtype, levels, {source for source, _ in instant}, update)
-    _check_inputs(network, dt)
+    _check_inputs(network, dt, dtype)
+    _check_ring(network, ranges, len(groups), dt)
     shortest = min((low for low, _ in ranges), default=LONGEST_SPAN)
     offsets = np.concatenate([[0], np.cumsum([p.size for p in network.populations])])
     return Program(
@@ -297,6 +327,16 @@ def build(network: Network, dt: float, dtype: Any, seed: int, update: str | Mapp
         delay_range=(shortest if ranges else 0, max((high for _, high in ranges), default=0)),
         span=max(1, min(shortest, LONGEST_SPAN)),
     )
+
+
+def _check_ring(network: Network, ranges: list[tuple[int, int]], groups: int, dt: float) -> None:
+    """Refuse delays so long that the wheel of deliveries, a list for each group and step, would not fit."""
+    for projection, (_, most) in zip(network.projections, ranges, strict=True):
+        if groups * (most + 1) > MOST_LINES:
+            raise NetworkError(
+                f"{projection.label}: its longest delay, {most * dt:g} ms, is {most} steps; at most {MOST_LINES // groups} fit "
+                "the wheel of this network: use a larger dt or shorter delays"
+            )
 
 
 def zero_delay_levels(count: int, edges: list[tuple[int, int]], names: list[str]) -> list[int]:
@@ -394,8 +434,8 @@ def _kernel_spec(network, populations, dt, dtype) -> KernelSpec:
     for current in network.inputs:  # a current that differs between neurons later on must find room for its parameters now
         if isinstance(current, Current) and current.target == populations[0].name and current.amplitude.ndim == 1 + current.varying:
             params = model.inject(params, np.zeros(populations[0].size))
-    numbers = parameters_in_numbers(neuron, params, dt, 0, populations[0].size)
-    predictable = model.turning_time is not None or not model.spiking
+    numbers = parameters_in_numbers(populations[0], params, dt, dtype, 0, populations[0].size)
+    predictable = (model.turning_time is not None or not model.spiking) and _holds_whole(neuron)
     return KernelSpec(
         model=model,
         order=neuron.order,
@@ -409,9 +449,29 @@ def _kernel_spec(network, populations, dt, dtype) -> KernelSpec:
     )
 
 
-def _check_inputs(network: Network, dt: float) -> None:
+def _holds_whole(neuron: Neuron) -> bool:
+    """Whether no state that stands still during refractoriness drives one that runs on: then a held gap can be jumped at once."""
+    model = neuron.model
+    if not neuron.holds:
+        return True
+    scalar = model.Params(*(float(np.mean(v)) for v in neuron.params))
+    k = model.exact(NUMPY, 1.0, scalar)
+    base = model.State(*(0.37 + 0.11 * f for f in range(len(model.State._fields))))
+    before = model.advance(base, k, scalar)
+    for held in neuron.hold:
+        after = model.advance(base._replace(**{held: getattr(base, held) + 1.0}), k, scalar)
+        if any(getattr(before, f) != getattr(after, f) for f in model.State._fields if f not in neuron.hold):
+            return False
+    return True
+
+
+def _check_inputs(network: Network, dt: float, dtype: np.dtype) -> None:
     for given in network.inputs:
         label = f"{type(given).__name__} to {given.target!r}"
+        if isinstance(given, PoissonNoise):
+            check_fits(given.weight, dtype, f"{label}: weight")
+        if isinstance(given, Increment):
+            check_fits(given.value, dtype, f"{label}: value")
         if isinstance(given, Current) and given.times is not None:
             steps_of(given.times, dt, f"{label}: times")
         if isinstance(given, Current) and given.interval is not None:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from eventsim.errors import SimulationError
-from eventsim.grid import steps_of
+from eventsim.grid import whole_steps
 from eventsim.network import Network
 
 
@@ -39,6 +39,12 @@ class States:
     fields: tuple[str, ...] = ("v",)
     neurons: Any = None
     interval: float | None = None
+
+    def __post_init__(self):
+        fields = (self.fields,) if isinstance(self.fields, str) else self.fields
+        if not isinstance(fields, Iterable):
+            raise SimulationError(f"States of {self.population!r}: fields must be names of states, not {self.fields!r}")
+        object.__setattr__(self, "fields", tuple(fields))
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,6 +135,7 @@ def check_recorders(record: Sequence[Recorder], network: Network, dt: float) -> 
     """The recorders, after refusing those that cannot record anything."""
     if not isinstance(record, Iterable):
         raise SimulationError(f"record takes a list of Spikes, States and Rates, not {record!r}")
+    record = tuple(record)
     seen = set()
     for recorder in record:
         if not isinstance(recorder, (Spikes, States, Rates)):
@@ -141,7 +148,7 @@ def check_recorders(record: Sequence[Recorder], network: Network, dt: float) -> 
         if not isinstance(recorder, Rates):
             chosen_neurons(recorder.neurons, population.size, label)
         if isinstance(recorder, Rates) or isinstance(recorder, States) and recorder.interval is not None:
-            if steps_of(recorder.interval, dt, f"{label}: interval") < 1:
+            if whole_steps(recorder.interval, dt, f"{label}: interval") < 1:
                 raise SimulationError(f"{label}: interval must be above 0 ms, not {recorder.interval}")
         if isinstance(recorder, States):
             model = network.neurons(recorder.population, label).neuron.model
@@ -150,7 +157,7 @@ def check_recorders(record: Sequence[Recorder], network: Network, dt: float) -> 
                     raise SimulationError(f"{label}: there is no state {field!r}; there are {', '.join(model.State._fields)}")
         elif not population.spiking:
             raise SimulationError(f"{label}: {population.neuron.model} never fires")
-    return tuple(record)
+    return record
 
 
 class SpikeBuffer:

@@ -17,9 +17,10 @@ from eventsim.cpu.counting import RateSet, SpikeSet
 from eventsim.cpu.instance import Instance
 from eventsim.cpu.part import Part
 from eventsim.cpu.sampling import SampleSet
+from eventsim.cpu.threads import run_all
 from eventsim.errors import SimulationError
 from eventsim.given import given_increments, given_spikes
-from eventsim.grid import steps_of
+from eventsim.grid import whole_steps
 from eventsim.interrupt import deferred_interrupt
 from eventsim.models.model import Neuron
 from eventsim.network import Network
@@ -99,12 +100,16 @@ class Simulation:
         given = [given_spikes(self._program, dict(spikes or {}), item, self._batch) for item in range(self._batch)]
         extra = [given_increments(network, dict(increments or {}), item, self._batch) for item in range(self._batch)]
         self._pool = ThreadPoolExecutor(self._threads) if self._threads > 1 else None
-        owned = list(self._map(lambda k: Part(self._program, k, parts), range(parts)))
+        if self._pool is None:
+            self._parts = [Part(self._program, 0, 1)]
+        else:
+            self._parts = list(self._pool.map(lambda k: Part(self._program, k, parts), range(parts)))
         sizes, sparse, free = [group.size for group in groups], [mode[0] for mode in modes], [mode[1] for mode in modes]
-        self._items = [Instance(owned, item, given[item], extra[item], sparse) for item in range(self._batch)]
+        self._items = [Instance(self._parts, item, given[item], extra[item], sparse) for item in range(self._batch)]
         self._choices = [Adaptation(sizes, sparse, free) for _ in self._items]
         self._adaptive = any(free)
         self._step = 0
+        self._whole = True  # whether the state of all workers and batch items is that of one step
 
     @property
     def network(self) -> Network:
@@ -155,6 +160,7 @@ class Simulation:
 
     def state(self, population: str, field: str = "v") -> np.ndarray:
         """A state variable now: (neurons,), or (batch, neurons) if the simulation has a batch."""
+        self._check_whole()
         found = self.network.neurons(population, f"state of {population!r}")
         number = self.network.number(population)
         fields = found.neuron.model.State._fields
@@ -169,9 +175,11 @@ class Simulation:
 
         progress : show a bar on stderr if it takes longer than a second
 
-        Ctrl-C stops it where the state is whole (a second one at once): `time` says how far it came, and it can be run on.
+        Ctrl-C stops it where the state is whole: `time` says how far it came, and it can be run on. A second Ctrl-C stops it at
+        once; the simulation is then lost.
         """
-        steps = int(steps_of(duration, self.dt, "run: duration"))
+        self._check_whole()
+        steps = whole_steps(duration, self.dt, "run: duration")
         if steps < 0:
             raise SimulationError(f"run: duration must not be negative, not {duration} ms")
         start, stop = self._step, self._step + steps
@@ -182,9 +190,9 @@ class Simulation:
         bar = tqdm(total=stop, initial=start, unit="ms", unit_scale=self.dt, disable=not progress, delay=1.0)
         with bar, deferred_interrupt() as interrupt:
             for until in self._pieces(stop):
+                before = self._step
                 self._run_to(until, samples, counts)
-                bar.update(until - self._step)
-                self._step = until
+                bar.update(until - before)
                 self._adapt()
                 self._change_currents()
                 if interrupt.asked:
@@ -198,8 +206,9 @@ class Simulation:
             rates=counts.take(),
         )
 
-    def _map(self, function, arguments) -> Iterator:
-        return map(function, arguments) if self._pool is None else self._pool.map(function, arguments)
+    def _check_whole(self) -> None:
+        if not self._whole:
+            raise SimulationError("this simulation was stopped in the middle of a step and cannot go on; make a new one")
 
     def _pieces(self, stop: int) -> Iterator[int]:
         """Where to pause on the way to ``stop``: to choose updates, to change currents, to show progress (without effect)."""
@@ -224,11 +233,15 @@ class Simulation:
             recorder = counts.recorder(item, self._spikes.wanted, self._items[item].buffer)
             self._items[item].run(until, recorder, requests[item], self._pool if self._batch == 1 else None)
 
-        if self._batch == 1:
-            run_item(0)
+        self._whole = False
+        if self._batch == 1 or self._pool is None:
+            for item in range(self._batch):
+                run_item(item)
         else:
-            list(self._map(run_item, range(self._batch)))
+            run_all(self._pool, run_item, range(self._batch), self._give_up)
         samples.collect(until)
+        self._step = until
+        self._whole = True
 
     def _adapt(self) -> None:
         """Where a decision is due: update each group in the way that its activity asks for."""
@@ -255,9 +268,17 @@ class Simulation:
             if abs(next_change(current, self.dt, self.time - self.dt) / self.dt - self._step) < 0.5
         }
         for g in changed:
-            for item in self._items:
-                for member in item.members:
-                    member.set_currents(g, self._step)
+            members = [member for item in self._items for member in item.members]
+            for member in members:
+                member.settle(g, self._step)
+            for part in self._parts:
+                part.set_currents(g, self.time)
+            for member in members:
+                member.predict(g, self._step)
+
+    def _give_up(self) -> None:
+        for item in self._items:
+            item.give_up()
 
 
 def _whole(value: Any, name: str) -> int:

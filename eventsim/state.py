@@ -37,17 +37,15 @@ TABLE = 18  # float64 (TABLE_STEPS + 2, coefficients): propagators of 0 ... TABL
 DT = 19  # float64 (1,), ms
 UPDATES = 20  # neuron updates so far
 ACTIVE = 21  # of these: neurons that received something or fired
-SCALE = 22  # float64 (1,): sum of the magnitudes of the parameters, for rounding tolerances
-SLOT = 23  # first slot of this group in the worker's array of inputs
-GIDS = 24  # int32 (N,): number of each neuron in the network
-TOUCHED_COUNT = 25  # how many of TOUCHED are used
-KEY = 26  # key of the random numbers of a source
-EVENTS = 27  # int64 (events,): steps of given spikes, ascending
-EVENT_NEURONS = 28  # int32 (events,): their neurons, ascending within a step
-EVENT_COUNT = 29
-CURSOR = 30  # the next of EVENTS
-SPARSE = 31  # 1 while the group is updated sparsely
-SIZE = 32
+SLOT = 22  # first slot of this group in the worker's array of inputs
+GIDS = 23  # int32 (N,): number of each neuron in the network
+KEY = 24  # key of the random numbers of a source
+EVENTS = 25  # int64 (events,): steps of given spikes, ascending
+EVENT_NEURONS = 26  # int32 (events,): their neurons, ascending within a step
+EVENT_COUNT = 27
+CURSOR = 28  # the next of EVENTS
+SPARSE = 29  # 1 while the group is updated sparsely
+SIZE = 30
 
 SLOTS = 1024  # of the ring of predictions: a power of two
 TABLE_STEPS = 512
@@ -81,7 +79,6 @@ def parameter_arrays(numbers: Any, dtype: np.dtype, dt: float) -> dict[int, np.n
         STEP_OWN: np.ascontiguousarray(numbers.step_own, dtype),
         FLOW: np.ascontiguousarray(numbers.flow),
         TABLE: np.ascontiguousarray(numbers.table),
-        SCALE: np.array([numbers.scale]),
         DT: np.array([dt]),
     }
 

@@ -18,8 +18,10 @@ from norse_bridge.family import MS
 from norse_bridge.layer import RecurrentSpikingLayer, SpikingLayer
 from norse_bridge.li import LILinearCell
 from norse_bridge.lift import Lift
+from norse_bridge.surrogate import RANDOM
 
 SILENT = (torch.nn.Dropout, torch.nn.Dropout1d, torch.nn.Dropout2d, torch.nn.Dropout3d, torch.nn.Identity)
+SPIKING = (SpikingLayer, RecurrentSpikingLayer, LILinearCell)
 SUPPORTED = (
     "Linear, Conv2d, AvgPool2d, Flatten, Dropout, Identity, Sequential, SequentialState, Lift, LILinearCell and every spiking layer"
 )
@@ -38,7 +40,7 @@ class Stage(NamedTuple):
 
     name : str
     layer : the spiking module
-    into : LinearMap from the features of the stage before
+    into : LinearMap from the features of the stage before, without stored zeros
     recurrent : CSR array (neurons, neurons), or None
     """
 
@@ -75,13 +77,13 @@ def leaves(module, name="", lead=1) -> list[Leaf]:
     return [Leaf(name, module, lead)]
 
 
-def linear_step(leaf, shape, label) -> linear_maps.LinearMap | None:
+def linear_step(leaf, shape, label, threshold) -> linear_maps.LinearMap | None:
     """The linear map of a module, or None if it is not one."""
     module = leaf.module
     if isinstance(module, torch.nn.Linear):
-        return linear_maps.linear_map(module, shape, label)
+        return linear_maps.linear_map(module, shape, label, threshold)
     if isinstance(module, torch.nn.Conv2d):
-        return linear_maps.conv2d_map(module, shape, label)
+        return linear_maps.conv2d_map(module, shape, label, threshold)
     if isinstance(module, torch.nn.AvgPool2d):
         return linear_maps.avg_pool2d_map(module, shape, label)
     if isinstance(module, torch.nn.Flatten):
@@ -89,15 +91,15 @@ def linear_step(leaf, shape, label) -> linear_maps.LinearMap | None:
     return linear_maps.identity_map(shape) if isinstance(module, SILENT) else None
 
 
-def spiking_step(module, shape, label):
+def spiking_step(module, shape, label, threshold):
     """``(layer, map in front of it or None, recurrent matrix or None)`` of a spiking module, or None if it is not one."""
     if isinstance(module, SpikingLayer):
         return module, None, None
     if isinstance(module, LILinearCell):
-        return module.integrator, linear_maps.weight_map(module.input_weights, shape, label), None
+        return module.integrator, linear_maps.weight_map(module.input_weights, shape, label, threshold), None
     if isinstance(module, RecurrentSpikingLayer):
-        recurrent = sp.csr_array(linear_maps.weights_of(module.effective_recurrent_weights()))
-        return module, linear_maps.weight_map(module.input_weights, shape, label), recurrent
+        recurrent = sp.csr_array(linear_maps.weights_of(module.effective_recurrent_weights(), label, threshold))
+        return module, linear_maps.weight_map(module.input_weights, shape, label, threshold), recurrent
     return None
 
 
@@ -119,30 +121,60 @@ def first_shape(chain, input_shape) -> tuple[int, ...]:
     raise NetworkError("the model has no spiking layer; a network needs one")
 
 
-def stages(module, input_shape=None) -> tuple[tuple[int, ...], list[Stage]]:
-    """The shape of the input's features, and the stages of a model in the order in which they are called."""
+def unused(name, taken) -> str:
+    """``name``, with as many underscores behind it as make it differ from all in ``taken``."""
+    while name in taken:
+        name += "_"
+    return name
+
+
+def stage_names(chain, reserved) -> list[str]:
+    """A name for each spiking leaf: that of its module, or layer1, layer2 ... by its place where torch only numbered it; never one
+    that another module has or that is in ``reserved``."""
+    own = [leaf.name for leaf in chain if isinstance(leaf.module, SPIKING)]
+    own = ["" if any(part.isdigit() for part in name.split(".")) else name for name in own]
+    taken = {*own, *reserved}
+    return [name or unused(f"layer{number}", taken) for number, name in enumerate(own, start=1)]
+
+
+def check_layer(layer, label, found):
+    """A NetworkError if a spiking layer cannot follow the stages in ``found``, or fires by chance."""
+    if found and not found[-1].layer.family.model.spiking:
+        raise NetworkError(f"{label} follows {found[-1].name!r}, which never fires: only the last layer can be a readout")
+    method = layer.family.neuron_parameters(layer.p).method if layer.family.model.spiking else None
+    if method in RANDOM:
+        raise NetworkError(
+            f"{label} fires by chance (method={method!r}); a network's neurons fire at their threshold and would be another model: "
+            "give the layer a method that does not draw, such as 'super'"
+        )
+
+
+def stages(module, input_shape=None, threshold=0.0, reserved=()) -> tuple[tuple[int, ...], list[Stage]]:
+    """The shape of the input's features, and the stages of a model in the order in which they are called.
+
+    threshold : as for `to_network`; reserved : names that no stage without a name of its own may be given
+    """
+    linear_maps.check_threshold(threshold)
     chain = leaves(module, lead=2 if over_time(module) else 1)
-    start = first_shape(chain, input_shape)
+    start, names = first_shape(chain, input_shape), stage_names(chain, reserved)
     found: list[Stage] = []
     linear = linear_maps.identity_map(start)
     for leaf in chain:
         label, shape = _label(leaf), linear.shape
-        step = linear_step(leaf, shape, label)
+        step = linear_step(leaf, shape, label, threshold)
         if step is not None:
             linear = linear_maps.then(linear, step)
             continue
-        spiking = spiking_step(leaf.module, shape, label)
+        spiking = spiking_step(leaf.module, shape, label, threshold)
         if spiking is None:
             raise NetworkError(f"{label} cannot become part of a network; supported are {SUPPORTED}")
-        if found and not found[-1].layer.family.model.spiking:
-            raise NetworkError(f"{label} follows {found[-1].name!r}, which never fires: only the last layer can be a readout")
         layer, before, recurrent = spiking
+        check_layer(layer, label, found)
         linear = linear if before is None else linear_maps.then(linear, before)
-        digits = any(part.isdigit() for part in leaf.name.split(".")) or not leaf.name
-        name = f"layer{len(found) + 1}" if digits else leaf.name
-        found.append(Stage(name, layer, linear, recurrent))
+        into = linear._replace(matrix=linear_maps.without_zeros(linear.matrix, label))
+        found.append(Stage(names[len(found)], layer, into, recurrent))
         linear = linear_maps.identity_map(linear.shape)
-    if not found or not isinstance(chain[-1].module, (SpikingLayer, RecurrentSpikingLayer, LILinearCell, *SILENT)):
+    if not found or not isinstance(chain[-1].module, (*SPIKING, *SILENT)):
         raise NetworkError(f"the model ends in {_label(chain[-1])}: end it with a spiking layer, or with LI as a readout")
     return start, found
 
@@ -175,8 +207,16 @@ def neuron_of(stage, dt) -> Neuron:
     return family.model(method="euler", order=family.order, refractory=period, **params)
 
 
-def assemble(start, found, threshold, dt, input_name) -> Network:
-    """The network of some stages."""
+def input_of(found, input_name) -> str:
+    """The name of the input's population: the given one, which no stage may have; for None "input", or "input_" ..."""
+    names = [stage.name for stage in found]
+    if input_name in names:
+        raise NetworkError(f"input_name={input_name!r} is the name of a layer; give another, or None for one that is unused")
+    return unused("input", names) if input_name is None else input_name
+
+
+def assemble(start, found, dt, input_name) -> Network:
+    """The network of some stages, with an input called ``input_name``."""
     populations = [Population(input_name, math.prod(start), SpikeSource())]
     projections, inputs = [], []
     for stage in found:
@@ -186,7 +226,7 @@ def assemble(start, found, threshold, dt, input_name) -> Network:
         if stage.recurrent is not None:
             wires.append((stage.name, stage.recurrent, MS * dt))
         for name, matrix, delay in wires:
-            synapses = linear_maps.pruned(matrix, threshold).T.tocsr()  # (sources, targets)
+            synapses = matrix.T.tocsr()  # (sources, targets)
             if synapses.nnz:
                 projections.append(Projection(name, stage.name, synapses, delay=delay))
         if stage.into.bias is not None:
@@ -194,7 +234,7 @@ def assemble(start, found, threshold, dt, input_name) -> Network:
     return Network(tuple(populations), tuple(projections), tuple(inputs))
 
 
-def to_network(module, input_shape=None, *, threshold=0.0, dt=None, input_name="input") -> Network:
+def to_network(module, input_shape=None, *, threshold=0.0, dt=None, input_name=None) -> Network:
     """The network that a model is.
 
     Every spiking layer becomes a population; consecutive Linear, Conv2d, AvgPool2d and Flatten modules compose to one sparse
@@ -206,11 +246,14 @@ def to_network(module, input_shape=None, *, threshold=0.0, dt=None, input_name="
     module : a spiking layer, an `nn.Sequential` or a `SequentialState` of cells (one step) or of layers over time
         Dropout is left out, whatever mode the module is in.
     input_shape : shape of the features of one sample, without time and batch; None where the first module tells
-    threshold : weights with ``|w| <= threshold`` are dropped; at 0.0 exact zeros only. Unit of the weights.
+    threshold : in each module's own weights (Linear, Conv2d, input and recurrent weights) those with ``|w| <= threshold`` count as
+        0, before modules are composed; biases and the means of AvgPool2d are left alone. At 0.0 only exact zeros are dropped.
     dt : s; None for that of the layers, which must be the same in all of them
-    input_name : name of the population of sources; the others are called as their modules, or layer1, layer2 ...
+    input_name : name of the population of sources; None: "input". The others are called as their modules, or by their place
+        (layer1, layer2 ...) where torch only numbered them. A name made here that a module has gets an underscore: "input_".
 
-    Errors: a `NetworkError` that names the module which cannot be exported, and why.
+    Errors: a `NetworkError` that names the module which cannot be exported, and why: one that holds NaN, say, or one whose
+    surrogate draws its spikes ("logistic", "circ_dist").
     """
-    start, found = stages(module, input_shape)
-    return assemble(start, found, threshold, common_dt(found) if dt is None else dt, input_name)
+    start, found = stages(module, input_shape, threshold, () if input_name is None else (input_name,))
+    return assemble(start, found, common_dt(found) if dt is None else dt, input_of(found, input_name))

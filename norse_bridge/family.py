@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 
 import torch
 
+from eventsim.errors import ModelError
 from eventsim.models.model import BEFORE_FLOW, Model, bind_refractory_step, bind_step
 from norse_bridge.ops import TORCH, surrogate_ops
+from norse_bridge.surrogate import surrogate
 
 MS = 1000.0  # ms in a second: Norse's layers count in seconds, eventsim in milliseconds
 
@@ -56,6 +58,8 @@ class Family(NamedTuple):
     order : the order of one step
     detach : whether the recurrent forms keep the gradient out of the reset
     refractory : `Refractory`, or None
+    Parameters : the parameter tuple of the neuron itself, whose fields every other one must have too; None: any that has what a
+        step reads, ``method`` and ``alpha``
     """
 
     model: Model
@@ -65,6 +69,7 @@ class Family(NamedTuple):
     order: tuple[str, ...] = BEFORE_FLOW
     detach: bool = False
     refractory: Refractory | None = None
+    Parameters: Any = None
 
     def neuron_parameters(self, p):
         """The tuple with the neuron's own parameters: p, or what it wraps."""
@@ -73,6 +78,25 @@ class Family(NamedTuple):
     def contract_params(self, p, dt):
         """The model's Params in ms of Norse's parameters p; differentiable."""
         return self.contract(self.neuron_parameters(p), dt)
+
+
+def check_parameters(family, p, label):
+    """A ModelError that begins with ``label`` if p is no parameter tuple of the family, or its ``method`` does not exist."""
+    if family.Parameters:
+        kind, fields = f"{family.Parameters.__name__}, or a named tuple with its fields", family.Parameters._fields
+    else:
+        kind, fields = "a named tuple of the neuron's parameters", ("method", "alpha") if family.model.spiking else ()
+    if not isinstance(p, tuple) or not hasattr(p, "_fields"):
+        raise ModelError(f"{label}: p must be {kind} ({', '.join(fields)}), not a {type(p).__name__}")
+    try:
+        neuron = family.neuron_parameters(p)
+    except AttributeError as error:
+        raise ModelError(f"{label}: p must hold the neuron's parameters and its refractory period; {error}") from error
+    missing = [name for name in fields if not hasattr(neuron, name)]
+    if missing:
+        raise ModelError(f"{label}: p must be {kind}; the {type(neuron).__name__} given has no {', '.join(missing)}")
+    if family.model.spiking:
+        surrogate(neuron.method, label)
 
 
 def cast(values, dtype):

@@ -2,7 +2,8 @@
 
 A cell takes one step, ``(batch, ...) -> (batch, ...)``; a layer a sequence with time first, ``(time, batch, ...)``. Both return
 ``(output, state)``: the spikes (or the voltage of a neuron that never fires) and Norse's state tuple. State is handed in and
-out, never kept in the module.
+out, never kept in the module. Sparse (COO) input takes the same step as dense input: what Norse's classes take as
+``activation_sparse``, a step of its own for sparse input, the classes here take and ignore.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import ClassVar
 import torch
 
 from eventsim.errors import SimulationError
-from norse_bridge.family import Family, bind, cast, compute_dtype, join, split
+from norse_bridge.family import Family, bind, cast, check_parameters, compute_dtype, join, split
 from norse_bridge.parameters import ParameterStore
 
 
@@ -22,7 +23,8 @@ class SpikingLayer(torch.nn.Module):
 
     Parameters
     ----------
-    p : Norse's parameter tuple; rates in 1/s. Numbers or tensors; per-neuron tensors broadcast against (batch, neurons).
+    p : Norse's parameter tuple, or one with its fields; rates in 1/s. Numbers or tensors; per-neuron tensors broadcast against
+        (batch, neurons). A tuple of another kind, or a ``method`` that does not exist, is refused here.
         Tensors that require a gradient are trained with the module; all others move with it and are in its state dict.
     dt : s
     record_states : whether a layer over time returns the states of all steps, stacked, instead of the last one
@@ -33,7 +35,7 @@ class SpikingLayer(torch.nn.Module):
 
     def __init__(self, p, dt, record_states=False):
         super().__init__()
-        self.parameter_tuple = ParameterStore(p)
+        self.p = p
         self.dt = dt
         self.record_states = record_states
 
@@ -44,6 +46,7 @@ class SpikingLayer(torch.nn.Module):
 
     @p.setter
     def p(self, values):
+        check_parameters(self.family, values, type(self).__name__)
         self.parameter_tuple = ParameterStore(values)
 
     def extra_repr(self):
@@ -101,7 +104,7 @@ class RecurrentSpikingLayer(torch.nn.Module):
     ):
         super().__init__()
         self.input_size, self.hidden_size, self.autapses = int(input_size), int(hidden_size), autapses
-        self.parameter_tuple = ParameterStore(p)
+        self.p = p
         self.dt = dt
         self.record_states = record_states
         sizes = ("input", input_weights, self.input_size), ("recurrent", recurrent_weights, self.hidden_size)

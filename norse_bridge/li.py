@@ -45,7 +45,7 @@ def contract(p, dt):
     return MODEL.Params(tau_mem=time_constant(p.tau_mem_inv, dt), tau_syn=time_constant(p.tau_syn_inv, dt), v_leak=p.v_leak)
 
 
-FAMILY = Family(MODEL, contract, LIState)
+FAMILY = Family(MODEL, contract, LIState, Parameters=LIParameters)
 
 
 def li_feed_forward_step(input_tensor, state, p=DEFAULT, dt=0.001):
@@ -64,7 +64,7 @@ class LICell(SpikingLayer):
     family = FAMILY
     over_time = False
 
-    def __init__(self, p: LIParameters = DEFAULT, *, dt=0.001):
+    def __init__(self, p: LIParameters = DEFAULT, *, dt=0.001, activation_sparse=None):
         super().__init__(p, dt)
 
 
@@ -74,7 +74,7 @@ class LI(SpikingLayer):
     family = FAMILY
     over_time = True
 
-    def __init__(self, p: LIParameters = DEFAULT, *, dt=0.001, record_states=False):
+    def __init__(self, p: LIParameters = DEFAULT, *, dt=0.001, activation_sparse=None, record_states=False):
         super().__init__(p, dt, record_states)
 
 

@@ -64,7 +64,7 @@ def contract(p, dt):
     )
 
 
-FAMILY = Family(MODEL, contract, LIFFeedForwardState, LIFState, detach=True)
+FAMILY = Family(MODEL, contract, LIFFeedForwardState, LIFState, detach=True, Parameters=LIFParameters)
 
 
 def lif_feed_forward_step(input_spikes, state, p=DEFAULT, dt=0.001):
@@ -89,7 +89,7 @@ class LIFCell(SpikingLayer):
     family = FAMILY
     over_time = False
 
-    def __init__(self, p: LIFParameters = DEFAULT, *, dt=0.001):
+    def __init__(self, p: LIFParameters = DEFAULT, *, dt=0.001, activation_sparse=None):
         super().__init__(p, dt)
 
 
@@ -99,7 +99,7 @@ class LIF(SpikingLayer):
     family = FAMILY
     over_time = True
 
-    def __init__(self, p: LIFParameters = DEFAULT, *, dt=0.001, record_states=False):
+    def __init__(self, p: LIFParameters = DEFAULT, *, dt=0.001, activation_sparse=None, record_states=False):
         super().__init__(p, dt, record_states)
 
 
@@ -119,6 +119,7 @@ class LIFRecurrentCell(RecurrentSpikingLayer):
         recurrent_weights=None,
         autapses=False,
         dt=0.001,
+        activation_sparse=None,
     ):
         super().__init__(input_size, hidden_size, p, dt, input_weights, recurrent_weights, autapses)
 
@@ -139,6 +140,7 @@ class LIFRecurrent(RecurrentSpikingLayer):
         recurrent_weights=None,
         autapses=False,
         dt=0.001,
+        activation_sparse=None,
         record_states=False,
     ):
         super().__init__(input_size, hidden_size, p, dt, input_weights, recurrent_weights, autapses, record_states)

@@ -40,32 +40,57 @@ def then(first, second) -> LinearMap:
     return LinearMap(sp.csr_array(second.matrix @ first.matrix), bias, second.shape)
 
 
-def pruned(matrix, threshold):
-    """A copy of the matrix without the entries whose absolute value is at most ``threshold``: at 0.0, without zeros."""
+def without_zeros(matrix, name):
+    """A copy of the matrix in which only entries other than 0 are stored; an error with ``name`` if one is NaN or infinite."""
     matrix = sp.coo_array(matrix)
     matrix.sum_duplicates()
-    keep = np.abs(matrix.data) > threshold
+    if not np.isfinite(matrix.data).all():
+        raise NetworkError(f"{name}: the product of the weights in front of it is NaN or infinite; scale the weights down")
+    keep = matrix.data != 0
     return sp.csr_array((matrix.data[keep], (matrix.row[keep], matrix.col[keep])), shape=matrix.shape)
 
 
-def weights_of(tensor) -> np.ndarray:
-    """A tensor as a float64 array of its own."""
-    return tensor.detach().cpu().to(torch.float64).numpy().copy()
+def values_of(tensor, name) -> np.ndarray:
+    """A tensor as a float64 array of its own; an error with ``name`` if a value is NaN or infinite."""
+    values = tensor.detach().cpu().to(torch.float64).numpy().copy()
+    broken = int(np.count_nonzero(~np.isfinite(values)))
+    if broken:
+        raise NetworkError(
+            f"{name}: {broken} of its {values.size} weights or biases are NaN or infinite; was it trained at too high a rate?"
+        )
+    return values
 
 
-def linear_map(module, shape, name) -> LinearMap:
+def check_threshold(threshold):
+    """A NetworkError if ``threshold`` is negative, NaN or no number."""
+    try:
+        valid = float(threshold) >= 0.0
+    except (TypeError, ValueError):
+        valid = False
+    if not valid:
+        raise NetworkError(f"threshold must be a number of 0 or more, in the unit of the weights, not {threshold!r}")
+
+
+def weights_of(tensor, name, threshold=0.0) -> np.ndarray:
+    """`values_of` with 0 for all ``|w| <= threshold``, which is compared in the tensor's own type, as torch does."""
+    values = values_of(tensor, name)
+    values[(tensor.detach().abs() <= threshold).cpu().numpy()] = 0.0
+    return values
+
+
+def linear_map(module, shape, name, threshold=0.0) -> LinearMap:
     """`nn.Linear`, which acts on the last axis of the features."""
     if shape[-1:] != (module.in_features,):
         raise NetworkError(f"{name}: Linear takes {module.in_features} features on the last axis, it is given {shape}")
-    weight = weights_of(module.weight)
-    return _on_last_axis(weight, None if module.bias is None else weights_of(module.bias), shape)
+    weight = weights_of(module.weight, name, threshold)
+    return _on_last_axis(weight, None if module.bias is None else values_of(module.bias, name), shape)
 
 
-def weight_map(weight, shape, name) -> LinearMap:
+def weight_map(weight, shape, name, threshold=0.0) -> LinearMap:
     """A weight tensor (outputs, inputs) without bias, on the last axis of the features."""
     if shape[-1:] != (weight.shape[1],):
         raise NetworkError(f"{name}: the input weights take {weight.shape[1]} features on the last axis, they are given {shape}")
-    return _on_last_axis(weights_of(weight), None, shape)
+    return _on_last_axis(weights_of(weight, name, threshold), None, shape)
 
 
 def _on_last_axis(weight, bias, shape):
@@ -127,18 +152,18 @@ def _image(shape, name, channels=None):
     return shape
 
 
-def conv2d_map(module, shape, name) -> LinearMap:
+def conv2d_map(module, shape, name, threshold=0.0) -> LinearMap:
     """`nn.Conv2d`, with stride, padding of every mode, dilation and groups."""
     channels, height, width = _image(shape, name, module.in_channels)
     window = Window(module.kernel_size, module.stride, _conv_padding(module), module.dilation, _PAD_MODES[module.padding_mode])
     seen, size = selections(window, height, width, name)
-    weight = weights_of(module.weight)  # (outputs, channels of a group, kernel height, kernel width)
+    weight = weights_of(module.weight, name, threshold)  # (outputs, channels of a group, kernel height, kernel width)
     matrix = sp.csr_array((module.out_channels * math.prod(size), channels * height * width))
     for position, pixels in enumerate(seen):
         mix = weight.reshape(*weight.shape[:2], -1)[:, :, position]
         blocks = [sp.csr_array(block) for block in np.split(mix, module.groups)]  # one (outputs, channels) block a group
         matrix = matrix + sp.kron(sp.block_diag(blocks), pixels, format="csr")
-    bias = None if module.bias is None else np.repeat(weights_of(module.bias), math.prod(size))
+    bias = None if module.bias is None else np.repeat(values_of(module.bias, name), math.prod(size))
     return LinearMap(sp.csr_array(matrix), bias, (module.out_channels, *size))
 
 
@@ -166,8 +191,10 @@ def flatten_map(module, shape, name, lead) -> LinearMap:
     axes = lead + len(shape)
     start, end = (axis + axes if axis < 0 else axis for axis in (module.start_dim, module.end_dim))
     if start < lead:
+        remedy = f"use Flatten({lead})" + (", or put it into Lift" if lead > 1 else "")
+        axis = "the time or batch axis" if lead > 1 else "the batch axis"
         raise NetworkError(
-            f"{name}: Flatten({module.start_dim}) would join the time or batch axis with the features, which start at axis {lead}"
+            f"{name}: Flatten({module.start_dim}) would join {axis} with the features, which start at axis {lead}: {remedy}"
         )
     start, end = start - lead, end - lead
     joined = (*shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :])

@@ -13,11 +13,8 @@ from eventsim.errors import SimulationError
 from eventsim.network import Network
 from eventsim.recording import Spikes, States
 from eventsim.simulation import Simulation
-from norse_bridge.export import assemble, common_dt, stages
+from norse_bridge.export import assemble, common_dt, input_of, stages
 from norse_bridge.family import MS
-from norse_bridge.linear_maps import pruned
-
-INPUT = "input"
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,8 +23,10 @@ class SimulationResult:
 
     outputs : (time, batch, ...), as the model's own: spikes of the last layer, or the voltage of a readout
     spikes : for each spiking layer its `SpikeData` (times in ms, neurons, batch): step n fires at (n + 1) dt
-    counters : steps, spikes, synaptic events and neuron updates of the whole run
-    network : what was simulated
+    counters : steps, spikes, synaptic events and neuron updates of the whole run. Data that are not all 0 and 1 do not pass through
+        the engine's synapses: then ``synaptic_events`` leaves out the first layer's inputs (for a dense map, one product a step,
+        batch item and weight), and ``spikes`` the input's.
+    network : what was simulated; its first population is the input
     recording : all that was recorded
     """
 
@@ -68,11 +67,14 @@ def _as_data(data) -> torch.Tensor:
     return data
 
 
-def simulate(module, data, *, dtype=None, update="auto", threshold=0.0, record=(), workers=None) -> SimulationResult:
+def simulate(
+    module, data, *, dtype=None, update="auto", threshold=0.0, record=(), workers=None, input_name=None
+) -> SimulationResult:
     """Run ``module`` on ``data`` in eventsim instead of torch; no gradients.
 
     Data of 0 and 1 become spikes of the input population. Other data go through the first linear map here, step by step, and
-    reach the first layer as increments, the way its synapses' weights do.
+    reach the first layer as increments, the way its synapses' weights do; the counters of the result know nothing of these
+    products.
 
     Parameters
     ----------
@@ -81,20 +83,22 @@ def simulate(module, data, *, dtype=None, update="auto", threshold=0.0, record=(
     dtype : "float32" or "float64" for the neurons' state; None: float64 where the module or the data are, else float32
     update, workers : as for `Simulation`
     record : more recorders, for the result's recording; all spikes and the voltage of a readout are recorded already
-    threshold : weights with ``|w| <= threshold`` are dropped
+    threshold : as for `to_network`: each module's own weights with ``|w| <= threshold`` count as 0, before modules are composed
+    input_name : as for `to_network`: the name of the input's population, for recorders; None: "input", or "input_" where a layer is
+        called so
     """
     data = _as_data(data)
-    start, found = stages(module, data.shape[2:])
-    dt = common_dt(found)
-    network = assemble(start, found, threshold, dt, INPUT)
+    start, found = stages(module, data.shape[2:], threshold, () if input_name is None else (input_name,))
+    dt, input_name = common_dt(found), input_of(found, input_name)
+    network = assemble(start, found, dt, input_name)
     steps, batch = data.shape[:2]
     first, last = found[0], found[-1]
     rows = data.reshape(steps * batch, -1)
     spikes, increments = {}, {}
     if bool(((rows == 0) | (rows == 1)).all()):
-        spikes = {INPUT: rows.to(torch.uint8).numpy().reshape(steps, batch, -1)}
+        spikes = {input_name: rows.to(torch.uint8).numpy().reshape(steps, batch, -1)}
     else:
-        currents = pruned(first.into.matrix, threshold) @ rows.to(torch.float64).numpy().T  # (neurons, time * batch)
+        currents = first.into.matrix @ rows.to(torch.float64).numpy().T  # (neurons, time * batch)
         increments = {first.name: np.ascontiguousarray(currents.T).reshape(steps, batch, -1)}
     recorders: list[Any] = [Spikes(stage.name) for stage in found if stage.layer.family.model.spiking]
     if not last.layer.family.model.spiking:

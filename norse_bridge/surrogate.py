@@ -146,10 +146,14 @@ METHODS = {
 }
 
 
-def surrogate(method):
-    """The function ``(x, alpha) -> spikes`` called ``method`` in a parameter tuple; a ModelError names those that exist."""
-    if method not in METHODS:
-        raise ModelError(f"there is no surrogate gradient {method!r}; method must be one of {', '.join(METHODS)}")
+RANDOM = ("logistic", "circ_dist")  # the methods that draw their spikes
+
+
+def surrogate(method, label="threshold"):
+    """The function ``(x, alpha) -> spikes`` called ``method`` in a parameter tuple. A ModelError, which begins with ``label``,
+    names those that exist."""
+    if not isinstance(method, str) or method not in METHODS:
+        raise ModelError(f"{label}: there is no surrogate gradient {method!r}; method must be one of {', '.join(METHODS)}")
     return METHODS[method]
 
 

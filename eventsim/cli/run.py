@@ -88,7 +88,12 @@ def simulate(example: Example, duration: float, discard: float, states: tuple[st
 @click.option(
     "--seed", type=int, default=0, show_default=True, help="Seed of everything random; the same seed gives the same spikes."
 )
-@click.option("--workers", type=click.IntRange(min=1), help="Number of threads; results do not depend on it.  [default: the cores]")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    help="Number of threads; results do not depend on it.  [default: one for each 20,000 neurons that are updated densely, "
+    "at most the cores]",
+)
 @click.option(
     "--update",
     type=click.Choice(["auto", "dense", "sparse"]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from eventsim.cpu.workers import Recorder
-from eventsim.grid import steps_of
+from eventsim.grid import whole_steps
 from eventsim.program import Program
 from eventsim.recording import RateData, Rates, SpikeBuffer, SpikeData, Spikes, chosen_neurons
 
@@ -55,7 +55,7 @@ class RateSet:
             size = program.network.populations[number].size
             self.rate_of[program.offset[number] : program.offset[number] + size] = index
             self.sizes.append(size)
-        self.interval = np.array([steps_of(r.interval, program.dt, "Rates: interval") for r in recorders], np.int64)
+        self.interval = np.array([whole_steps(r.interval, program.dt, "Rates: interval") for r in recorders], np.int64)
         self.first = start // self.interval
         bins = int(np.max(-(-stop // self.interval) - self.first, initial=1))
         self.counts = np.zeros((batch, len(recorders), bins), np.int64)

@@ -6,11 +6,17 @@ from eventsim.jit import jit
 
 
 @jit
+def line_of(segment, step, rows, slots):
+    """The list of the wheel, of ``slots`` steps for each group, in which a segment of a spike in ``step`` waits."""
+    return rows.group[segment] * slots + (step + rows.delay[segment]) % slots
+
+
+@jit
 def push(gid, step, rows, slots, wheel, counts):
     """Put the segments of a spike of source ``gid`` in ``step`` into the wheel (modifies wheel, counts); the longest list then."""
     longest = 0
     for segment in range(rows.indptr[gid], rows.indptr[gid + 1]):
-        line = rows.group[segment] * slots + (step + rows.delay[segment]) % slots
+        line = line_of(segment, step, rows, slots)
         place = counts[line]
         wheel[line, place] = segment
         counts[line] = place + 1

@@ -13,7 +13,7 @@ from eventsim.cpu import workers as w
 from eventsim.cpu.inputs import start_sources
 from eventsim.cpu.kernels import compile_kernel
 from eventsim.cpu.part import Part
-from eventsim.errors import SimulationError
+from eventsim.cpu.threads import GaveUp, run_all
 from eventsim.program import SOURCE
 from eventsim.random import key
 from eventsim.recording import SpikeBuffer
@@ -39,7 +39,6 @@ from eventsim.state import (
     GroupState,
     N,
     neuron_arrays,
-    parameter_arrays,
     prediction_arrays,
 )
 
@@ -118,16 +117,15 @@ class Member:
             self.kernels.dense[g] = compile_kernel("dense", spec).address
         group.context[SPARSE] = int(sparse)
 
-    def set_currents(self, g: int, t: int) -> None:
-        """From step t + 1 on, the group's parameters are those under the currents that flow then."""
-        program, group = self.program, self.groups[g]
-        spec = program.groups[g].spec
-        if group.context[SPARSE]:
-            call("jump_all", spec, group, t)
-        numbers = program.numbers(g, *self.part.ranges[g], t * program.dt)
-        group.put_all(parameter_arrays(numbers, program.dtype, program.dt))
-        if group.context[SPARSE]:
-            call("predict_all", spec, group, t)
+    def settle(self, g: int, t: int) -> None:
+        """Bring a group to the end of step t under its present parameters: they are about to change."""
+        if self.groups[g].context[SPARSE]:
+            call("jump_all", self.program.groups[g].spec, self.groups[g], t)
+
+    def predict(self, g: int, t: int) -> None:
+        """Predict all spikes of a group anew: its parameters have changed at the end of step t."""
+        if self.groups[g].context[SPARSE]:
+            call("predict_all", self.program.groups[g].spec, self.groups[g], t)
 
     def states_now(self, g: int, t: int) -> np.ndarray:
         """The states (states, n) of the group at the end of step t; changes nothing."""
@@ -143,13 +141,11 @@ class Member:
 
     def make_room(self) -> None:
         """A wheel with room for what is to be pushed."""
-        longest, need = int(self.wheel_counts.max()), int(self.position[w.NEED])
-        self.position[w.LONGEST] = longest
-        if longest + need > self.wheel.shape[1]:
-            wheel = np.empty((self.wheel.shape[0], 2 * (longest + need)), np.int32)
-            wheel[:, :longest] = self.wheel[:, :longest]
-            self.wheel = wheel
-            self.part.wheel_width = wheel.shape[1]
+        used = int(self.wheel_counts.max())
+        wheel = np.empty((self.wheel.shape[0], 2 * int(self.position[w.NEED])), np.int32)
+        wheel[:, :used] = self.wheel[:, :used]
+        self.wheel = wheel
+        self.part.wheel_width = wheel.shape[1]
 
     def counted(self, place: int, g: int) -> int:
         """A counter of a group: `UPDATES` or `ACTIVE`."""
@@ -177,10 +173,12 @@ class Instance:
         """Simulate to the end of step ``stop``."""
         if len(self.members) == 1 or pool is None:
             self._work(0, stop, recorder, samplers[0])
-            return
-        jobs = [pool.submit(self._work, k, stop, recorder, samplers[k]) for k in range(len(self.members))]
-        for job in jobs:
-            job.result()
+        else:
+            run_all(pool, lambda k: self._work(k, stop, recorder, samplers[k]), range(len(self.members)), self.give_up)
+
+    def give_up(self) -> None:
+        """Let all workers return where they next meet."""
+        self.shared[w.ABORT] = 1
 
     def _work(self, k: int, stop: int, recorder: w.Recorder, samplers: w.Samplers) -> None:
         member, program = self.members[k], self.program
@@ -213,9 +211,9 @@ class Instance:
                 elif status == w.RECORD_FULL:
                     self.buffer.drain()
                 else:
-                    raise SimulationError("another worker failed; this simulation cannot go on")
+                    raise GaveUp("another worker failed")
         except BaseException:
-            self.shared[w.ABORT] = 1
+            self.give_up()
             raise
 
     def counted(self, place: int, g: int) -> int:

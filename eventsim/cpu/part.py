@@ -12,7 +12,7 @@ from eventsim.cpu.poisson import thresholds
 from eventsim.cpu.workers import NEURONS, POISSON
 from eventsim.program import NOISE, Program
 from eventsim.random import key
-from eventsim.state import FLOW, parameter_arrays
+from eventsim.state import COMMON, FLOW, OWN, parameter_arrays
 from eventsim.stimuli import Increment, PoissonNoise
 
 
@@ -37,14 +37,29 @@ class Part:
         self.states: list[Any] = []
         self.parameters: list[dict[int, np.ndarray]] = []
         for g, (group, (low, high)) in enumerate(zip(program.groups, self.ranges, strict=True)):
-            numbers = program.numbers(g, low, high) if group.kind == NEURONS else None
-            self.states.append(None if numbers is None else np.ascontiguousarray(numbers.state, program.dtype))
-            if numbers is not None:
-                self.parameters.append(parameter_arrays(numbers, program.dtype, program.dt))
+            if group.kind == NEURONS:
+                self.states.append(program.initial(g, low, high))
+                self.parameters.append(parameter_arrays(program.numbers(g, low, high), program.dtype, program.dt))
             else:
+                self.states.append(None)
                 self.parameters.append({FLOW: log_silence(program, g, low, high)} if group.kind == POISSON else {})
         self.noise, self.drives = noise_table(program, worker, workers)
         self.wheel_width = 64
+
+    def set_currents(self, g: int, time: float) -> None:
+        """Let a group's parameters be those under the currents from ``time`` (ms) on: in place, for all batch items."""
+        arrays, program = self.parameters[g], self.program
+        rows = program.injected_rows(g, *self.ranges[g], time)
+        if rows is None:
+            for place, array in parameter_arrays(program.numbers(g, *self.ranges[g], time), program.dtype, program.dt).items():
+                arrays[place][:] = array
+            return
+        for f, value in rows.items():  # the currents enter these parameters, and no coefficient depends on them
+            arrays[FLOW][f] = value
+            if np.ndim(value):
+                arrays[OWN][f] = value
+            else:
+                arrays[COMMON][0, f] = value
 
     def noise_of(self, item: int) -> Noise:
         """The noise of a batch item: the same, with keys of its own."""

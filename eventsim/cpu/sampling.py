@@ -8,7 +8,7 @@ import numpy as np
 
 from eventsim.cpu.kernels import compile_kernel
 from eventsim.cpu.workers import Samplers
-from eventsim.grid import steps_of
+from eventsim.grid import whole_steps
 from eventsim.program import Program
 from eventsim.recording import StateData, States, chosen_neurons
 
@@ -23,7 +23,7 @@ class Sampler:
         self.recorder, self.group = recorder, program.place[number]
         self.fields = population.neuron.model.State._fields
         self.neurons = chosen_neurons(recorder.neurons, population.size, label)
-        self.interval = 1 if recorder.interval is None else int(steps_of(recorder.interval, program.dt, f"{label}: interval"))
+        self.interval = 1 if recorder.interval is None else whole_steps(recorder.interval, program.dt, f"{label}: interval")
         self.kernel = compile_kernel("sample", program.groups[self.group].spec).address
         self.parts = []
         for worker in range(workers):

@@ -34,7 +34,6 @@ from eventsim.state import (
     OWN,
     PREVIOUS,
     RHO,
-    SCALE,
     SIZE,
     SLOTS,
     SPARSE,
@@ -78,7 +77,6 @@ def bind_views(spec):
             view2(c[FLOW], params, c[N] if own_flow else 1, types.float64),
             view2(c[TABLE], table_rows, coefficients, types.float64),
             view(c[DT], 1, types.float64)[0],
-            view(c[SCALE], 1, types.float64)[0],
         )
 
     @jit
@@ -150,7 +148,7 @@ def magnitude(count):
 
 @functools.cache
 def bind_next(spec):
-    """A function ``(t, s, r, q, table, dt, scale) -> step`` of the next spike without input, or NEVER; s: after step t."""
+    """A function ``(t, s, r, q, table, dt) -> step`` of the next spike without input, or NEVER; s: after step t."""
     model = spec.model
     coefficients = bind_coefficients(model, spec.own_flow)
     predict = bind_prediction(model, spec.own_flow)
@@ -158,15 +156,15 @@ def bind_next(spec):
     State = model.State
     widen, size = cast(fields, types.float64), magnitude(fields)
     rounding = 64.0 * float(np.finfo(spec.dtype).eps)
-    held, advance = hold_fields(State, spec.hold, jit), jit(model.advance)
+    held, advance, initial = hold_fields(State, spec.hold, jit), jit(model.advance), jit(model.initial)
 
     @jit
-    def next_spike(t, s, r, q, table, dt, scale):
+    def next_spike(t, s, r, q, table, dt):
         s = State(*widen(s))
         if np.int64(r) > 0:
             s = held(s, advance(s, coefficients(np.int64(r), table, dt, q), q), 1.0)
             t += np.int64(r)
-        steps = predict(s, q, table, dt, rounding * (scale + size(s)))
+        steps = predict(s, q, table, dt, rounding * (size(s) + size(initial(q))))
         return steps if steps == NEVER else t + steps
 
     return next_spike
@@ -184,16 +182,16 @@ def bind_changed(count):
 
 @functools.cache
 def bind_reschedule(spec):
-    """A function ``(t, old, s, r, busy, q, table, dt, scale) -> step`` in which the neuron must be touched next without input.
+    """A function ``(t, old, s, r, busy, q, table, dt) -> step`` in which the neuron must be touched next without input.
 
     A neuron without a closed form sleeps after a step that changed nothing, unless it was `busy`: it fired, was held or received
     something, so that the next step, which will be free, may still change it.
     """
     if spec.closed:
         next_spike = bind_next(spec)
-        return jit(lambda t, old, s, r, busy, q, table, dt, scale: next_spike(t, s, r, q, table, dt, scale))
+        return jit(lambda t, old, s, r, busy, q, table, dt: next_spike(t, s, r, q, table, dt))
     changed = bind_changed(len(spec.model.State._fields))
-    return jit(lambda t, old, s, r, busy, q, table, dt, scale: t + 1 if busy or changed(old, s) else NEVER)
+    return jit(lambda t, old, s, r, busy, q, table, dt: t + 1 if busy or changed(old, s) else NEVER)
 
 
 def make_sparse(spec):
@@ -211,7 +209,7 @@ def make_sparse(spec):
         c = carray(context, (SIZE,))
         n = c[N]
         state, rho, inputs, common, own, step_common, step_own, last = neurons(c)
-        flows, table, dt, scale = flow(c)
+        flows, table, dt = flow(c)
         due, head, following, previous = ring(c)
         mark, touched = view(c[MARK], n, types.uint8), view(c[TOUCHED], n, types.int32)
         out = view(c[OUT], n, types.int32)
@@ -239,7 +237,7 @@ def make_sparse(spec):
                 out[spikes] = j
                 spikes += 1
             busy = held or r > 0 or z > 0 or received(x)
-            schedule(j, reschedule(t, old, s, r, busy, q, table, dt, scale), due, head, following, previous)
+            schedule(j, reschedule(t, old, s, r, busy, q, table, dt), due, head, following, previous)
         if spikes > 1:
             out[:spikes].sort()
         c[UPDATES] += count
@@ -262,7 +260,7 @@ def make_jump_all(spec):
     def jump_all(context, t, count):
         c = carray(context, (SIZE,))
         state, rho, _, common, own, _, _, last = neurons(c)
-        flows, table, dt, _ = flow(c)
+        flows, table, dt = flow(c)
         due, head, _, _ = ring(c)
         base = common_params(common, 0)
         for j in range(c[N]):
@@ -288,18 +286,18 @@ def make_predict_all(spec):
     State, holds, closed = spec.model.State, spec.holds, spec.closed
     neurons, flow, ring = bind_views(spec)
     flow_params = bind_flow_params(spec)
-    next_spike = bind_next(spec) if closed else jit(lambda t, s, r, q, table, dt, scale: t + 1)
+    next_spike = bind_next(spec) if closed else jit(lambda t, s, r, q, table, dt: t + 1)
     nothing = REALS[spec.dtype](0)
 
     def predict_all(context, t, count):
         c = carray(context, (SIZE,))
         state, rho, _, _, _, _, _, last = neurons(c)
-        flows, table, dt, scale = flow(c)
+        flows, table, dt = flow(c)
         due, head, following, previous = ring(c)
         for j in range(c[N]):
             last[j] = t
             r = rho[j] if holds else nothing
-            step = next_spike(t, State(*read_state(state, j)), r, flow_params(flows, j), table, dt, scale)
+            step = next_spike(t, State(*read_state(state, j)), r, flow_params(flows, j), table, dt)
             schedule(j, step, due, head, following, previous)
         return 0
 
@@ -326,7 +324,7 @@ def make_sample(spec):
         chosen = view(request[1], request[0], types.int32)
         out = view2(request[2], request[4] * request[0], states, real)
         state, rho, _, common, own, _, _, last = neurons(c)
-        flows, table, dt, _ = flow(c)
+        flows, table, dt = flow(c)
         base = common_params(common, 0)
         row = request[3] * request[0]
         for index in range(request[0]):

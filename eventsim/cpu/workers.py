@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import types
 
-from eventsim.cpu.deliver import deliver, deliver_and_touch, push
+from eventsim.cpu.deliver import deliver, deliver_and_touch, line_of, push
 from eventsim.cpu.inputs import add_increment, add_noise, fire_sources, new_scratch
 from eventsim.cpu.pointers import atomic_add, atomic_load, atomic_store, call_kernel, view, yield_processor
 from eventsim.jit import jit
@@ -82,6 +82,8 @@ class Samplers(NamedTuple):
 @jit
 def meet(shared, workers):
     """Wait until all workers are here (modifies shared); False if one of them has given up."""
+    if atomic_load(shared, ABORT):
+        return False
     if workers == 1:
         return True
     before = atomic_add(shared, ARRIVED, 1)
@@ -174,6 +176,22 @@ def record_spike(recorder, step, gid):
 
 
 @jit
+def longest_line(workers, parity, chunks, box_gid, box_end, box_step, rows, wheel_counts, slots):
+    """The longest list of the wheel once all spikes in the boxes are pushed; modifies nothing."""
+    counts = wheel_counts.copy()
+    longest = counts.max()
+    for chunk in range(chunks):
+        for w in range(workers):
+            for index in range(box_end[parity, w, chunk], box_end[parity, w, chunk + 1]):
+                gid = box_gid[parity, w, index]
+                for segment in range(rows.indptr[gid], rows.indptr[gid + 1]):
+                    line = line_of(segment, box_step[chunk], rows, slots)
+                    counts[line] += 1
+                    longest = max(longest, counts[line])
+    return longest
+
+
+@jit
 def exchange(worker, workers, position, box_gid, box_end, box_step, rows, wheel, wheel_counts, slots, recorder):
     """Push all spikes since the last meeting into this worker's wheel, or return what is full (then nothing is modified)."""
     parity, chunks = position[PARITY], position[CHUNKS]
@@ -185,9 +203,11 @@ def exchange(worker, workers, position, box_gid, box_end, box_step, rows, wheel,
         for index in range(fill):
             gid = box_gid[parity, w, index]
             need += rows.indptr[gid + 1] - rows.indptr[gid]
-    if position[LONGEST] + need > wheel.shape[1]:
-        position[NEED] = need
-        return WHEEL_FULL
+    if position[LONGEST] + need > wheel.shape[1]:  # a bound that costs little; where it fails, count
+        position[NEED] = longest_line(workers, parity, chunks, box_gid, box_end, box_step, rows, wheel_counts, slots)
+        if position[NEED] > wheel.shape[1]:
+            return WHEEL_FULL
+        position[LONGEST] = wheel_counts.max()
     if worker == 0 and recorder.wanted.size and recorder.used[0] + spikes > recorder.gid.size:
         return RECORD_FULL
     longest = position[LONGEST]

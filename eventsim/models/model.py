@@ -99,7 +99,7 @@ class Model:
         unknown = [name for name in params if name not in self.Params._fields]
         if unknown:
             raise ModelError(f"{self.name}: unknown parameter {unknown[0]!r}; it has {', '.join(self.Params._fields)}")
-        return Neuron(self, self.Params(**params), method, tuple(order), refractory, tuple(hold))
+        return Neuron(self, self.Params(**params), method, order, refractory, hold)
 
     def __repr__(self) -> str:
         return self.name
@@ -143,6 +143,11 @@ class Neuron:
 
     def __post_init__(self):
         name = self.model.name
+        hold = (self.hold,) if isinstance(self.hold, str) else self.hold
+        for what, given in (("order", self.order), ("hold", hold)):
+            if not isinstance(given, (tuple, list)):
+                raise ModelError(f"{name}: {what} must be a tuple of names, not {given!r}")
+            object.__setattr__(self, what, tuple(given))
         if self.method not in METHODS:
             raise ModelError(f"{name}: method must be 'exact' or 'euler', not {self.method!r}")
         if self.order not in ORDERS:

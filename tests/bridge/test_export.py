@@ -1,5 +1,6 @@
 """to_network: each linear module as a sparse matrix against torch in float64, and the structure of the network."""
 
+import copy
 import warnings
 from collections import OrderedDict
 
@@ -211,7 +212,18 @@ def test_parameters_of_each_neuron_follow_the_features():
         (nb.SequentialState(torch.nn.AvgPool2d(2, ceil_mode=True), nb.LIFCell()), (1, 5, 5), "ceil_mode"),
         (nb.SequentialState(torch.nn.Linear(3, 4), nb.LIF()), (5,), "Linear takes 3 features"),
         (nb.SequentialState(nb.LIFRecurrent(3, 4)), (5,), "take 3 features"),
-        (nb.SequentialState(torch.nn.Flatten(1), nb.LIF()), (2, 3), r"Flatten\(1\).*start at axis 2"),
+        (
+            nb.SequentialState(torch.nn.Flatten(1), nb.LIF()),
+            (2, 3),
+            r"Flatten\(1\).*start at axis 2: use Flatten\(2\), or put it into Lift",
+        ),
+        (nb.SequentialState(torch.nn.Flatten(0), nb.LIFCell()), (2, 3), r"Flatten\(0\) would join the batch.*use Flatten\(1\)$"),
+        (nb.LIF(nb.LIFParameters(method="logistic")), 3, r"^LIF fires by chance \(method='logistic'\)"),
+        (
+            nb.SequentialState(torch.nn.Linear(3, 3), nb.LIFRecurrentCell(3, 3, nb.LIFParameters(method="circ_dist"))),
+            None,
+            r"module '1' \(LIFRecurrentCell\).*'circ_dist'",
+        ),
         (nb.SequentialState(torch.nn.Linear(3, 4), nb.LIFCell(), torch.nn.Linear(4, 4), nb.LI()), None, "mixes cells"),
         (nb.SequentialState(torch.nn.Linear(3, 4), nb.LIF(), torch.nn.Linear(4, 4), nb.LI(dt=0.002)), None, "time steps"),
         (nb.SequentialState(torch.nn.Dropout(), torch.nn.Identity()), None, "no spiking layer"),
@@ -227,3 +239,110 @@ def test_given_dt_replaces_that_of_the_layers():
     network = nb.to_network(net, dt=0.0005)
     assert network.populations[1].neuron.params.tau_mem == pytest.approx(10.0)
     assert network.projections[1].delay.maximum == 0.5
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize(
+    ("place", "label"),
+    [
+        (lambda m: m[0].weight, "module '0' .Linear.: 1 of its 12 weights"),
+        (lambda m: m[0].bias, "module '0' .Linear.: 1 of its 4"),
+        (lambda m: m[1].input_weights, "module '1' .LIFRecurrentCell.: 1 of its 20"),
+        (lambda m: m[1].recurrent_weights, "module '1' .LIFRecurrentCell.: 1 of its 25"),
+        (lambda m: m[2].input_weights, "module '2' .LILinearCell.: 1 of its 10"),
+    ],
+)
+def test_weights_that_are_not_finite_are_refused(value, place, label):
+    net = nb.SequentialState(torch.nn.Linear(3, 4), nb.LIFRecurrentCell(4, 5), nb.LILinearCell(5, 2))
+    place(net).data.view(-1)[1] = value
+    for threshold in (0.0, 0.5):
+        with pytest.raises(NetworkError, match=label):
+            nb.to_network(net, threshold=threshold)
+    with pytest.raises(NetworkError, match=label):
+        nb.simulate(net, torch.rand(3, 1, 3))
+
+
+def test_weights_of_a_convolution_that_are_not_finite_are_refused():
+    for place in ("weight", "bias"):
+        net = nb.SequentialState(torch.nn.Conv2d(1, 2, 3), nb.LIFCell())
+        getattr(net[0], place).data.view(-1)[0] = torch.nan
+        with pytest.raises(NetworkError, match="module '0' .Conv2d.: 1 of its"):
+            nb.to_network(net, (1, 5, 5))
+
+
+def test_a_product_of_weights_that_overflows_is_refused():
+    net = nb.SequentialState(torch.nn.Linear(2, 2, bias=False), torch.nn.Linear(2, 2, bias=False), nb.LIF()).double()
+    for part in net[:2]:
+        part.weight.data.fill_(1e200)
+    net[1].weight.data[0, 0] = -1e200  # inf - inf, which is NaN
+    with pytest.raises(NetworkError, match="module '2' .LIF.: the product"), np.errstate(all="ignore"):
+        nb.to_network(net)
+
+
+@pytest.mark.parametrize("threshold", [-0.1, float("nan"), None, "much"])
+def test_a_threshold_that_is_none_is_refused(threshold):
+    for run in (
+        lambda: nb.to_network(nb.LIF(), 3, threshold=threshold),
+        lambda: nb.simulate(nb.LIF(), torch.rand(3, 1, 2), threshold=threshold),
+    ):
+        with pytest.raises(NetworkError, match="threshold must be a number of 0 or more"):
+            run()
+
+
+def test_the_threshold_is_that_of_each_modules_own_weights():
+    """To prune at the export is to export the pruned model: the means of a pool, products of weights and biases are left alone."""
+    torch.manual_seed(3)
+    net = nb.SequentialState(
+        torch.nn.Conv2d(1, 2, 3),
+        torch.nn.AvgPool2d(3),
+        torch.nn.Flatten(),
+        torch.nn.Linear(2, 8),
+        nb.LIFRecurrentCell(8, 5),
+        nb.LILinearCell(5, 2),
+    )
+    pruned = copy.deepcopy(net)
+    small = 0.2
+    for weights in (
+        pruned[0].weight,
+        pruned[3].weight,
+        pruned[4].input_weights,
+        pruned[4].recurrent_weights,
+        pruned[5].input_weights,
+    ):
+        weights.data[weights.data.abs() <= small] = 0.0
+    got, wanted = (nb.to_network(m, (1, 5, 5), threshold=t) for m, t in ((net, small), (pruned, 0.0)))
+    plain = nb.to_network(net, (1, 5, 5))
+    assert len(got.projections) == len(wanted.projections) == 3
+    for a, b, full in zip(got.projections, wanted.projections, plain.projections, strict=True):
+        assert a.connectivity.nnz == b.connectivity.nnz < full.connectivity.nnz
+        for part in ("weights", "targets", "indptr"):
+            np.testing.assert_array_equal(getattr(a.connectivity, part), getattr(b.connectivity, part))
+    assert np.abs(got.projections[0].connectivity.weights).min() < small  # products of weights, over nine pixels
+    np.testing.assert_array_equal(got.inputs[0].value, wanted.inputs[0].value)
+    assert nb.to_network(nb.LIF(), 3, threshold=9.0).projections[0].connectivity.nnz == 3
+
+
+def test_a_weight_at_the_threshold_is_dropped_in_its_own_type():
+    linear = torch.nn.Linear(2, 1, bias=False)
+    linear.weight.data = torch.tensor([[0.1, 0.11]])  # float32(0.1) is above 0.1
+    assert nb.to_network(nb.SequentialState(linear, nb.LIF()), threshold=0.1).projections[0].connectivity.nnz == 1
+
+
+def test_names_made_here_are_unused_ones():
+    def names(net, **options):
+        return [p.name for p in nb.to_network(net, **options).populations]
+
+    mixed = nb.SequentialState(OrderedDict([("0", nb.LIFRecurrent(3, 4)), ("1", nb.LIFRecurrent(4, 4)), ("layer2", nb.LIF())]))
+    assert names(mixed) == ["input", "layer1", "layer2_", "layer2"]
+    assert names(mixed, input_name="layer1") == ["layer1", "layer1_", "layer2_", "layer2"]
+    called = nb.SequentialState(OrderedDict(layer1=torch.nn.Linear(3, 4), input=nb.LIF(), input_=nb.LI()))
+    assert names(called) == ["input__", "input", "input_"]
+    assert names(called, input_name="eyes") == ["eyes", "input", "input_"]
+    with pytest.raises(NetworkError, match="input_name='input' is the name of a layer"):
+        names(called, input_name="input")
+
+
+def test_random_surrogates_are_refused_in_simulate_too():
+    net = nb.SequentialState(torch.nn.Linear(3, 4), nb.LIF(nb.LIFParameters(method="logistic")), torch.nn.Linear(4, 2), nb.LI())
+    with pytest.raises(NetworkError, match="module '1' .LIF. fires by chance"):
+        nb.simulate(net, torch.rand(3, 1, 3))

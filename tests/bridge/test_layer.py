@@ -13,6 +13,7 @@ from eventsim.errors import ModelError, SimulationError
 from norse_bridge.family import Refractory
 from norse_bridge.layer import RecurrentSpikingLayer, SpikingLayer
 from norse_bridge.lif import FAMILY
+from norse_bridge.surrogate import METHODS
 
 
 @pytest.mark.parametrize("shape", [(4,), (2, 4), (2, 3, 5, 4)])
@@ -179,8 +180,108 @@ def test_only_tensors_with_gradient_are_parameters():
 def test_parameters_that_are_not_numbers_are_refused():
     with pytest.raises(ModelError, match="v_th"):
         nb.LIF(nb.LIFParameters(v_th=(1.0, 2.0)))
-    with pytest.raises(ModelError, match="'nonsense'"):
-        nb.LIF(nb.LIFParameters(method="nonsense"))(torch.rand(2, 1, 1))
+
+
+MAKERS = [nb.LIFCell, nb.LIF, lambda p: nb.LIFRecurrentCell(3, 4, p), lambda p: nb.LIFRecurrent(3, 4, p)]
+READOUTS = [nb.LICell, nb.LI, lambda p: nb.LILinearCell(3, 4, p)]
+
+
+class OwnParameters(NamedTuple):
+    """The fields of LIFParameters in another order, and one more."""
+
+    method: str = "tanh"
+    alpha: Any = 3.0
+    v_reset: Any = 0.0
+    v_th: Any = 0.4
+    v_leak: Any = 0.0
+    tau_mem_inv: Any = 100.0
+    tau_syn_inv: Any = 200.0
+    note: Any = 1.0
+
+
+class SubParameters(nb.LIFParameters):
+    pass
+
+
+@pytest.mark.parametrize("make", [*MAKERS, *READOUTS])
+@pytest.mark.parametrize("p", [(1, 2), 100, None, [0.1], nb.LIFParameters])
+def test_parameters_that_are_no_named_tuple_are_refused(make, p):
+    with pytest.raises(ModelError, match=rf"L\w+: p must be LIF?Parameters, .*\(tau_syn_inv, .*\), not a {type(p).__name__}$"):
+        make(p)
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_a_parameter_tuple_of_another_kind_is_refused_by_its_missing_fields(make):
+    with pytest.raises(ModelError, match="^LIF.*the LIParameters given has no v_th, v_reset, method, alpha$"):
+        make(nb.LIParameters())
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_an_unknown_method_is_refused_when_the_layer_is_built_or_changed(make):
+    for method in ("supr", "adjoint", None):
+        if method not in METHODS:
+            with pytest.raises(ModelError, match=f"^LIF.*{method}.*one of heaviside, super, .*circ_dist"):
+                make(nb.LIFParameters(method=method))
+    layer = make(nb.LIFParameters())
+    with pytest.raises(ModelError, match="^LIF.*'supr'"):
+        layer.p = layer.p._replace(method="supr")
+    with pytest.raises(ModelError, match="not a tuple"):
+        layer.p = (1, 2)
+    assert layer.p.method == "super"
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_makes_a_layer(method):
+    z, _ = nb.LIF(nb.LIFParameters(method=method, alpha=2.0))(torch.rand(5, 2, 3) * 9)
+    assert set(z.unique().tolist()) <= {0.0, 1.0}
+
+
+def test_subclasses_and_other_tuples_with_the_fields_are_parameters():
+    x = torch.rand(40, 2, 3) * 3
+    own = nb.LIF(OwnParameters())
+    assert type(own.p) is OwnParameters
+    wanted = nb.LIF(nb.LIFParameters(v_th=0.4))(x)[0]
+    assert wanted.sum() > 0
+    assert torch.equal(own(x)[0], wanted)
+    sub = nb.LIF(SubParameters(v_th=0.4))
+    assert type(sub.p) is SubParameters
+    assert torch.equal(sub(x)[0], wanted)
+    assert torch.equal(nb.LI(nb.LIFParameters())(x)[0], nb.LI()(x)[0])
+
+
+def test_a_wrapped_neuron_is_looked_for_too():
+    with pytest.raises(ModelError, match="Refrac: p must hold the neuron's parameters.*'lif'"):
+        Refrac(nb.LIFParameters(), 0.001)
+    with pytest.raises(ModelError, match="Refrac: .*the LIParameters given has no v_th"):
+        Refrac(RefractoryParameters(nb.LIParameters()), 0.001)
+    with pytest.raises(ModelError, match="RefracRecurrent: .*'supr'"):
+        RefracRecurrent(3, 4, RefractoryParameters(nb.LIFParameters(method="supr")), 0.001)
+
+
+def test_families_without_a_parameter_tuple_of_their_own_need_what_a_step_reads():
+    class Free(SpikingLayer):
+        family, over_time = FAMILY._replace(Parameters=None), True
+
+    assert Free(OwnParameters(), 0.001)(torch.rand(3, 1, 2))[0].shape == (3, 1, 2)
+    with pytest.raises(ModelError, match=r"Free: .*\(method, alpha\), not a tuple"):
+        Free((1, 2), 0.001)
+    with pytest.raises(ModelError, match="Free: .*LIParameters given has no method, alpha"):
+        Free(nb.LIParameters(), 0.001)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [nb.LIFCell, nb.LIF, nb.LICell, nb.LI, lambda **k: nb.LIFRecurrentCell(5, 4, **k), lambda **k: nb.LIFRecurrent(5, 4, **k)],
+)
+def test_activation_sparse_is_taken_and_ignored(make):
+    """Norse's keyword; sparse input gives the results of dense input whatever it says."""
+    module = make(activation_sparse=lambda *_: pytest.fail("it was called"))
+    x = (torch.rand(20, 3, 5) < 0.4).float() * 6
+    x = x if module.over_time else x[0]
+    out = module(x.to_sparse())[0]
+    assert torch.equal(out.to_dense() if out.is_sparse else out, module(x)[0])
+    with pytest.raises(TypeError, match="activation_sparze"):
+        make(activation_sparze=None)
 
 
 @pytest.mark.parametrize("kind", ["number", "per neuron"])

@@ -173,3 +173,13 @@ def test_li_step_is_linear_then_li():
     wanted, wanted_state = nb.li_feed_forward_step(torch.nn.functional.linear(x, w), state)
     assert torch.equal(out, wanted)
     assert torch.equal(new.i, wanted_state.i)
+
+
+def test_the_functions_have_default_parameters():
+    x, w = torch.rand(2, 3) * 20, torch.randn(3, 3)
+    zero = torch.zeros(2, 3)
+    for step, state, weights in (
+        (nb.lif_feed_forward_step, nb.LIFFeedForwardState(zero, zero), ()),
+        (nb.lif_step, nb.LIFState(zero, zero, zero), (w, w)),
+    ):
+        assert torch.equal(step(x, state, *weights)[0], step(x, state, *weights, nb.LIFParameters(), 0.001)[0])

@@ -1,5 +1,7 @@
 """The same model dense in torch and sparse in eventsim: 0 differing spikes."""
 
+from collections import OrderedDict
+
 import numpy as np
 import pytest
 import torch
@@ -206,3 +208,40 @@ def test_batch_of_one_and_types():
 def test_malformed_data_are_refused(data, message):
     with pytest.raises(SimulationError, match=message):
         nb.simulate(nb.LIF(), data)
+
+
+@pytest.mark.parametrize("kind", ["spikes", "real"])
+def test_modules_may_have_the_names_that_are_made_here(kind):
+    """Results stay addressable by the modules' names, and the input by its own."""
+    parts = [
+        ("0", torch.nn.Linear(5, 8)),
+        ("1", nb.LIF()),
+        ("2", torch.nn.Linear(8, 7)),
+        ("input", nb.LIF()),
+        ("layer1", nb.LIFRecurrent(7, 3)),
+    ]
+    model = scaled(nb.SequentialState(OrderedDict(parts), return_hidden=True), 12.0)
+    data = binary(80, 2, 5, rate=0.4)
+    data = data if kind == "spikes" else data * 0.7
+    hidden, _ = model(data)
+    result = nb.simulate(model, data, record=(Spikes("input_"),))
+    assert [p.name for p in result.network.populations] == ["input_", "layer1_", "input", "layer1"]
+    assert set(result.spikes) == {"layer1_", "input", "layer1"}
+    for name, wanted in (("layer1_", hidden[1]), ("input", hidden[3]), ("layer1", hidden[4])):
+        assert wanted.sum() > 0
+        assert torch.equal(result.dense_spikes(name), wanted)
+    assert len(result.recording.spikes["input_"].times) == (data.sum() if kind == "spikes" else 0)
+    named = nb.simulate(model, data, input_name="layer1_", record=(Spikes("layer1_"),))
+    assert [p.name for p in named.network.populations] == ["layer1_", "layer1__", "input", "layer1"]
+    assert torch.equal(named.outputs, result.outputs)
+
+
+def test_counters_leave_out_the_first_layers_products_of_analogue_data():
+    model = scaled(nb.SequentialState(torch.nn.Linear(6, 9), nb.LIF(), torch.nn.Linear(9, 4), nb.LI()), 5.0)
+    data = binary(60, 2, 6)
+    spikes, real = nb.simulate(model, data), nb.simulate(model, data * 0.999999)
+    assert torch.equal(spikes.dense_spikes("layer1"), real.dense_spikes("layer1"))
+    hidden = real.dense_spikes("layer1").sum()
+    assert hidden > 0
+    assert real.counters.synaptic_events == 4 * hidden
+    assert spikes.counters.synaptic_events == 4 * hidden + 9 * data.sum()

@@ -40,6 +40,7 @@ def neurons(draw, size):
         lambda: LIF(tau_mem=a, tau_syn=b, v_leak=leak, v_th=np.linspace(0.8, 1.2, size), refractory=1.0, order=AFTER_RESET),
         lambda: LIF(tau_mem=np.linspace(a, 12.0, size), tau_syn=b, v_leak=leak, method="euler"),
         lambda: LIFResetAll(tau_mem=a, tau_syn=b, v_leak=leak, refractory=1.5, hold=("v", "i"), order=BEFORE_RESET),
+        lambda: LIF(tau_mem=a, tau_syn=b, v_leak=leak, refractory=1.5, hold="i"),  # a held current drives a running voltage
         lambda: LIFDelta(tau_mem=a, v_leak=leak, v_reset=reset),
         lambda: IAF(v_reset=reset),
         lambda: LIFExcInh(tau_mem=a, tau_exc=b, tau_inh=c, v_leak=leak, refractory=1.0),

@@ -58,11 +58,18 @@ def test_every_way_gives_the_spikes_of_the_reference(case):
 
 
 def noisy_network():
-    """Excitation and inhibition with drawn weights and delays, noise, sources: everything that is random."""
+    """Excitation and inhibition with drawn weights and delays, noise, sources: everything that is random.
+
+    The excitatory neurons differ in their time constants, one of which is far from all others: what one worker knows of its
+    neurons must not change how they are stepped.
+    """
     neuron = LIF(tau_mem=10.0, tau_syn=3.0, refractory=1.0)
+    tau_mem = np.linspace(8.0, 12.0, 400)
+    tau_mem[7] = 1e6
+    varied = LIF(tau_mem=tau_mem, tau_syn=3.0, refractory=1.0)
     return Network(
         populations=[
-            Population("exc", 400, neuron, initial={"v": Uniform(0.0, 1.0)}),
+            Population("exc", 400, varied, initial={"v": Uniform(0.0, 1.0)}),
             Population("inh", 100, neuron, initial={"v": Normal(0.5, 0.2)}),
             Population("source", 50, PoissonSource(30.0)),
         ],
@@ -100,9 +107,17 @@ def assert_same_bits(a, b):
         assert np.array_equal(x, y)
 
 
+WAYS = [("dense", "float32"), ("sparse", "float32"), ("sparse", "float64")]
+
+
+@pytest.fixture(scope="module", params=WAYS, ids="-".join)
+def way(request):
+    return dict(zip(("update", "dtype"), request.param, strict=True))
+
+
 @pytest.fixture(scope="module")
-def whole_run():
-    return run_noisy()
+def whole_run(way):
+    return run_noisy(**way)
 
 
 def test_the_noisy_network_is_worth_comparing(whole_run):
@@ -110,18 +125,18 @@ def test_the_noisy_network_is_worth_comparing(whole_run):
 
 
 @pytest.mark.parametrize("workers", [2, 3, 5])
-def test_same_bits_for_any_number_of_workers(whole_run, workers):
-    assert_same_bits(whole_run, run_noisy(workers=workers))
+def test_same_bits_for_any_number_of_workers(whole_run, way, workers):
+    assert_same_bits(whole_run, run_noisy(workers=workers, **way))
 
 
 @pytest.mark.parametrize("pieces", [(100.0, 200.0), (0.1, 12.7, 0.0, 87.2, 200.0)])
 @pytest.mark.parametrize("workers", [1, 2])
-def test_same_bits_for_any_chunking(whole_run, pieces, workers):
-    assert_same_bits(whole_run, run_noisy(workers=workers, pieces=pieces))
+def test_same_bits_for_any_chunking(whole_run, way, pieces, workers):
+    assert_same_bits(whole_run, run_noisy(workers=workers, pieces=pieces, **way))
 
 
-def test_another_seed_gives_other_spikes(whole_run):
-    other = run_noisy(seed=4)
+def test_another_seed_gives_other_spikes(whole_run, way):
+    other = run_noisy(seed=4, **way)
     assert not np.array_equal(whole_run[0][:100], other[0][:100])
 
 

@@ -1,4 +1,7 @@
-"""The built-in networks: sizes and constants against the papers, and what they do when they run."""
+"""The built-in networks: sizes and constants against the papers, and what they do when they run.
+
+The full microcircuit runs in `tests/engine/test_data.py`.
+"""
 
 from __future__ import annotations
 
@@ -157,14 +160,3 @@ def test_the_table_of_built_in_networks():
         assert example.name == name and example.duration > 0 and example.discard >= 0
         assert all(isinstance(example.network.population(p).neuron, Neuron) for p in example.record)
         assert len(example.expected) in (0, len(example.record))
-
-
-@pytest.mark.slow
-def test_the_full_microcircuit_fires_at_the_published_rates():
-    example = microcircuit()
-    simulation = Simulation(example.network, example.dt, record=[Rates(name, 1000.0) for name in example.record])
-    simulation.run(500.0)
-    recording = simulation.run(1000.0)
-    for name, expected in zip(example.record, MEAN_RATES, strict=True):
-        rate = recording.rates[name].counts.sum() / example.network.population(name).size
-        assert rate == pytest.approx(expected, rel=0.10), name

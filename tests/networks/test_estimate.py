@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from eventsim import program, state
+from eventsim.cpu.part import Part
 from eventsim.distributions import LogNormal, Normal, Uniform
 from eventsim.errors import SimulationError
 from eventsim.estimate import estimate
-from eventsim.models import LIF, LIFDelta
+from eventsim.models import LIF, LIFDelta, LIFExcInh
 from eventsim.network import Network, Population, Projection
 from eventsim.rows import RowSpec, build_rows
 from eventsim.rules import AllToAll, FixedInDegree, FixedProbability, FixedTotalNumber
-from eventsim.stimuli import PoissonNoise, PoissonSource
+from eventsim.simulation import Simulation
+from eventsim.stimuli import Current, Increment, PoissonNoise, PoissonSource, SpikeSource
 
 DT = 0.1
+SYNAPSES = ("targets", "weights")  # of the rows; the rest is the index
+LOOSE = ("neurons", "inputs", "coefficients", "segments", "synapses")
+constants = sys.modules["eventsim.estimate"]  # the package has a function of this name
 
 
 def network(*projections, neuron=None, inputs=()):
@@ -117,12 +125,133 @@ def test_the_table_names_everything():
         assert part in text
 
 
+def held_bytes(simulation: Simulation) -> dict[str, int]:
+    """The bytes of the arrays of a simulation's parts and instances, by the kinds of an estimate; each array once."""
+    seen: set[int] = set()
+
+    def size(arrays) -> int:
+        bases = [a if a.base is None else a.base for a in arrays]
+        new = {id(a): a.nbytes for a in bases if id(a) not in seen}
+        seen.update(new)
+        return sum(new.values())
+
+    items = simulation._items
+    members = [member for item in items for member in item.members]
+    parts = {id(member.part): member.part for member in members}.values()
+    groups = [group.arrays for member in members for group in member.groups]
+
+    def placed(*places: int) -> list[np.ndarray]:
+        return [arrays[place] for arrays in groups for place in places if place in arrays]
+
+    rows = [[a for name, a in zip(part.rows._fields, part.rows, strict=True) if name not in SYNAPSES] for part in parts]
+    return {
+        "synapses": size(getattr(part.rows, name) for part in parts for name in SYNAPSES),
+        "segments": size(a for part in rows for a in part),
+        "coefficients": size(placed(state.TABLE)),
+        "predictions": size(placed(state.HEAD)),
+        "inputs": size([*placed(state.EVENTS, state.EVENT_NEURONS), *(a for m in members for a in (*m.noise, *m.increments))]),
+        "neurons": size(
+            [*(a for arrays in groups for a in arrays.values()), *(a for p in parts for a in p.states if a is not None)]
+        ),
+        "wheel": size(a for member in members for a in (member.wheel, member.wheel_counts)),
+        "boxes": size([a for item in items for a in (item.box_gid, item.box_end)] + [member.box_step for member in members]),
+        "spike buffer": size(a for item in items for a in (item.buffer.step, item.buffer.gid)),
+    }
+
+
+def small_values(size: int) -> np.ndarray:
+    return np.linspace(0.5, 1.0, size)
+
+
+DRAWN, FIXED = Normal(0.1, 0.01), 0.1
+WHOLE = {
+    "one group": network(
+        Projection("a", "b", FixedProbability(0.1), weight=DRAWN, delay=Uniform(1.0, 3.0)),
+        Projection("p", "a", FixedInDegree(10), weight=FIXED, delay=1.5),
+        inputs=(PoissonNoise("a", 5.0, 0.1),),
+    ),
+    "own parameters": network(
+        Projection("a", "b", FixedProbability(0.1), weight=DRAWN, delay=20.0), neuron=LIF(tau_mem=20.0, refractory=2.0)
+    ),
+    "everything": Network(
+        (
+            Population("a", 900, LIF(tau_mem=10.0 + small_values(900))),
+            Population("c", 700, LIFDelta(v_th=small_values(700), refractory=1.0)),
+            Population("r", 400, LIF(tau_mem=20.0, refractory=np.repeat([1.0, 2.0], 200))),
+            Population("d", 300, LIFExcInh()),
+            Population("e", 200, LIFExcInh()),
+            Population("p", 500, PoissonSource(small_values(500))),
+            Population("s", 600, SpikeSource(np.repeat(1.0 + np.arange(40.0), 20), np.arange(800) % 600)),
+        ),
+        (
+            Projection("a", "c", FixedProbability(0.05), weight=DRAWN, delay=Uniform(0.5, 2.0)),
+            Projection("s", "d", FixedInDegree(10), weight=DRAWN, delay=1.5, port="exc"),
+            Projection("p", "e", FixedInDegree(10), weight=FIXED, delay=Uniform(0.5, 9.0), port="inh"),
+        ),
+        (
+            PoissonNoise("c", small_values(700), small_values(700)),
+            Increment("a", small_values(900)),
+            Current("r", np.ones((3, 400)), interval=5.0),
+            Current("d", 0.1),
+        ),
+    ),
+    "no delay": network(Projection("a", "b", FixedProbability(0.1), weight=DRAWN, delay=0.0)),
+}
+
+
+@pytest.mark.parametrize(("workers", "batch"), [(1, 1), (2, 1), (1, 3), (2, 2)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_simulation_takes_the_bytes_that_were_estimated(name, dtype, workers, batch):
+    net = WHOLE[name]
+    simulation = Simulation(net, DT, dtype=dtype, update="sparse", workers=workers, batch=batch)
+    guess = estimate(net, DT, dtype, workers, batch).bytes
+    built = held_bytes(simulation)
+    assert guess.keys() - built.keys() == {"given"} and not built.keys() - guess.keys()
+    for kind, size in built.items():
+        # 600 bytes for each group and worker: what has no length, such as the parameters that all neurons share
+        assert guess[kind] == pytest.approx(size, rel=0.04, abs=600 * 8 * workers * batch if kind in LOOSE else 0), kind
+
+
+def test_a_dense_update_takes_no_more_than_was_estimated():
+    net = WHOLE["everything"]
+    guess, built = (
+        estimate(net, DT).bytes["neurons"],
+        held_bytes(Simulation(net, DT, update="dense", workers=1))["neurons"],
+    )
+    assert built <= guess and guess - built <= 29 * net.size
+
+
+def test_a_batch_shares_synapses_and_parameters():
+    net = WHOLE["one group"]
+    one, four = estimate(net, DT).bytes, estimate(net, DT, batch=4).bytes
+    for kind in ("synapses", "segments", "coefficients", "given"):
+        assert one[kind] == four[kind]
+    for kind in ("wheel", "boxes", "spike buffer", "predictions"):
+        assert 4 * one[kind] == four[kind]
+    assert one["neurons"] < four["neurons"] < 4 * one["neurons"]
+
+
+def test_what_is_reserved_is_said():
+    guess = estimate(WHOLE["own parameters"], DT)
+    # 500 neurons and 50 sources, workers meet every 64 steps
+    assert guess.bytes["spike buffer"] == 550 * 64 * 12
+    assert guess.reserved_bytes == guess.bytes["boxes"] + guess.bytes["spike buffer"] < guess.total_bytes
+    assert "spike buffer, reserved" in guess.table() and "only as much is touched" in guess.table()
+
+
+def test_the_constants_are_those_of_the_engine():
+    assert constants.LONGEST_SPAN == program.LONGEST_SPAN
+    assert Part(program.build(network(), DT, "float32", 0), 0, 1).wheel_width == constants.SEGMENTS_DUE
+
+
 @pytest.mark.parametrize(
-    ("dt", "dtype", "workers"), [(0.0, "float32", 1), (float("nan"), "float32", 1), (0.1, "f2", 1), (0.1, "float32", 0)]
+    ("dt", "dtype", "workers", "batch"),
+    [(0.0, "float32", 1, 1), (float("nan"), "float32", 1, 1), (0.1, "f2", 1, 1), (0.1, "float32", 0, 1), (0.1, "float32", 1, 0)],
 )
-def test_nonsense_is_refused(dt, dtype, workers):
+def test_nonsense_is_refused(dt, dtype, workers, batch):
     with pytest.raises(SimulationError, match="estimate"):
-        estimate(network(), dt, dtype, workers)
+        estimate(network(), dt, dtype, workers, batch)
 
 
 def test_a_network_without_synapses():

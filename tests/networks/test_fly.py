@@ -1,4 +1,4 @@
-"""The fly: its file is checked, its network is the paper's, and it does what Brian2 does with it."""
+"""The fly: its file is checked, and its network is the paper's. The whole brain runs in `tests/engine/test_data.py`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from eventsim.networks.fly import SUGAR_NEURONS, fly, kick_rate, read_connectome
 from eventsim.recording import Spikes, States
 from eventsim.simulation import Simulation
 
-CONNECTOME = "flywire783_both_hemispheres_thr5.npz"
 GOOD = {
     "root_id": np.array([SUGAR_NEURONS[0], 11, 12, SUGAR_NEURONS[3]], np.int64),
     "indptr": np.array([0, 2, 3, 3, 4], np.int32),
@@ -127,31 +126,3 @@ def test_no_pickle_no_folder_no_text(tmp_path):
         read_connectome(tmp_path)
     with pytest.raises(StorageError, match="no such file"):
         read_connectome(tmp_path / "nothing.npz")
-
-
-def test_the_whole_brain_does_what_brian2_does(data_file):
-    """Brian2 on this file: 9,670 to 10,010 spikes a second, 171 to 182 active neurons, sensory neurons at 198 spikes/s."""
-    example = fly(data_file(CONNECTOME))
-    assert example.network.size == 133_436
-    simulation = Simulation(example.network, example.dt, record=[Spikes("brain")], seed=7)
-    spikes, active, sensory = [], [], []
-    stimulated = np.flatnonzero(example.network.inputs[0].rate)
-    assert len(stimulated) == 20
-    for _ in range(3):
-        neurons = simulation.run(1000.0).spikes["brain"].neurons
-        spikes.append(len(neurons))
-        active.append(len(np.unique(neurons)))
-        sensory.append(np.isin(neurons, stimulated).sum() / 20)
-    assert np.mean(spikes) == pytest.approx(9800, rel=0.04)
-    assert 165 <= np.mean(active) <= 195
-    assert np.mean(sensory) == pytest.approx(196.0, rel=0.03)
-
-
-def test_dense_and_sparse_update_give_the_same_spikes_on_the_whole_brain(data_file):
-    example = fly(data_file(CONNECTOME))
-    results = []
-    for update in ("dense", "sparse"):
-        simulation = Simulation(example.network, example.dt, record=[Spikes("brain")], dtype="float64", update=update)
-        results.append(simulation.run(50.0).spikes["brain"])
-    assert len(results[0].times) > 100
-    assert np.array_equal(results[0].times, results[1].times) and np.array_equal(results[0].neurons, results[1].neurons)

@@ -1,0 +1,33 @@
+"""Work shared out to threads: nobody goes on before all have stopped, whatever happens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor, wait
+from typing import Any
+
+from eventsim.errors import SimulationError
+
+
+class GaveUp(SimulationError):
+    """A worker stopped because another one failed; what that one raised is the reason."""
+
+
+def run_all(pool: Executor, function: Callable, arguments: Iterable[Any], give_up: Callable[[], None]) -> None:
+    """Call the function on each argument in threads and wait for all: they write to memory that the caller holds.
+
+    give_up : called when waiting is interrupted (Ctrl-C), so that the threads return soon
+    Raises what the first of them raised that did not stop because of another.
+    """
+    jobs = [pool.submit(function, argument) for argument in arguments]
+    try:
+        wait(jobs)
+    except BaseException:
+        give_up()
+        for job in jobs:
+            job.cancel()
+        wait(jobs)
+        raise
+    failures = [error for error in (job.exception() for job in jobs) if error is not None]
+    if failures:
+        raise next((error for error in failures if not isinstance(error, GaveUp)), failures[0])
