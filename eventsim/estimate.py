@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -212,8 +213,20 @@ def _groups(network: Network, dt: float) -> list[list[Population]]:
     return list(groups.values())
 
 
-def _segments(parts: list[_Part], sources: int, workers: int) -> float:
-    """Expected number of (source, delay) pairs that occur, over all workers.
+def _shares(group: list[Population], name: str, workers: int) -> list[float]:
+    """Which share of a population each worker owns: it has a range of the group, not of each population."""
+    size, begin = sum(population.size for population in group), 0
+    for population in group:
+        end = begin + population.size
+        if population.name == name:
+            break
+        begin = end
+    cuts = [min(max(size * worker // workers, begin), end) for worker in range(workers + 1)]
+    return [(high - low) / (end - begin) for low, high in pairwise(cuts)]
+
+
+def _segments(parts: list[_Part], sources: int) -> float:
+    """Expected number of (source, delay) pairs that occur.
 
     A source with k synapses, of which each has delay d with chance p_d, has 1 - (1 - p_d)^k of them on average.
     """
@@ -224,8 +237,8 @@ def _segments(parts: list[_Part], sources: int, workers: int) -> float:
     chances = np.zeros(max(int(part.steps[-1]) for part in parts) - first + 1)
     for part in parts:
         chances[part.steps - first] += part.chances * (part.synapses / total)
-    k = total / sources / workers
-    return sources * workers * float(-np.expm1(k * np.log1p(-np.minimum(chances, 1.0 - 1e-15))).sum())
+    k = total / sources
+    return sources * float(-np.expm1(k * np.log1p(-np.minimum(chances, 1.0 - 1e-15))).sum())
 
 
 def _model_name(neuron: Any) -> str:
@@ -249,13 +262,13 @@ def _held(network: Network, group: list[Population], itemsize: int) -> _Held:
         return _Held(NUMBER, 0, FIRED, 0)
     model, params = neuron.model, neuron.params._replace(**{k: v[:1] for k, v in neuron.params._asdict().items() if np.ndim(v)})
     for current in network.inputs:
-        if isinstance(current, Current) and current.target == group[0].name:
+        if isinstance(current, Current) and current.target == group[0].name and model.inject is not None:
             params = model.inject(params, np.zeros(1) if current.amplitude.ndim == 1 + current.varying else 0.0)
     names, default = {population.name for population in group}, model.default_port[0]
     arriving = [*network.projections, *(given for given in network.inputs if not isinstance(given, Current))]
     ports = {default, *(arrival.port or default for arrival in arriving if arrival.target in names)}
-    propagator = model.euler if neuron.method == "euler" else model.exact
-    step = () if propagator is None else propagator(NUMPY, 1.0, params)
+    with np.errstate(all="ignore"):  # only the number of coefficients counts, and which of them are arrays
+        step = (model.exact if neuron.method == "exact" else model.euler)(NUMPY, 1.0, params)
     own, states = any(np.ndim(v) for v in params), itemsize * len(model.State._fields)
     parameters = itemsize * (len(params) + 1) * (own or np.ndim(neuron.refractory) > 0)
     parameters += itemsize * len(step) * any(np.ndim(c) for c in step) + 8 * len(params) * own
@@ -370,8 +383,11 @@ def estimate(network: Network, dt: float, dtype: str = "float32", workers: int =
         one, part = _projection(network, projection, dt, itemsize)
         projections.append(one)
         weight = projection.weight.value if isinstance(projection.weight, Constant) else None
-        bundles.setdefault((projection.source, place[projection.target], weight), []).append(part)
-    segments = sum(_segments(bundle, network.population(key[0]).size, parts) for key, bundle in bundles.items())
+        target = place[projection.target]
+        for worker, share in enumerate(_shares(groups[target], projection.target, parts)):
+            owned = part._replace(synapses=part.synapses * share)
+            bundles.setdefault((projection.source, target, weight, worker), []).append(owned)
+    segments = sum(_segments(bundle, network.population(key[0]).size) for key, bundle in bundles.items())
     shared = any(isinstance(projection.weight, Constant) for projection in network.projections)
     held = [_held(network, group, itemsize) for group in groups]
     populations = []

@@ -150,7 +150,7 @@ class Network:
             for member in members:
                 if not isinstance(member, kind):
                     raise NetworkError(
-                        f"a network is made of Population, Projection and inputs; a {type(member).__name__} stands among the others"
+                        f"a network is made of Population, Projection and inputs; {type(member).__name__} in the wrong place"
                     )
         names = [population.name for population in self.populations]
         if not names:

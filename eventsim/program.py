@@ -254,9 +254,7 @@ def parameters_in_numbers(population: Population, params: Any, dt: float, dtype:
     model, label = neuron.model, f"population {population.name!r}"
     period = steps_of(neuron.refractory, dt, f"{label}: refractory")
     if np.max(period, initial=0) > 2 ** np.finfo(dtype).nmant:
-        raise NetworkError(
-            f"{label}: a refractory period of {np.max(period)} steps is beyond {dtype}; use float64 or a larger dt"
-        )
+        raise NetworkError(f"{label}: a refractory period of {np.max(period)} steps is beyond {dtype}; use float64 or a larger dt")
     values = [v[low:high] if np.ndim(v) else v for v in (*params, np.asarray(period, np.float64)[()])]
     own = [np.ndim(v) > 0 for v in values]
     part = model.Params(*values[:-1])

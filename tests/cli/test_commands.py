@@ -55,6 +55,10 @@ def test_help_shows_examples(call, line):
         assert part in result.stdout
 
 
+def test_help_says_how_many_threads_there_will_be(call):
+    assert "one for each 20,000 neurons that are updated densely, at most the cores" in " ".join(call("run --help").stdout.split())
+
+
 def test_version(call):
     assert call("--version").stdout.startswith("eventsim ")
 
@@ -137,7 +141,7 @@ def test_the_fly_runs_from_its_file(call, tmp_path):
 def test_info_tells_sizes_before_anything_is_built(call, line):
     result = call(line)
     assert result.exit_code == 0
-    for part in ("population", "in-degree", "delay (ms)", "total", "neurons", "synapses"):
+    for part in ("population", "in-degree", "delay (ms)", "total", "neurons", "synapses", "wheel", "boxes, reserved"):
         assert part in result.stdout
 
 

@@ -253,13 +253,13 @@ POPULATIONS = [
     refused(ModelError, "refractory", lambda: LIF(refractory=-1.0), id="refractory negative"),
     refused(
         SimulationError,
-        "LIF.*refractory.*0.25",
+        "'a'.*refractory.*0.25",
         lambda: simulate(Population("a", 1, LIF(refractory=0.25))),
         id="refractory off grid",
     ),
     refused(
         SimulationError,
-        "LIFDelta.*refractory",
+        "'a'.*refractory",
         lambda: simulate(Population("a", 2, LIFDelta(refractory=[0.1, 0.25]))),
         id="one refractory off grid",
     ),
