@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from eventsim.adaptation import SMALL
+from eventsim.coefficients import Numbers, check_fits, flow_params, holds_whole, parameters_in_numbers
 from eventsim.cpu.kernels import KernelSpec
 from eventsim.cpu.workers import GIVEN, NEURONS, POISSON
-from eventsim.crossing import FAR
+from eventsim.currents import under_currents
 from eventsim.distributions import sample
 from eventsim.errors import NetworkError, SimulationError
 from eventsim.grid import steps_of
@@ -23,7 +24,6 @@ from eventsim.network import Network, Population
 from eventsim.ops import NUMPY
 from eventsim.random import key
 from eventsim.rows import RowSpec, build_rows, check_delays
-from eventsim.state import TABLE_STEPS
 from eventsim.stimuli import Current, Increment, PoissonNoise, PoissonSource
 
 # What random numbers are for: the first word of a stream's name.
@@ -32,17 +32,6 @@ SYNAPSES, INITIAL, NOISE, SOURCE = range(4)
 MOST_EVENTS = 1_000_000  # of Poisson noise on one neuron in one step, on average
 MOST_LINES = 10_000_000  # of the wheel: groups times steps of the longest delay
 LONGEST_SPAN = 64  # steps between two meetings of the workers, at the most
-
-
-class Numbers(NamedTuple):
-    """The parameters of some neurons of one group in numbers, as `eventsim.state` lays them out. All float64."""
-
-    common: np.ndarray  # (params + 1,)
-    own: np.ndarray  # (params + 1, n or 0)
-    step_common: np.ndarray  # (coefficients,)
-    step_own: np.ndarray  # (coefficients, n or 0)
-    flow: np.ndarray  # (params, n or 1)
-    table: np.ndarray  # (TABLE_STEPS + 2, coefficients)
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,14 +148,14 @@ class Program:
     def numbers(self, g: int, low: int, high: int, time: float = 0.0) -> Numbers:
         """The parameters of a range of a group's neurons under the currents that flow from ``time`` (ms) on."""
         population = self.network.populations[self.groups[g].members[0]]  # all members have the same neuron
-        params = _under_currents(self.network, population, self.dt, time)
+        params = under_currents(self.network, population, self.dt, time)
         return parameters_in_numbers(population, params, self.dt, self.dtype, low, high)
 
     def injected_rows(self, g: int, low: int, high: int, time: float) -> dict[int, Any] | None:
         """The parameters that currents enter, by their place, from ``time`` (ms) on; None if coefficients depend on them too."""
         population = self.network.populations[self.groups[g].members[0]]
         neuron, names = population.neuron, population.neuron.model.Params._fields
-        params = _under_currents(self.network, population, self.dt, time)
+        params = under_currents(self.network, population, self.dt, time)
         changed = [f for f, (a, b) in enumerate(zip(params, neuron.params, strict=True)) if a is not b]
         blind = params._replace(**{names[f]: np.nan for f in changed})  # what depends on them becomes nan
         flow = flow_params(neuron, params, self.dt)
@@ -196,93 +185,6 @@ class Program:
             check_fits(state, self.dtype, f"population {population.name!r}: the initial state")
             parts.append(state)
         return np.ascontiguousarray(np.concatenate(parts, axis=1)[:, low:high], self.dtype)
-
-
-def check_fits(values: Any, dtype: np.dtype, label: str) -> None:
-    """Refuse values that are not finite in the state's type."""
-    largest = float(np.max(np.abs(values), initial=0.0))
-    if not largest <= float(np.finfo(dtype).max):
-        raise NetworkError(f"{label} reaches {largest:g}, which {dtype} cannot hold; check its unit, or use float64")
-
-
-def _under_currents(network: Network, population: Population, dt: float, time: float) -> Any:
-    """The population's Params under the sum of its currents in the steps that begin at ``time``."""
-    params = population.neuron.params
-    for current in network.inputs:
-        if isinstance(current, Current) and current.target == population.name:
-            params = population.neuron.model.inject(params, amplitude_at(current, dt, time))
-    return params
-
-
-def amplitude_at(current: Current, dt: float, time: float) -> Any:
-    """The amplitude, a number or one for each neuron, in the step that begins at ``time`` (ms)."""
-    if not current.varying:
-        return current.amplitude[()]
-    nothing = np.zeros(current.amplitude.shape[1:])[()]
-    if current.times is not None:
-        index = int(np.searchsorted(current.times, time + 0.5 * dt, side="right")) - 1
-        return current.amplitude[index] if index >= 0 else nothing
-    index = int((time + 0.5 * dt) // current.interval)
-    return current.amplitude[index] if index < len(current.amplitude) else nothing
-
-
-def next_change(current: Current, dt: float, time: float) -> float:
-    """The first time in ms after ``time`` at which the amplitude may change, or inf."""
-    if current.times is not None:
-        later = current.times[current.times > time + 0.5 * dt]
-        return float(later[0]) if later.size else np.inf
-    if current.interval is not None:
-        index = int((time + 0.5 * dt) // current.interval) + 1
-        return index * current.interval if index <= len(current.amplitude) else np.inf
-    return np.inf
-
-
-def flow_params(neuron: Neuron, params: Any, dt: float) -> Any:
-    """The parameters of the exact flow that the neuron follows on the grid, or None if there is no such flow."""
-    if neuron.method == "exact":
-        return params
-    if neuron.model.euler_flow is None:
-        return None
-    with np.errstate(all="ignore"):  # dt beyond a time constant has no equivalent: the result says so by not being finite
-        flow = neuron.model.euler_flow(NUMPY, dt, params)
-    return flow if all(np.all(np.isfinite(v)) for v in flow) else None
-
-
-def parameters_in_numbers(population: Population, params: Any, dt: float, dtype: np.dtype, low: int, high: int) -> Numbers:
-    """Coefficients and parameters of the neurons low ... high - 1 of a population, all in float64."""
-    neuron, n = population.neuron, high - low
-    model, label = neuron.model, f"population {population.name!r}"
-    period = steps_of(neuron.refractory, dt, f"{label}: refractory")
-    if np.max(period, initial=0) > 2 ** np.finfo(dtype).nmant:
-        raise NetworkError(f"{label}: a refractory period of {np.max(period)} steps is beyond {dtype}; use float64 or a larger dt")
-    values = [v[low:high] if np.ndim(v) else v for v in (*params, np.asarray(period, np.float64)[()])]
-    own = [np.ndim(v) > 0 for v in values]
-    part = model.Params(*values[:-1])
-    with np.errstate(all="ignore"):  # what overflows is refused below, by name
-        step = [np.asarray(c, np.float64) for c in (model.exact if neuron.method == "exact" else model.euler)(NUMPY, dt, part)]
-    for name, value in [*zip(model.Params._fields, part, strict=True), *((f"coefficient {f}", c) for f, c in enumerate(step))]:
-        check_fits(value, dtype, f"{label}: {name}")
-    own_step = [c.ndim > 0 for c in step]
-    flow = flow_params(neuron, part, dt) or part
-    own_flow = any(own[:-1])
-    table = np.zeros((TABLE_STEPS + 2, len(step)))
-    if not own_flow:
-        steps = np.append(np.arange(TABLE_STEPS + 1.0), float(FAR))
-        with np.errstate(all="ignore"):  # 0 steps may divide 0 by 0: nobody asks for them
-            table[:] = np.stack(np.broadcast_arrays(steps, *model.exact(NUMPY, steps * dt, flow))[1:], axis=1)
-        table[0] = 0.0
-    return Numbers(
-        common=np.array([0.0 if np.ndim(v) else v for v in values]),
-        own=_rows(values, n) if any(own) else np.zeros((len(values), 0)),
-        step_common=np.array([0.0 if c.ndim else float(c) for c in step]),
-        step_own=_rows(step, n) if any(own_step) else np.zeros((len(step), 0)),
-        flow=_rows(flow, n) if own_flow else np.array([[float(v)] for v in flow]),
-        table=table,
-    )
-
-
-def _rows(values: Any, n: int) -> np.ndarray:
-    return np.stack([np.broadcast_to(np.asarray(v, np.float64), (n,)) for v in values])
 
 
 def build(network: Network, dt: float, dtype: Any, seed: int, update: str | Mapping[str, str] = "auto") -> Program:
@@ -428,12 +330,12 @@ def _kernel_spec(network, populations, dt, dtype) -> KernelSpec:
     neuron = populations[0].neuron
     model = neuron.model
     ports = set().union(*(used_ports(network, population) for population in populations))
-    params = _under_currents(network, populations[0], dt, 0.0)
+    params = under_currents(network, populations[0], dt, 0.0)
     for current in network.inputs:  # a current that differs between neurons later on must find room for its parameters now
         if isinstance(current, Current) and current.target == populations[0].name and current.amplitude.ndim == 1 + current.varying:
             params = model.inject(params, np.zeros(populations[0].size))
     numbers = parameters_in_numbers(populations[0], params, dt, dtype, 0, populations[0].size)
-    predictable = (model.turning_time is not None or not model.spiking) and _holds_whole(neuron)
+    predictable = (model.turning_time is not None or not model.spiking) and holds_whole(neuron)
     return KernelSpec(
         model=model,
         order=neuron.order,
@@ -445,22 +347,6 @@ def _kernel_spec(network, populations, dt, dtype) -> KernelSpec:
         closed=predictable and flow_params(neuron, params, dt) is not None,
         dtype=dtype,
     )
-
-
-def _holds_whole(neuron: Neuron) -> bool:
-    """Whether no state that stands still during refractoriness drives one that runs on: then a held gap can be jumped at once."""
-    model = neuron.model
-    if not neuron.holds:
-        return True
-    scalar = model.Params(*(float(np.mean(v)) for v in neuron.params))
-    k = model.exact(NUMPY, 1.0, scalar)
-    base = model.State(*(0.37 + 0.11 * f for f in range(len(model.State._fields))))
-    before = model.advance(base, k, scalar)
-    for held in neuron.hold:
-        after = model.advance(base._replace(**{held: getattr(base, held) + 1.0}), k, scalar)
-        if any(getattr(before, f) != getattr(after, f) for f in model.State._fields if f not in neuron.hold):
-            return False
-    return True
 
 
 def _check_inputs(network: Network, dt: float, dtype: np.dtype) -> None:

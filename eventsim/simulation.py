@@ -18,13 +18,14 @@ from eventsim.cpu.instance import Instance
 from eventsim.cpu.part import Part
 from eventsim.cpu.sampling import SampleSet
 from eventsim.cpu.threads import run_all
+from eventsim.currents import next_change
 from eventsim.errors import SimulationError
 from eventsim.given import given_increments, given_spikes
 from eventsim.grid import whole_steps
 from eventsim.interrupt import deferred_interrupt
 from eventsim.models.model import Neuron
 from eventsim.network import Network
-from eventsim.program import build, initial_mode, next_change
+from eventsim.program import build, initial_mode
 from eventsim.recording import Rates, Recorder, Recording, Spikes, States, check_recorders
 from eventsim.stimuli import Current
 
