@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from eventsim.errors import ConnectivityError
+from eventsim.generate import EXPLICIT, RuleCode
 from eventsim.jit import jit
-from eventsim.rules import EXPLICIT, RuleCode
 
 _INT32_MAX = 2**31 - 1
 _WELL, _DECREASING, _OUTSIDE, _UNSORTED = range(4)

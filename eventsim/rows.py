@@ -14,9 +14,9 @@ import numpy as np
 from eventsim.connectivity import Connectivity
 from eventsim.distributions import Constant, Encoded, PerSynapse, draw_each
 from eventsim.errors import NetworkError
+from eventsim.generate import RuleCode, generate_lines, line_capacity, line_range, scratch_size
 from eventsim.jit import jit
 from eventsim.random import key as derive_key
-from eventsim.rules import RuleCode, generate_lines, line_capacity, line_range, scratch_size
 
 BATCH = 16384
 """Synapses generated at a time: their buffers stay in the L2 cache, and a call from Python costs nothing beside the work."""

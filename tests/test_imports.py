@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # From the bottom up; a module may import its own layer and those below. The longest name that fits decides.
 LAYERS = (
     ("eventsim.errors", "eventsim.ops", "eventsim.jit", "eventsim.random", "eventsim.grid", "eventsim.table", "eventsim.interrupt"),
+    ("eventsim.generate",),
     ("eventsim.models",),
     ("eventsim.rules", "eventsim.distributions", "eventsim.connectivity", "eventsim.stimuli", "eventsim.npz"),
     ("eventsim.network",),

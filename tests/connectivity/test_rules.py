@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from eventsim import rules
+from eventsim import generate
 from eventsim.errors import ConnectivityError
 from eventsim.network import Projection
 from eventsim.random import key
@@ -36,7 +36,7 @@ def test_all_to_all_is_every_pair_once(n_source, n_target, square):
     assert len(pairs(AllToAll(self_connections=False), n_source, n_target)[0]) == n_source * n_target
 
 
-@pytest.mark.parametrize("n", [1, 5, rules.BLOCK, rules.BLOCK + 1])
+@pytest.mark.parametrize("n", [1, 5, generate.BLOCK, generate.BLOCK + 1])
 def test_one_to_one(n):
     source, target = pairs(OneToOne(), n, n)
     assert np.array_equal(source, np.arange(n)) and np.array_equal(target, np.arange(n))
