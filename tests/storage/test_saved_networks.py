@@ -234,7 +234,7 @@ def test_the_unchanged_file_loads(parts):
         (put("populations", 0, "neuron", "params", "tau", 1.0), "'tau' is unknown"),
         (drop("populations", 0, "neuron", "params", "tau_mem"), "'tau_mem' is missing"),
         (put("populations", 0, "neuron", "order", ["reset"]), "order"),
-        (put("populations", 0, "neuron", "order", 3), "does not take"),
+        (put("populations", 0, "neuron", "order", 3), "order must be a tuple"),
         (put("populations", 0, "neuron", "hold", ["w"]), "hold"),
         (put("populations", 0, "neuron", "refractory", -1), "negative"),
         (put("populations", 0, "initial", {"w": {"kind": "Constant", "value": 1.0}}), "initial names 'w'"),
