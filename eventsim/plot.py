@@ -15,6 +15,7 @@ from eventsim.models.model import Neuron
 
 COLORS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#17becf", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22")
 SPARSE = 0.2  # a population of which a smaller share fired is drawn by those that fired alone
+TWO_LINES = 0.1  # share of the raster's height that a label of two or three lines needs
 SMALLEST_BAND = 0.04  # share of the raster's height that even the smallest population gets
 
 
@@ -39,10 +40,11 @@ class Band(NamedTuple):
 
     @property
     def label(self) -> str:
-        """The tick label: the name, and how many are shown."""
+        """The tick label: the name, and how many are shown; in one line where the band is too low for more."""
+        gap = "\n" if self.top - self.bottom > TWO_LINES else "  "
         if len(self.neurons) == self.size:
-            return f"{self.name}\n{self.size:,}"
-        return f"{self.name}\n{len(self.neurons):,} of {self.size:,}" + ("\nthat fired" if self.only_active else "")
+            return f"{self.name}{gap}{self.size:,}"
+        return f"{self.name}{gap}{len(self.neurons):,} of {self.size:,}" + (f"{gap}that fired" if self.only_active else "")
 
 
 def _chosen(fired: np.ndarray, size: int, limit: int) -> tuple[np.ndarray, bool]:
@@ -142,7 +144,7 @@ def _draw_rates(over_time, bars, recording, bands, colors, batch: int) -> None:
         bars.barh(middle, mean, height=0.6 * (band.top - band.bottom), color=color)
         bars.annotate(f" {mean:.3g}", (mean, middle), va="center", fontsize="small")
     bars.tick_params(labelleft=False)
-    bars.set_title("mean rate (spikes/s)", fontsize="medium")
+    bars.set_title("mean (spikes/s)", fontsize="medium")
     bars.margins(x=0.45)
     bars.set_xlim(left=0.0)
     for axes in (over_time, bars):

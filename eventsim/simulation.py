@@ -150,7 +150,7 @@ class Simulation:
         """The number of synapses."""
         return sum(int(np.sum(member.part.rows.length)) for member in self._items[0].members)
 
-    def updates(self) -> dict[str, str]:
+    def update_modes(self) -> dict[str, str]:
         """How each population is updated now: "dense", "sparse", or "mixed" between batch items."""
         result = {}
         for number, population in enumerate(self.network.populations):

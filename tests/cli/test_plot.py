@@ -43,7 +43,7 @@ def test_every_spike_of_a_few_neurons_is_drawn(recording, tmp_path):
     assert (tmp_path / "r.png").stat().st_size > 5000
     assert dots(figure.axes[0]) == [3, 2, 0]
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    assert labels == ["big\n2 of 100,000\nthat fired", "small\n10", "input\n5"]
+    assert labels == ["big\n2 of 100,000\nthat fired", "small  10", "input  5"]
 
 
 def test_rates_stand_beside_and_below(recording):

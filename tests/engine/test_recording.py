@@ -92,7 +92,7 @@ def test_looking_changes_nothing():
     parts = []
     for _ in range(50):
         parts.append(looked.run(2.0).spikes["n"])
-        looked.state("n", "v"), looked.state("n", "i"), looked.counters, looked.updates()
+        looked.state("n", "v"), looked.state("n", "i"), looked.counters, looked.update_modes()
     whole = alone.run(100.0).spikes["n"]
     assert np.array_equal(np.concatenate([p.times for p in parts]), whole.times)
     assert np.array_equal(looked.state("n"), alone.state("n")) and looked.counters == alone.counters

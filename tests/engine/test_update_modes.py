@@ -57,7 +57,7 @@ def simulate(update="auto", pieces=(END,), dtype="float64", workers=1, **how):
     made, modes = [], []
     for piece in pieces:
         made.append(simulation.run(piece * DT))
-        modes.append(simulation.updates()["n"])
+        modes.append(simulation.update_modes()["n"])
     parts = [np.concatenate([getattr(m.spikes[name], f) for m in made]) for name in "nm" for f in ("times", "neurons")]
     parts += [np.concatenate([m.states["n"].values[f] for m in made]) for f in "vi"]
     parts += [simulation.state("n", "v"), simulation.state("m", "i")]
@@ -120,9 +120,9 @@ def test_each_item_of_a_batch_is_updated_in_its_own_way():
     until = 5 * WINDOW + 10
     together = Simulation(network(), DT, dtype="float32", batch=3, workers=2, record=record, spikes={"s": rows})
     found = [together.run(until * DT).spikes["n"]]
-    assert together.updates()["n"] == "mixed"
+    assert together.update_modes()["n"] == "mixed"
     found.append(together.run((END - until) * DT).spikes["n"])
-    assert together.updates()["n"] == "sparse"
+    assert together.update_modes()["n"] == "sparse"
     updates = 0
     for b in range(3):
         alone = Simulation(network(), DT, dtype="float32", record=record, spikes={"s": rows[:, b]})
@@ -145,7 +145,7 @@ def test_populations_can_be_updated_in_different_ways(auto):
     )
     spikes = both.run(END * DT).spikes["n"]
     assert np.array_equal(spikes.times, auto[0][0]) and np.array_equal(spikes.neurons, auto[0][1])
-    assert both.updates() == {"n": "sparse", "m": "dense"}
+    assert both.update_modes() == {"n": "sparse", "m": "dense"}
     assert END * 50 < both.counters.updates < 0.1 * both.counters.neuron_steps
     with pytest.raises(SimulationError, match="update"):
         Simulation(network(), DT, update={"n": "lazy"})
