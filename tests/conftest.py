@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-settings.register_profile("eventsim", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# The same examples in every run; new ones with `pytest --hypothesis-profile=explore`.
+settings.register_profile("eventsim", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("eventsim")
 
 
