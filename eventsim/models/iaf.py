@@ -3,6 +3,8 @@
     dv/dt = slope        an arriving weight w: v -> v + w
     fires where v > v_th; then v = v_reset
 
+State, threshold and reset are those of `eventsim.models.lif_delta`.
+
 Source: Lapicque (1907), without leak; the discrete form is Norse's.
 """
 
@@ -11,11 +13,9 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+from eventsim.models import lif_delta
+from eventsim.models.lif_delta import State
 from eventsim.models.model import Model
-
-
-class State(NamedTuple):
-    v: Any
 
 
 class Params(NamedTuple):
@@ -43,18 +43,6 @@ def advance(s, k, p):
     return State(s.v + k.dt * p.slope)
 
 
-def receive(s, w, p):
-    return State(s.v + w)
-
-
-def margin(s, p):
-    return s.v - p.v_th
-
-
-def reset(s, z, p):
-    return State(s.v - z * s.v + z * p.v_reset)
-
-
 def inject(p, current):
     return p._replace(slope=p.slope + current)
 
@@ -77,9 +65,9 @@ IAF = Model(
     euler=exact,
     euler_flow=euler_flow,
     advance=advance,
-    ports={"v": receive},
-    margin=margin,
-    reset=reset,
+    ports=lif_delta.LIFDelta.ports,
+    margin=lif_delta.margin,
+    reset=lif_delta.reset,
     inject=inject,
     initial=initial,
     turning_time=turning_time,
