@@ -5,30 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from eventsim.connectivity import Connectivity
-from eventsim.distributions import Constant, Distribution, LogNormal, Normal, PerSynapse, Uniform
+from eventsim.distributions import Constant, PerSynapse
 from eventsim.errors import SimulationError
+from eventsim.expected import ProjectionEstimate, Slots, drawn, projection_estimate, row_bytes
 from eventsim.models import Neuron
 from eventsim.network import Network, Population, Projection
 from eventsim.ops import NUMPY
-from eventsim.state import SLOTS, TABLE_STEPS
+from eventsim.state import SLOTS, TABLE_STEPS, share
 from eventsim.stimuli import Current, Increment, PoissonNoise, PoissonSource, SpikeSource
 from eventsim.table import bytes_text, text_table
 
-# Synapses (`eventsim.rows`)
-TARGET = 4  # bytes of a synapse's target
-SEGMENT = 28  # bytes of a segment: delay, group, length (4 each), begin, step of the weights (8 each)
-SHARED_WEIGHT = 8  # bytes more for each segment in a network where a projection has one weight
-SOURCE = 8  # bytes of a source in each worker: where its segments begin
-BUILDING = 2  # bytes of a synapse that are needed only while the rows are sorted
-
 # Neurons and sources (`eventsim.state`)
-NUMBER = 4  # bytes of the number of a neuron or source in the network, in each worker
+NUMBER = 4  # bytes of the number of a neuron or source in the network
 LISTS = 34  # bytes of a neuron: flags, who fired and received, prediction (of these 29 only for the sparse update)
 FIRED = 4  # bytes of a source: who fired
 PREDICTED = 29  # bytes of a Poisson source: its next spike
@@ -49,19 +42,6 @@ class PopulationEstimate(NamedTuple):
     name: str
     size: int
     model: str
-    bytes: int
-
-
-class ProjectionEstimate(NamedTuple):
-    """One projection: expected number of synapses, mean degrees, the delays (ms) that are likely to occur, bytes."""
-
-    source: str
-    target: str
-    synapses: float
-    in_degree: float
-    out_degree: float
-    delay_low: float
-    delay_high: float
     bytes: int
 
 
@@ -138,50 +118,6 @@ class Estimate:
         return "\n\n".join(parts)
 
 
-def _below(distribution: Distribution, edges: np.ndarray) -> np.ndarray:
-    """The chance of a value below each edge, for the distributions that are drawn."""
-    if isinstance(distribution, Uniform):
-        width = distribution.high - distribution.low
-        return np.clip((edges - distribution.low) / width, 0.0, 1.0) if width else (edges > distribution.low).astype(float)
-    if isinstance(distribution, LogNormal):
-        mean, spread, x = distribution.mu, distribution.sigma, np.log(np.maximum(edges, 1e-300))
-        low, high = (math.log(end) if end > 0.0 else -math.inf for end in (distribution.low, distribution.high))
-    elif isinstance(distribution, Normal):
-        mean, spread, x, low, high = distribution.mean, distribution.std, edges, distribution.low, distribution.high
-    else:
-        raise SimulationError(
-            f"estimate: the delays of a {type(distribution).__name__} are not known; use a distribution of eventsim"
-        )
-    scale = max(spread, 1e-12) * math.sqrt(2.0)
-    chance = np.array([0.5 * math.erfc(-(value - mean) / scale) for value in [low, high, *x]])
-    if distribution.outside == "clip":
-        return np.where(x <= low, 0.0, np.where(x > high, 1.0, chance[2:]))
-    return np.clip((chance[2:] - chance[0]) / (chance[1] - chance[0]), 0.0, 1.0)
-
-
-def _delay_steps(delay: Distribution, dt: float, label: str) -> tuple[np.ndarray, np.ndarray]:
-    """(steps int64 ascending, their chances) of a projection's delays."""
-    if isinstance(delay, Constant):
-        return np.array([round(delay.value / dt)]), np.ones(1)
-    if isinstance(delay, PerSynapse):
-        steps, counts = np.unique(np.rint(delay.values / dt).astype(np.int64), return_counts=True)
-        return steps, counts / max(1, counts.sum())
-    low, high = round(delay.minimum / dt), round(delay.maximum / dt)
-    if high - low > 10_000_000:
-        raise SimulationError(f"estimate, {label}: delays up to {delay.maximum:g} ms are {high} steps of {dt} ms; give high=...")
-    steps = np.arange(low, high + 1)
-    edges = (np.arange(low, high + 2) - 0.5) * dt
-    return steps, np.diff(_below(delay, edges))
-
-
-class _Part(NamedTuple):
-    """What one projection contributes to the segments of its source population."""
-
-    synapses: float
-    steps: np.ndarray
-    chances: np.ndarray
-
-
 def _step_range(projections: Iterable[Projection], dt: float) -> tuple[int, int]:
     """The shortest delay (`LONGEST_SPAN` if there is none) and the longest one (0) in steps."""
     ranges = [(max(0, round(p.delay.minimum / dt)), max(0, round(p.delay.maximum / dt))) for p in projections]
@@ -213,32 +149,29 @@ def _groups(network: Network, dt: float) -> list[list[Population]]:
     return list(groups.values())
 
 
-def _shares(group: list[Population], name: str, workers: int) -> list[float]:
-    """Which share of a population each worker owns: it has a range of the group, not of each population."""
-    size, begin = sum(population.size for population in group), 0
-    for population in group:
-        end = begin + population.size
-        if population.name == name:
-            break
-        begin = end
-    cuts = [min(max(size * worker // workers, begin), end) for worker in range(workers + 1)]
-    return [(high - low) / (end - begin) for low, high in pairwise(cuts)]
+def _ports(network: Network, group: list[Population]) -> list[str]:
+    """The ports on which a group of neurons receives anything, in the order of their arrays."""
+    names, model = {population.name for population in group}, group[0].neuron.model
+    arriving = [*network.projections, *(given for given in network.inputs if not isinstance(given, Current))]
+    used = {model.default_port[0], *(arrival.port or model.default_port[0] for arrival in arriving if arrival.target in names)}
+    return [port for port in model.ports if port in used]
 
 
-def _segments(parts: list[_Part], sources: int) -> float:
-    """Expected number of (source, delay) pairs that occur.
-
-    A source with k synapses, of which each has delay d with chance p_d, has 1 - (1 - p_d)^k of them on average.
-    """
-    total = sum(part.synapses for part in parts)
-    if total == 0:
-        return 0.0
-    first = min(int(part.steps[0]) for part in parts)
-    chances = np.zeros(max(int(part.steps[-1]) for part in parts) - first + 1)
-    for part in parts:
-        chances[part.steps - first] += part.chances * (part.synapses / total)
-    k = total / sources
-    return sources * float(-np.expm1(k * np.log1p(-np.minimum(chances, 1.0 - 1e-15))).sum())
+def _places(network: Network, groups: list[list[Population]], worker: int, workers: int) -> list[Slots]:
+    """Where the targets of each projection lie in a worker."""
+    number = {population.name: p for p, population in enumerate(network.populations)}
+    owned = {population.name: share(p, population.size, worker, workers) for p, population in enumerate(network.populations)}
+    counts = {name: high - low for name, (low, high) in owned.items()}
+    group_of = {population.name: g for g, group in enumerate(groups) for population in group}
+    result = []
+    for projection in network.projections:
+        g, name = group_of[projection.target], projection.target
+        ports, default = _ports(network, groups[g]), groups[g][0].neuron.model.default_port[0]
+        before = sum(counts[p.name] for p in groups[g] if number[p.name] < number[name])
+        first = ports.index(projection.port or default) * sum(counts[p.name] for p in groups[g]) + before
+        size = network.populations[number[name]].size
+        result.append(Slots(g, first, counts[name], counts[name] / size))
+    return result
 
 
 def _model_name(neuron: Any) -> str:
@@ -246,9 +179,8 @@ def _model_name(neuron: Any) -> str:
 
 
 class _Held(NamedTuple):
-    """Bytes of each neuron: in each worker, once, for each batch item; and of its group's coefficients in each worker."""
+    """Bytes of each neuron: once, for each batch item; and of its group's coefficients in each worker."""
 
-    worker: int
     once: int
     item: int
     table: int
@@ -257,23 +189,20 @@ class _Held(NamedTuple):
 def _held(network: Network, group: list[Population], itemsize: int) -> _Held:
     neuron = group[0].neuron
     if isinstance(neuron, PoissonSource):
-        return _Held(NUMBER + 8 * (neuron.rate.ndim > 0), 0, FIRED + PREDICTED, 0)
+        return _Held(NUMBER + 8 * (neuron.rate.ndim > 0), FIRED + PREDICTED, 0)
     if not isinstance(neuron, Neuron):
-        return _Held(NUMBER, 0, FIRED, 0)
+        return _Held(NUMBER, FIRED, 0)
     model, params = neuron.model, neuron.params._replace(**{k: v[:1] for k, v in neuron.params._asdict().items() if np.ndim(v)})
     for current in network.inputs:
         if isinstance(current, Current) and current.target == group[0].name and model.inject is not None:
             params = model.inject(params, np.zeros(1) if current.amplitude.ndim == 1 + current.varying else 0.0)
-    names, default = {population.name for population in group}, model.default_port[0]
-    arriving = [*network.projections, *(given for given in network.inputs if not isinstance(given, Current))]
-    ports = {default, *(arrival.port or default for arrival in arriving if arrival.target in names)}
     with np.errstate(all="ignore"):  # only the number of coefficients counts, and which of them are arrays
         step = (model.exact if neuron.method == "exact" else model.euler)(NUMPY, 1.0, params)
     own, states = any(np.ndim(v) for v in params), itemsize * len(model.State._fields)
     parameters = itemsize * (len(params) + 1) * (own or np.ndim(neuron.refractory) > 0)
     parameters += itemsize * len(step) * any(np.ndim(c) for c in step) + 8 * len(params) * own
-    item = LISTS + states + itemsize * (len(ports) + neuron.holds)
-    return _Held(NUMBER, states + parameters, item, 8 * (TABLE_STEPS + 2) * len(step))
+    item = LISTS + states + itemsize * (len(_ports(network, group)) + neuron.holds)
+    return _Held(NUMBER + states + parameters, item, 8 * (TABLE_STEPS + 2) * len(step))
 
 
 def _input_bytes(network: Network, itemsize: int, batch: int) -> int:
@@ -302,33 +231,6 @@ def _machinery(network: Network, dt: float, groups: list[list[Population]], work
     }
 
 
-def _likely_range(steps: np.ndarray, counts: np.ndarray) -> tuple[int, int]:
-    """First and last step of which at least one synapse is expected, give or take a half."""
-    if len(steps) == 0:
-        return 0, 0
-    likely = steps[counts >= min(0.5, counts.max())]
-    return int(likely[0]), int(likely[-1])
-
-
-def _projection(network: Network, projection: Projection, dt: float, itemsize: int) -> tuple[ProjectionEstimate, _Part]:
-    sources, targets = network.population(projection.source).size, network.population(projection.target).size
-    synapses = projection.connectivity.expected(sources, targets, projection.source == projection.target)
-    steps, chances = _delay_steps(projection.delay, dt, projection.label)
-    low, high = _likely_range(steps, chances * synapses)
-    size = TARGET + (0 if isinstance(projection.weight, Constant) else itemsize)
-    estimate = ProjectionEstimate(
-        projection.source,
-        projection.target,
-        synapses,
-        synapses / targets,
-        synapses / sources,
-        round(low * dt, 6),
-        round(high * dt, 6),
-        round(synapses * size),
-    )
-    return estimate, _Part(synapses, steps, chances)
-
-
 def _given_arrays(value: Any, found: dict[int, int]) -> None:
     """Collect bytes of the arrays of a description, by id."""
     if isinstance(value, np.ndarray):
@@ -353,17 +255,21 @@ def _given_bytes(network: Network) -> int:
     return sum(found.values())
 
 
-def _check(dt: Any, dtype: Any, workers: Any, batch: Any) -> None:
+def _check(dt: Any, dtype: Any, workers: Any, batch: Any, weight_dtype: Any) -> None:
     if not (isinstance(dt, (int, float)) and math.isfinite(dt) and dt > 0):
         raise SimulationError(f"estimate: dt must be above 0 ms, not {dt!r}")
     if dtype not in ("float32", "float64"):
         raise SimulationError(f"estimate: dtype must be 'float32' or 'float64', not {dtype!r}")
+    if weight_dtype not in (None, "float16", "float32", "float64"):
+        raise SimulationError(f"estimate: weight_dtype must be 'float16', 'float32' or 'float64', not {weight_dtype!r}")
     for name, value in (("workers", workers), ("batch", batch)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise SimulationError(f"estimate: {name} must be a whole number above 0, not {value!r}")
 
 
-def estimate(network: Network, dt: float, dtype: str = "float32", workers: int = 1, batch: int = 1) -> Estimate:
+def estimate(
+    network: Network, dt: float, dtype: str = "float32", workers: int = 1, batch: int = 1, weight_dtype: str | None = None
+) -> Estimate:
     """Expected sizes of a simulation of ``network``; nothing is built.
 
     Parameters
@@ -372,37 +278,34 @@ def estimate(network: Network, dt: float, dtype: str = "float32", workers: int =
     dtype : "float32" or "float64", the type of states and weights
     workers : number of threads; each has an index of its own to its synapses, unless the threads share a batch out
     batch : copies of the state. Synapses are held once, states and what spikes pass through once for each copy.
+    weight_dtype : "float16", "float32" or "float64", the type of weights that synapses have of their own; None: dtype
     """
-    _check(dt, dtype, workers, batch)
+    _check(dt, dtype, workers, batch, weight_dtype)
     itemsize, parts = np.dtype(dtype).itemsize, workers if batch == 1 else 1
-    projections: list[ProjectionEstimate] = []
-    bundles: dict[Any, list[_Part]] = {}
+    weight_size = np.dtype(weight_dtype or dtype).itemsize
     groups = _groups(network, dt)
     place = {population.name: number for number, group in enumerate(groups) for population in group}
-    for projection in network.projections:
-        one, part = _projection(network, projection, dt, itemsize)
-        projections.append(one)
-        weight = projection.weight.value if isinstance(projection.weight, Constant) else None
-        target = place[projection.target]
-        for worker, share in enumerate(_shares(groups[target], projection.target, parts)):
-            owned = part._replace(synapses=part.synapses * share)
-            bundles.setdefault((projection.source, target, weight, worker), []).append(owned)
-    segments = sum(_segments(bundle, network.population(key[0]).size) for key, bundle in bundles.items())
-    shared = any(isinstance(projection.weight, Constant) for projection in network.projections)
+    all_drawn = [drawn(network, projection, dt) for projection in network.projections]
+    places = [_places(network, groups, worker, parts) for worker in range(parts)]
+    rows = [row_bytes(network, dt, all_drawn, mine) for mine in places]
+    projections = []
+    for index, (projection, one) in enumerate(zip(network.projections, all_drawn, strict=True)):
+        target = sum(row.target * mine[index].share for row, mine in zip(rows, places, strict=True))
+        size = target + (0 if isinstance(projection.weight, Constant) else weight_size)
+        projections.append(projection_estimate(network, projection, dt, one, size))
     held = [_held(network, group, itemsize) for group in groups]
     populations = []
     for population in network.populations:
         each = held[place[population.name]]
-        size = population.size * (parts * each.worker + each.once + batch * each.item)
+        size = population.size * (each.once + batch * each.item)
         populations.append(PopulationEstimate(population.name, population.size, _model_name(population.neuron), size))
     sizes = {
         "synapses": sum(projection.bytes for projection in projections),
-        "segments": round(segments * (SEGMENT + SHARED_WEIGHT * shared)) + SOURCE * parts * (network.size + 1),
+        "segments": sum(row.segments for row in rows),
         "neurons": sum(population.bytes for population in populations),
         "coefficients": parts * sum(each.table for each in held),
         "inputs": _input_bytes(network, itemsize, batch),
         "given": _given_bytes(network),
         **_machinery(network, dt, groups, parts, batch),
     }
-    synapses = math.fsum(projection.synapses for projection in projections)
-    return Estimate(tuple(populations), tuple(projections), sizes, round(BUILDING * synapses))
+    return Estimate(tuple(populations), tuple(projections), sizes, sum(row.building for row in rows))

@@ -23,7 +23,8 @@ from eventsim.models.model import Neuron
 from eventsim.network import Network, Population
 from eventsim.ops import NUMPY
 from eventsim.random import key
-from eventsim.rows import RowSpec, build_rows, check_delays
+from eventsim.rows import Rows, RowSpec, build_rows, check_delays
+from eventsim.state import share
 from eventsim.stimuli import Current, Increment, PoissonNoise, PoissonSource
 
 # What random numbers are for: the first word of a stream's name.
@@ -40,7 +41,6 @@ class Group:
 
     kind : NEURONS, POISSON or GIVEN
     members : numbers of the populations, ascending
-    offsets : where each member begins among the group's neurons
     size : neurons
     spec : which kernels (neurons only)
     meet_after : whether a later group needs this one's spikes in the same step
@@ -49,15 +49,10 @@ class Group:
 
     kind: int
     members: tuple[int, ...]
-    offsets: tuple[int, ...]
     size: int
     spec: KernelSpec | None
     meet_after: bool
     update: str
-
-    def part(self, worker: int, workers: int) -> tuple[int, int]:
-        """The range of the group's neurons that a worker owns."""
-        return self.size * worker // workers, self.size * (worker + 1) // workers
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +68,7 @@ class Program:
     network: Network
     dt: float
     dtype: np.dtype
+    weight_dtype: np.dtype
     seed: int
     groups: tuple[Group, ...]
     place: tuple[int, ...]
@@ -85,34 +81,35 @@ class Program:
         """Neurons and sources in the network."""
         return self.network.size
 
-    def group_offset(self, population: int) -> int:
-        """Where a population begins among the neurons of its group."""
-        group = self.groups[self.place[population]]
-        return group.offsets[group.members.index(population)]
-
     def local(self, population: int, worker: int, workers: int) -> tuple[int, int, int]:
         """The members of a population that a worker owns, as a range, and the place of the first of them in the worker's group."""
         group = self.groups[self.place[population]]
-        low, high = group.part(worker, workers)
-        begin = self.group_offset(population)
-        size = self.network.populations[population].size
-        first, last = max(low - begin, 0), min(high - begin, size)
-        return (first, last, begin + first - low) if first < last else (0, 0, 0)
+        at = 0
+        for member in group.members:
+            first, last = share(member, self.network.populations[member].size, worker, workers)
+            if member == population:
+                return first, last, at
+            at += last - first
+        raise AssertionError(f"population {population} is no member of its group")
 
-    def gids(self, g: int, low: int, high: int) -> np.ndarray:
-        """The numbers in the network of a range of a group's neurons, int32."""
-        group = self.groups[g]
-        parts = [
-            np.arange(self.offset[p], self.offset[p] + self.network.populations[p].size, dtype=np.int32) for p in group.members
-        ]
-        return np.concatenate(parts)[low:high]
+    def owned(self, g: int, worker: int, workers: int) -> int:
+        """How many neurons of a group a worker owns."""
+        first, last, at = self.local(self.groups[g].members[-1], worker, workers)
+        return at + last - first
+
+    def gids(self, g: int, worker: int, workers: int) -> np.ndarray:
+        """The numbers in the network of the neurons of a group that a worker owns, int32, ascending."""
+        parts = []
+        for p in self.groups[g].members:
+            first, last, _ = self.local(p, worker, workers)
+            parts.append(np.arange(self.offset[p] + first, self.offset[p] + last, dtype=np.int32))
+        return np.concatenate(parts)
 
     def slots(self, worker: int, workers: int) -> list[int]:
         """The first input of each group in the worker's array of inputs, and behind the last the length of that array."""
         places = [0]
-        for group in self.groups:
-            low, high = group.part(worker, workers)
-            places.append(places[-1] + (len(group.spec.ports) * (high - low) if group.spec else 0))
+        for g, group in enumerate(self.groups):
+            places.append(places[-1] + (len(group.spec.ports) * self.owned(g, worker, workers) if group.spec else 0))
         return places
 
     def port_number(self, population: int, port: str | None) -> int:
@@ -120,14 +117,12 @@ class Program:
         spec = self.groups[self.place[population]].spec
         return spec.ports.index(port or spec.model.default_port[0])
 
-    def rows(self, worker: int, workers: int):
-        """The synapses onto the neurons that a worker owns (`eventsim.rows.Rows`)."""
-        slots = self.slots(worker, workers)
+    def rows(self, worker: int, workers: int) -> Rows:
+        """The synapses onto the neurons that a worker owns."""
         specs = []
         for number, projection in enumerate(self.network.projections):
             source, target = self.network.number(projection.source), self.network.number(projection.target)
             g = self.place[target]
-            low, high = self.groups[g].part(worker, workers)
             first, last, at = self.local(target, worker, workers)
             specs.append(
                 RowSpec(
@@ -137,23 +132,27 @@ class Program:
                     same=source == target,
                     source_offset=self.offset[source],
                     group=g,
-                    slot_offset=slots[g] + self.port_number(target, projection.port) * (high - low) + at,
+                    slot_offset=self.port_number(target, projection.port) * self.owned(g, worker, workers) + at,
                     target_lo=first,
                     target_hi=last,
                     key=key(self.seed, SYNAPSES, number),
                 )
             )
-        return build_rows(specs, self.size, self.dt, self.dtype)
+        return build_rows(specs, self.size, self.dt, self.dtype, self.weight_dtype)
 
-    def numbers(self, g: int, low: int, high: int, time: float = 0.0) -> Numbers:
-        """The parameters of a range of a group's neurons under the currents that flow from ``time`` (ms) on."""
-        population = self.network.populations[self.groups[g].members[0]]  # all members have the same neuron
+    def numbers(self, g: int, worker: int, workers: int, time: float = 0.0) -> Numbers:
+        """The parameters of the neurons of a group that a worker owns, under the currents that flow from ``time`` (ms) on."""
+        first = self.groups[g].members[0]  # all members have the same neuron; where it has parameters of each, there is one member
+        population = self.network.populations[first]
+        low, high, _ = self.local(first, worker, workers)
         params = under_currents(self.network, population, self.dt, time)
         return parameters_in_numbers(population, params, self.dt, self.dtype, low, high)
 
-    def injected_rows(self, g: int, low: int, high: int, time: float) -> dict[int, Any] | None:
+    def injected_rows(self, g: int, worker: int, workers: int, time: float) -> dict[int, Any] | None:
         """The parameters that currents enter, by their place, from ``time`` (ms) on; None if coefficients depend on them too."""
-        population = self.network.populations[self.groups[g].members[0]]
+        first = self.groups[g].members[0]
+        population = self.network.populations[first]
+        low, high, _ = self.local(first, worker, workers)
         neuron, names = population.neuron, population.neuron.model.Params._fields
         params = under_currents(self.network, population, self.dt, time)
         changed = [f for f, (a, b) in enumerate(zip(params, neuron.params, strict=True)) if a is not b]
@@ -171,10 +170,11 @@ class Program:
             check_fits(value, self.dtype, f"population {population.name!r}: {names[f]} under its current")
         return rows
 
-    def initial(self, g: int, low: int, high: int) -> np.ndarray:
-        """The state at time 0 of a range of a group's neurons, (states, high - low)."""
+    def initial(self, g: int, worker: int, workers: int) -> np.ndarray:
+        """The state at time 0 of the neurons of a group that a worker owns, (states, neurons)."""
         parts = []
         for p in self.groups[g].members:
+            first, last, _ = self.local(p, worker, workers)
             population = self.network.populations[p]
             model = population.neuron.model
             rest = model.initial(population.neuron.params)
@@ -183,21 +183,21 @@ class Program:
                 f = model.State._fields.index(name)
                 state[f] = sample(distribution, key(self.seed, INITIAL, p, f), population.size)
             check_fits(state, self.dtype, f"population {population.name!r}: the initial state")
-            parts.append(state)
-        return np.ascontiguousarray(np.concatenate(parts, axis=1)[:, low:high], self.dtype)
+            parts.append(state[:, first:last])
+        return np.ascontiguousarray(np.concatenate(parts, axis=1), self.dtype)
 
 
-def build(network: Network, dt: float, dtype: Any, seed: int, update: str | Mapping[str, str] = "auto") -> Program:
+def build(
+    network: Network, dt: float, dtype: Any, seed: int, update: str | Mapping[str, str] = "auto", weight_dtype: Any = None
+) -> Program:
     """Check a network against a grid and lay it out; raises NetworkError or SimulationError."""
     if isinstance(dt, bool) or not isinstance(dt, (int, float, np.number)) or not np.isfinite(dt) or dt <= 0:
         raise SimulationError(f"dt must be a number of ms above 0, not {dt!r}")
     dt = float(dt)
-    try:
-        dtype = np.dtype(dtype)
-    except TypeError as error:
-        raise SimulationError(f"dtype must be float32 or float64, not {dtype!r}") from error
-    if dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
-        raise SimulationError(f"dtype must be float32 or float64, not {dtype}")
+    dtype = _float_type(dtype, "dtype", ("float32", "float64"))
+    weight_dtype = dtype if weight_dtype is None else _float_type(weight_dtype, "weight_dtype", ("float16", "float32", "float64"))
+    if weight_dtype.itemsize > dtype.itemsize:
+        raise SimulationError(f"weight_dtype {weight_dtype} is wider than the state's dtype, {dtype}: nothing would be gained")
     key(seed)  # refuses what is no seed, even where nothing is drawn
     if network.size >= 2**31:
         raise NetworkError(f"the network has {network.size} neurons; at most 2**31 - 1 can be numbered")
@@ -220,6 +220,7 @@ def build(network: Network, dt: float, dtype: Any, seed: int, update: str | Mapp
         network=network,
         dt=dt,
         dtype=dtype,
+        weight_dtype=weight_dtype,
         seed=seed,
         groups=groups,
         place=place,
@@ -227,6 +228,16 @@ def build(network: Network, dt: float, dtype: Any, seed: int, update: str | Mapp
         delay_range=(shortest if ranges else 0, max((high for _, high in ranges), default=0)),
         span=max(1, min(shortest, LONGEST_SPAN)),
     )
+
+
+def _float_type(given: Any, name: str, allowed: tuple[str, ...]) -> np.dtype:
+    try:
+        dtype = np.dtype(given)
+    except TypeError as error:
+        raise SimulationError(f"{name} must be {' or '.join(allowed)}, not {given!r}") from error
+    if dtype.name not in allowed:
+        raise SimulationError(f"{name} must be {' or '.join(allowed)}, not {dtype}")
+    return dtype
 
 
 def _check_ring(network: Network, ranges: list[tuple[int, int]], groups: int, dt: float) -> None:
@@ -311,13 +322,11 @@ def _make_groups(network, dt, dtype, levels, instant_sources, update) -> tuple[t
         populations = [network.populations[number] for number in numbers]
         neuron = populations[0].neuron
         kind = NEURONS if isinstance(neuron, Neuron) else POISSON if isinstance(neuron, PoissonSource) else GIVEN
-        offsets = np.concatenate([[0], np.cumsum([p.size for p in populations])])
         groups.append(
             Group(
                 kind=kind,
                 members=tuple(numbers),
-                offsets=tuple(int(o) for o in offsets[:-1]),
-                size=int(offsets[-1]),
+                size=sum(p.size for p in populations),
                 spec=_kernel_spec(network, populations, dt, dtype) if kind == NEURONS else None,
                 meet_after=any(number in instant_sources for number in numbers),
                 update=_mode(update, populations[0].name) if kind == NEURONS else "dense",

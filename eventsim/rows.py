@@ -17,9 +17,14 @@ from eventsim.errors import NetworkError
 from eventsim.generate import RuleCode, generate_lines, line_capacity, line_range, scratch_size
 from eventsim.jit import jit
 from eventsim.random import key as derive_key
+from eventsim.segments import BLOCK_SHIFT, KIND_SHIFT, count_rows, cut, keep, place, sort_rows
 
 BATCH = 16384
 """Synapses generated at a time: their buffers stay in the L2 cache, and a call from Python costs nothing beside the work."""
+BLOCK_BITS = 16
+"""A target of 16 bits lies in a block of 2**16 slots, which its segment names."""
+SHORTEST = 24
+"""Synapses in a segment, on average, below which cutting it at the ends of blocks costs more than narrow targets save."""
 _INT32_MAX = 2**31 - 1
 
 
@@ -27,8 +32,9 @@ class RowSpec(NamedTuple):
     """One projection as one worker sees it.
 
     The worker owns targets ``target_lo .. target_hi - 1`` of the target population; the slot of a target is
-    ``slot_offset + target - target_lo``. ``source_offset`` is the global number of the source population's first neuron, ``same``
-    says whether source and target are one population, ``group`` numbers what the slots belong to.
+    ``slot_offset + target - target_lo``, counted from the first of its group. ``source_offset`` is the global number of the source
+    population's first neuron, ``same`` says whether source and target are one population, ``group`` numbers what the slots belong
+    to.
     """
 
     projection: Any
@@ -43,57 +49,83 @@ class RowSpec(NamedTuple):
     key: np.uint64
 
 
-class Rows(NamedTuple):
-    """Segments of synapses that share source, group, delay and kind of weight.
-
-    Segments ``indptr[s] .. indptr[s + 1] - 1`` are those of global source s, sorted by (group, delay, kind: one weight a synapse
-    first, then shared weights in ascending order). Segment i is ``targets[begin[i]:begin[i] + length[i]]``, sorted by slot, those
-    of one slot in the order (projection, synapse). Weight j of it is ``weights[weight_begin[i] + j * weight_step[i]]``.
+class Index(NamedTuple):
+    """Which segments a source has, and where they are due: segments ``indptr[s] .. indptr[s + 1] - 1`` are those of source s.
 
     indptr : int64 (sources + 1,)
+    group : int32 (segments,)
     delay : int32 (segments,), steps
-    group, length : int32 (segments,)
-    begin, weight_begin : int64 (segments,); one and the same array where no weights are shared
-    weight_step : int64 (segments,), 1, or 0 where the segment shares a weight
-    targets : int32 (synapses,), slots
-    weights : float32 or float64, first one for each synapse that has its own, then the shared ones
     """
 
     indptr: np.ndarray
-    delay: np.ndarray
     group: np.ndarray
-    begin: np.ndarray
-    length: np.ndarray
-    weight_begin: np.ndarray
-    weight_step: np.ndarray
+    delay: np.ndarray
+
+
+class Rows(NamedTuple):
+    """Segments of synapses that share source, group, delay, kind of weight and block of slots.
+
+    The segments of a source: first those whose synapses have weights of their own, then those that share one; among each sorted by
+    (group, delay, weight, block). Segment i is synapses ``begin .. begin + length - 1``, sorted by slot, those of one slot in the
+    order (projection, synapse). `segment_at` reads it.
+
+    segments : int64 (segments, 2): begin + kind * 2**KIND_SHIFT, length + block * 2**BLOCK_SHIFT
+        Kind 0 has weights of its own, kind k the weight ``shared[k - 1]``.
+    targets : uint16 or uint32 (synapses,), slots of the group, less 2**16 times the block where they have 16 bits
+    weights : of the synapses that have their own, which come first; as wide as was asked for
+    shared : of the state's type, ascending
+    """
+
+    index: Index
+    segments: np.ndarray
     targets: np.ndarray
     weights: np.ndarray
+    shared: np.ndarray
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """The number of synapses of each segment."""
+        return self.segments[:, 1] & ((1 << BLOCK_SHIFT) - 1)
+
+    def segment_at(self, i: int) -> tuple[int, int, np.ndarray, np.ndarray]:
+        """Segment i: (group, delay in steps, slots, weights)."""
+        begin, kind = int(self.segments[i, 0]) & ((1 << KIND_SHIFT) - 1), int(self.segments[i, 0]) >> KIND_SHIFT
+        end, block = begin + int(self.lengths[i]), int(self.segments[i, 1]) >> BLOCK_SHIFT
+        weights = np.full(end - begin, self.shared[kind - 1]) if kind else self.weights[begin:end]
+        slots = self.targets[begin:end].astype(np.int64) + (block << BLOCK_BITS)
+        return int(self.index.group[i]), int(self.index.delay[i]), slots, weights
 
 
 class _Layout(NamedTuple):
-    """How (group, delay, kind of weight) become one code whose order is the order of segments.
+    """How (group, delay, kind of weight, block of slots) become one code whose order is the order of segments.
 
-    code = (rank of group * span + delay - least) * kinds + kind; kind 0 is "one weight a synapse" if any projection has that.
+    code = ((rank of group * span + delay - least) * kinds + kind) * blocks + block
     """
 
     groups: np.ndarray  # sorted, int32
-    shared: np.ndarray  # sorted shared weights
     least: int
     span: int
     kinds: int
-    has_own: bool
+    blocks: int
 
-    def base(self, spec: RowSpec, dtype: np.dtype) -> int:
-        """The code of a projection's synapses at the least delay."""
-        kind = 0
-        if isinstance(spec.projection.weight, Constant):
-            kind = int(np.searchsorted(self.shared, dtype.type(spec.projection.weight.value))) + self.has_own
-        return int(np.searchsorted(self.groups, spec.group)) * self.span * self.kinds + kind
+    def base(self, group: int, kind: int) -> int:
+        """The code of a projection's synapses at the least delay in block 0."""
+        return (int(np.searchsorted(self.groups, group)) * self.span * self.kinds + kind) * self.blocks
+
+    @property
+    def stride(self) -> int:
+        """What a step of delay adds to a code."""
+        return self.kinds * self.blocks
 
     @property
     def size(self) -> int:
         """One more than the largest code."""
-        return len(self.groups) * self.span * self.kinds
+        return len(self.groups) * self.span * self.stride
+
+    @property
+    def tag(self) -> type:
+        """The narrowest type that holds a code."""
+        return np.uint8 if self.size <= 2**8 else np.uint16 if self.size <= 2**16 else np.uint32
 
 
 @jit
@@ -136,19 +168,6 @@ def _stream_keys(key: np.uint64) -> tuple[np.uint64, np.uint64, np.uint64]:
     return derive_key(int(key), 0), derive_key(int(key), 1), derive_key(int(key), 2)
 
 
-@jit
-def _keep(lo, hi, count, out_source, out_target, out_edge):
-    """Moves the synapses onto targets lo .. hi-1 to the front of the three arrays, in order; returns how many."""
-    kept = 0
-    for j in range(count):
-        out_source[kept] = out_source[j]
-        out_target[kept] = out_target[j]
-        out_edge[kept] = out_edge[j]
-        # Without a branch: half of them would be mispredicted.
-        kept += np.int64((out_target[j] >= lo) & (out_target[j] < hi))
-    return kept
-
-
 def _batches(code: RuleCode, key: np.uint64, lo: int, hi: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, int]]:
     """Source, target (int32), edge (int64) and count of the synapses onto targets lo .. hi-1, some at a time, in reused buffers."""
     capacity = line_capacity(code)
@@ -159,188 +178,8 @@ def _batches(code: RuleCode, key: np.uint64, lo: int, hi: int) -> Iterator[tuple
     while line < last:
         count, line = generate_lines(*code, line, last, key, scratch, capacity, source, target, edge)
         if (lo, hi) != (0, code.n_target):
-            count = _keep(lo, hi, count, source, target, edge)
+            count = keep(lo, hi, count, source, target, edge)
         yield source, target, edge, count
-
-
-@jit
-def _count(source, count, offset, out_counts):
-    """Adds 1 to ``out_counts[offset + source[j]]`` for the first ``count`` synapses."""
-    for j in range(count):
-        out_counts[offset + source[j]] += 1
-
-
-@jit
-def _place(
-    source,
-    target,
-    weights,
-    delays,
-    count,
-    dt,
-    limit,
-    offset,
-    shift,
-    least,
-    kinds,
-    base,
-    own,
-    next_at,
-    next_weight,
-    out_slots,
-    out_codes,
-    out_weights,
-):
-    """Writes a batch into its rows at ``next_at`` and ``next_weight`` (moved on); returns the first weight above limit, or -1."""
-    for j in range(count):
-        row = offset + source[j]
-        at = next_at[row]
-        next_at[row] = at + 1
-        out_slots[at] = target[j] + shift
-        out_codes[at] = base + (np.int64(np.rint(delays[j] / dt)) - least) * kinds
-        if own:
-            if not abs(weights[j]) <= limit:
-                return j
-            out_weights[next_weight[row]] = weights[j]
-            next_weight[row] += 1
-    return -1
-
-
-@jit
-def _insertion(n, keys, values):
-    """Sorts the first ``n`` keys and values in place, stably."""
-    for i in range(1, n):
-        key, value = keys[i], values[i]
-        j = i
-        while j > 0 and keys[j - 1] > key:
-            keys[j], values[j] = keys[j - 1], values[j - 1]
-            j -= 1
-        keys[j], values[j] = key, value
-
-
-@jit
-def _radix_pass(n, shift, histogram, keys, values, out_keys, out_values):
-    """Moves ``n`` pairs to the out arrays sorted by byte ``keys >> shift``, stably; False if all share that byte."""
-    histogram[:] = 0
-    for j in range(n):
-        histogram[np.int64((keys[j] >> shift) & np.uint64(255))] += 1
-    if histogram[np.int64((keys[0] >> shift) & np.uint64(255))] == n:
-        return False
-    at = 0
-    for digit in range(256):
-        at, histogram[digit] = at + histogram[digit], at
-    for j in range(n):
-        digit = np.int64((keys[j] >> shift) & np.uint64(255))
-        at = histogram[digit]
-        histogram[digit] = at + 1
-        out_keys[at] = keys[j]
-        out_values[at] = values[j]
-    return True
-
-
-@jit
-def _sort(n, bits, histogram, keys, values, keys2, values2):
-    """Sorts ``n`` pairs by keys of ``bits`` bits, stably, in place or into (keys2, values2); returns whether into the latter."""
-    if n < 48:
-        _insertion(n, keys, values)
-        return False
-    swapped = False
-    for shift in range(0, bits, 8):
-        if swapped:
-            moved = _radix_pass(n, np.uint64(shift), histogram, keys2, values2, keys, values)
-        else:
-            moved = _radix_pass(n, np.uint64(shift), histogram, keys, values, keys2, values2)
-        swapped ^= moved
-    return swapped
-
-
-@jit
-def _load(begin, end, weight, slot_bits, kinds, has_own, slots, codes, weights, out_keys, out_values):
-    """Writes the row's keys (code, slot) and weights (0 where shared) to the out arrays; returns whether the keys ascend."""
-    ascending, before = True, np.uint64(0)
-    for j in range(end - begin):
-        code = np.int64(codes[begin + j])
-        key = (np.uint64(code) << np.uint64(slot_bits)) | np.uint64(slots[begin + j])
-        out_keys[j] = key
-        out_values[j] = 0
-        if has_own and (kinds == 1 or code % kinds == 0):
-            out_values[j] = weights[weight]
-            weight += 1
-        ascending &= key >= before
-        before = key
-    return ascending
-
-
-@jit
-def _sort_rows(indptr, weight_indptr, slot_bits, code_bits, kinds, has_own, slots, codes, weights):
-    """Sorts every row of ``slots``, ``codes`` and ``weights`` in place by (code, slot), stably; returns the number of segments."""
-    longest = 0
-    for row in range(len(indptr) - 1):
-        longest = max(longest, indptr[row + 1] - indptr[row])
-    keys, keys2 = np.empty(longest, np.uint64), np.empty(longest, np.uint64)
-    values, values2 = np.empty(longest, weights.dtype), np.empty(longest, weights.dtype)
-    histogram = np.empty(256, np.int64)
-    mask = np.uint64((1 << slot_bits) - 1)
-    segments = 0
-    for row in range(len(indptr) - 1):
-        begin, end, weight = indptr[row], indptr[row + 1], weight_indptr[row]
-        n = end - begin
-        ascending = _load(begin, end, weight, slot_bits, kinds, has_own, slots, codes, weights, keys, values)
-        if not ascending:
-            swapped = _sort(n, slot_bits + code_bits, histogram, keys, values, keys2, values2)
-            sorted_keys, sorted_values = (keys2, values2) if swapped else (keys, values)
-            for j in range(n):
-                code = np.int64(sorted_keys[j] >> np.uint64(slot_bits))
-                slots[begin + j] = np.int64(sorted_keys[j] & mask)
-                codes[begin + j] = code
-                if has_own and (kinds == 1 or code % kinds == 0):
-                    weights[weight] = sorted_values[j]
-                    weight += 1
-        for j in range(begin, end):
-            segments += np.int64(j == begin or codes[j] != codes[j - 1])
-    return segments
-
-
-@jit
-def _segment(
-    indptr,
-    weight_indptr,
-    codes,
-    groups,
-    least,
-    span,
-    kinds,
-    has_own,
-    out_indptr,
-    out_delay,
-    out_group,
-    out_begin,
-    out_length,
-    out_weight_begin,
-    out_weight_step,
-):
-    """Writes the segments of sorted rows to the out arrays; ``out_weight_begin`` may be ``out_begin`` where they are equal."""
-    at, shared_begin = 0, weight_indptr[len(indptr) - 1] - np.int64(has_own)
-    out_indptr[0] = 0
-    for row in range(len(indptr) - 1):
-        begin, weight = indptr[row], weight_indptr[row]
-        while begin < indptr[row + 1]:
-            code = np.int64(codes[begin])
-            end = begin + 1
-            while end < indptr[row + 1] and codes[end] == code:
-                end += 1
-            kind, rest = code % kinds, code // kinds
-            own = has_own and kind == 0
-            out_group[at] = groups[rest // span]
-            out_delay[at] = least + rest % span
-            out_begin[at] = begin
-            out_length[at] = end - begin
-            out_weight_begin[at] = weight if own else shared_begin + kind
-            out_weight_step[at] = np.int64(own)
-            weight += end - begin if own else 0
-            begin = end
-            at += 1
-        out_indptr[row + 1] = at
 
 
 def _check_spec(spec: RowSpec, n_sources: int) -> RuleCode:
@@ -354,112 +193,148 @@ def _check_spec(spec: RowSpec, n_sources: int) -> RuleCode:
     return spec.projection.connectivity.encode(spec.n_source, spec.n_target, bool(spec.same))
 
 
-def _layout(specs: Sequence[RowSpec], dt: float, dtype: np.dtype) -> _Layout:
-    """The codes that these projections need."""
-    steps = np.array([check_delays(spec.projection, dt) for spec in specs]).reshape(-1, 2)
-    least, most = int(steps[:, 0].min(initial=_INT32_MAX)), int(steps[:, 1].max(initial=0))
-    constants = [spec.projection for spec in specs if isinstance(spec.projection.weight, Constant)]
-    for projection in constants:
-        _check_weight(abs(projection.weight.value), projection, dtype)
-    shared = np.unique(np.array([projection.weight.value for projection in constants]).astype(dtype))
-    has_own = len(constants) < len(specs)
-    groups = np.unique(np.array([spec.group for spec in specs], dtype=np.int32))
-    layout = _Layout(groups, shared, least, max(most - least, 0) + 1, max(len(shared) + has_own, 1), has_own)
-    if layout.size > _INT32_MAX:
-        raise NetworkError(
-            f"the network's delays take {layout.span} steps of {dt} ms, in {len(groups)} groups, with {layout.kinds} kinds of "
-            "weight: that is too much to sort; use fewer distinct constant weights or shorter delays"
-        )
-    return layout
+def targets_are_narrow(synapses: float, rows: float, span: int, blocks: int) -> bool:
+    """Whether targets take 16 bits: where one block holds all slots, or segments stay long although they end where blocks do.
+
+    rows : sources that have synapses; span : distinct delays at the most; blocks : of 2**16 slots, in the largest group
+    """
+    return blocks <= 1 or synapses >= SHORTEST * rows * span * blocks
 
 
 def _check_weight(magnitude: float, projection: Any, dtype: np.dtype) -> None:
     if not magnitude <= float(np.finfo(dtype).max):
-        raise NetworkError(f"{projection.label}: a weight of magnitude {magnitude:g} overflows {dtype}; use float64 or smaller")
+        raise NetworkError(
+            f"{projection.label}: a weight of magnitude {magnitude:g} overflows {dtype}; use a wider type or smaller"
+        )
 
 
-def _count_rows(specs, codes, n_sources: int) -> tuple[np.ndarray, np.ndarray]:
-    """First pass: where the rows of synapses, and of weights of their own, begin; int64 (sources + 1,) each."""
-    own, shared = np.zeros(n_sources, np.int64), np.zeros(n_sources, np.int64)
+def _shared_weights(specs: Sequence[RowSpec], dtype: np.dtype) -> np.ndarray:
+    """The distinct weights of projections that have one, ascending."""
+    for spec in specs:
+        _check_weight(abs(spec.projection.weight.value), spec.projection, dtype)
+    return np.unique(np.array([spec.projection.weight.value for spec in specs]).astype(dtype))
+
+
+def _count_rows(specs, codes, n_sources: int) -> np.ndarray:
+    """First pass: where the rows of a table begin, int64 (sources + 1,)."""
+    counts = np.zeros(n_sources, np.int64)
     for spec, code in zip(specs, codes, strict=True):
-        counts = shared if isinstance(spec.projection.weight, Constant) else own
         key, _, _ = _stream_keys(spec.key)
         for source, _, _, count in _batches(code, key, spec.target_lo, spec.target_hi):
-            _count(source, count, spec.source_offset, counts)
-    indptr, weight_indptr = np.zeros(n_sources + 1, np.int64), np.zeros(n_sources + 1, np.int64)
-    np.cumsum(own, out=weight_indptr[1:])
-    np.cumsum(own + shared, out=indptr[1:])
-    return indptr, weight_indptr
+            count_rows(source, count, spec.source_offset, counts)
+    indptr = np.zeros(n_sources + 1, np.int64)
+    np.cumsum(counts, out=indptr[1:])
+    return indptr
 
 
-def _fill_rows(specs, codes, layout, dt, indptr, weight_indptr, out_slots, out_codes, out_weights) -> None:
+def _stored(weights: np.ndarray, projection: Any, dtype: np.dtype) -> np.ndarray:
+    """Weights as they are kept; float16 as its bits, from float32. Refuses what would overflow."""
+    with np.errstate(over="ignore"):
+        narrow = weights.astype(np.float64 if dtype.itemsize == 8 else np.float32)
+        kept = narrow.astype(dtype)
+    if not np.all(np.isfinite(kept)):
+        _check_weight(float(np.max(np.abs(weights))), projection, dtype)
+        raise NetworkError(f"{projection.label}: a weight is not finite")
+    return kept.view(np.uint16) if dtype.itemsize == 2 else kept
+
+
+def _fill_rows(specs, codes, bases, layout, bits, dt, indptr, out_slots, out_tags, out_weights) -> None:
     """Second pass: generates the synapses again and writes them into their rows, in the order (projection, synapse)."""
-    next_at, next_weight = indptr[:-1].copy(), weight_indptr[:-1].copy()
-    limit = float(np.finfo(out_weights.dtype).max)
-    for spec, code in zip(specs, codes, strict=True):
-        projection = spec.projection
-        base, own = layout.base(spec, out_weights.dtype), not isinstance(projection.weight, Constant)
+    next_at = indptr[:-1].copy()
+    dtype = np.dtype(np.float16) if out_weights.dtype == np.uint16 else out_weights.dtype
+    for spec, code, base in zip(specs, codes, bases, strict=True):
+        projection, own = spec.projection, out_weights.size > 0
         weight: Encoded = projection.weight.encode()
         delay: Encoded = projection.delay.encode()
         key, weight_key, delay_key = _stream_keys(spec.key)
         weights = delays = np.empty(0)
         for source, target, edge, count in _batches(code, key, spec.target_lo, spec.target_hi):
-            if len(weights) < len(edge):
+            if len(delays) < len(edge):
                 weights, delays = np.empty(len(edge)), np.empty(len(edge))
             if own:
                 draw_each(*weight, weight_key, edge, count, weights)
             draw_each(*delay, delay_key, edge, count, delays)
-            bad = _place(
+            place(
                 source,
                 target,
-                weights,
+                _stored(weights[:count], projection, dtype) if own else out_weights,
                 delays,
                 count,
                 dt,
-                limit,
-                spec.source_offset,
                 spec.slot_offset - spec.target_lo,
+                bits,
                 layout.least,
-                layout.kinds,
+                layout.stride,
                 base,
-                own,
-                next_at,
-                next_weight,
+                next_at[spec.source_offset :],
                 out_slots,
-                out_codes,
+                out_tags,
                 out_weights,
             )
-            if bad >= 0:
-                _check_weight(abs(weights[bad]), projection, out_weights.dtype)
 
 
-def build_rows(specs: Sequence[RowSpec], n_sources: int, dt: float, dtype: Any) -> Rows:
-    """The rows of ``n_sources`` global sources towards the targets that the specs own; dt in ms, weights cast to dtype.
+def build_rows(specs: Sequence[RowSpec], n_sources: int, dt: float, dtype: Any, weight_dtype: Any = None) -> Rows:
+    """The rows of ``n_sources`` global sources towards the targets that the specs own; dt in ms.
 
-    What a target receives does not depend on how targets are divided among workers. Peak memory beside the result: 2 bytes a
-    synapse (4 with more than 65,536 combinations of group, delay and shared weight).
+    dtype : of the state; weight_dtype : of weights that each synapse has of its own, the state's if None
+
+    What a target receives does not depend on how targets are divided among workers. Peak memory beside the result: a byte a
+    synapse, 2 or 4 with more than 256 or 65,536 combinations of group, delay, shared weight and block.
     """
     dtype, dt = np.dtype(dtype), float(dt)
+    stored = dtype if weight_dtype is None else np.dtype(weight_dtype)
     codes = [_check_spec(spec, n_sources) for spec in specs]
-    layout = _layout(specs, dt, dtype)
-    indptr, weight_indptr = _count_rows(specs, codes, n_sources)
-    if n_sources and int(np.diff(indptr).max()) > _INT32_MAX:
-        raise NetworkError(f"source {int(np.argmax(np.diff(indptr)))} has more than 2**31 - 1 synapses")
-    slots = np.empty(int(indptr[-1]), np.int32)
-    weights = np.empty(int(weight_indptr[-1]) + len(layout.shared), dtype)
-    weights[int(weight_indptr[-1]) :] = layout.shared
-    tags = np.empty(len(slots), np.uint16 if layout.size <= 65536 else np.uint32)
-    _fill_rows(specs, codes, layout, dt, indptr, weight_indptr, slots, tags, weights)
-    slot_bits = max((spec.slot_offset + spec.target_hi - spec.target_lo for spec in specs), default=0).bit_length()
-    kinds = layout.kinds, layout.has_own
-    segments = _sort_rows(indptr, weight_indptr, slot_bits, layout.size.bit_length(), *kinds, slots, tags, weights)
-    begin, weight_step = np.empty(segments, np.int64), np.empty(segments, np.int64)
-    weight_begin = np.empty(segments, np.int64) if len(layout.shared) else begin
-    delay, group, length = (np.empty(segments, np.int32) for _ in range(3))
-    first = np.empty(n_sources + 1, np.int64)
-    arrays = first, delay, group, begin, length, weight_begin, weight_step
-    _segment(indptr, weight_indptr, tags, layout.groups, layout.least, layout.span, *kinds, *arrays)
-    return Rows(*arrays, slots, weights)
+    is_own = [not isinstance(spec.projection.weight, Constant) for spec in specs]
+    shared = _shared_weights([spec for spec, own in zip(specs, is_own, strict=True) if not own], dtype)
+    steps = np.array([check_delays(spec.projection, dt) for spec in specs]).reshape(-1, 2)
+    least, most = int(steps[:, 0].min(initial=_INT32_MAX)), int(steps[:, 1].max(initial=0))
+    span, groups = max(most - least, 0) + 1, np.unique(np.array([spec.group for spec in specs], dtype=np.int32))
+    slots = max((spec.slot_offset + spec.target_hi - spec.target_lo for spec in specs), default=0)
+    blocks = -(-slots >> BLOCK_BITS)
+
+    mine = [[(s, c) for s, c, own in zip(specs, codes, is_own, strict=True) if own == of_own] for of_own in (True, False)]
+    tables = [([s for s, _ in pairs], [c for _, c in pairs]) for pairs in mine]
+    indptrs = [_count_rows(*table, n_sources) for table in tables]
+    rows, synapses = sum(int(np.count_nonzero(np.diff(p))) for p in indptrs), sum(int(p[-1]) for p in indptrs)
+    narrow = targets_are_narrow(synapses, rows, span, blocks)
+    bits = BLOCK_BITS if narrow else 31
+    layouts = [_Layout(groups, least, span, kinds, max(blocks, 1) if narrow else 1) for kinds in (1, max(len(shared), 1))]
+    _check_size(layouts, indptrs)
+
+    targets = np.empty(synapses, np.uint16 if narrow else np.uint32)
+    weights = np.empty(int(indptrs[0][-1]), stored)
+    bare = np.empty(0, np.float32)
+    begin, tags, segments = 0, [], 0
+    for (part, part_codes), indptr, layout, kept in zip(tables, indptrs, layouts, (_bits_of(weights), bare), strict=True):
+        kinds = [0 if kept is not bare else int(np.searchsorted(shared, dtype.type(s.projection.weight.value))) for s in part]
+        bases = [layout.base(spec.group, kind) for spec, kind in zip(part, kinds, strict=True)]
+        mine_targets, tag = targets[begin : begin + int(indptr[-1])], np.empty(int(indptr[-1]), layout.tag)
+        _fill_rows(part, part_codes, bases, layout, bits, dt, indptr, mine_targets, tag, kept)
+        segments += sort_rows(indptr, min(bits, slots.bit_length()), layout.size.bit_length(), mine_targets, tag, kept)
+        begin += int(indptr[-1])
+        tags.append(tag)
+    index = Index(np.empty(n_sources + 1, np.int64), np.empty(segments, np.int32), np.empty(segments, np.int32))
+    words = np.empty((segments, 2), np.int64)
+    pieces = [part for table in zip(indptrs, tags, map(tuple, layouts), strict=True) for part in table]
+    cut(*pieces, *index, words)
+    return Rows(index, words, targets, weights, shared)
+
+
+def _bits_of(weights: np.ndarray) -> np.ndarray:
+    """The array itself; float16 as its bits, since Numba has no such type on a CPU."""
+    return weights.view(np.uint16) if weights.dtype == np.float16 else weights
+
+
+def _check_size(layouts: Sequence[_Layout], indptrs: Sequence[np.ndarray]) -> None:
+    for layout, indptr in zip(layouts, indptrs, strict=True):
+        if layout.size > _INT32_MAX or layout.kinds >= 1 << (63 - KIND_SHIFT):
+            raise NetworkError(
+                f"the network's delays take {layout.span} steps, in {len(layout.groups)} groups, with {layout.kinds} kinds of "
+                "weight: that is too much to sort; use fewer distinct constant weights or shorter delays"
+            )
+        longest = int(np.diff(indptr).max(initial=0))
+        if longest > _INT32_MAX:
+            raise NetworkError(f"source {int(np.argmax(np.diff(indptr)))} has more than 2**31 - 1 synapses")
 
 
 def realise(projection: Any, n_source: int, n_target: int, same: bool, key: np.uint64, dt: float) -> Connectivity:

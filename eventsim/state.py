@@ -45,7 +45,18 @@ EVENT_NEURONS = 26  # int32 (events,): their neurons, ascending within a step
 EVENT_COUNT = 27
 CURSOR = 28  # the next of EVENTS
 SPARSE = 29  # 1 while the group is updated sparsely
-SIZE = 30
+TOUCHED_COUNT = 30  # how many of TOUCHED there are so far in this step
+INPUT_SIZE = 31  # ports * N
+# The worker's synapses (`eventsim.rows.Rows`)
+SEGMENTS = 32  # int64 (SEGMENT_COUNT, 2)
+SEGMENT_COUNT = 33
+SYNAPSE_TARGETS = 34  # uint16 or uint32 (TARGET_COUNT,)
+TARGET_COUNT = 35
+SYNAPSE_WEIGHTS = 36  # float16, float32 or float64 (WEIGHT_COUNT,)
+WEIGHT_COUNT = 37
+SHARED_WEIGHTS = 38  # real (SHARED_COUNT,)
+SHARED_COUNT = 39
+SIZE = 40
 
 SLOTS = 1024  # of the ring of predictions: a power of two
 TABLE_STEPS = 512
@@ -68,6 +79,23 @@ class GroupState:
         """Keep several arrays, by their place."""
         for place, array in arrays.items():
             self.put(place, array)
+
+
+def share(number: int, size: int, worker: int, workers: int) -> tuple[int, int]:
+    """The range of population ``number`` that a worker owns: as even as it can be, and not always the same one has most."""
+    turn = number % workers
+    return (size * worker + turn) // workers, (size * (worker + 1) + turn) // workers
+
+
+def synapse_arrays(rows: Any) -> dict[int, np.ndarray]:
+    """What `eventsim.rows.Rows` holds for delivery, by its place."""
+    return {SEGMENTS: rows.segments, SYNAPSE_TARGETS: rows.targets, SYNAPSE_WEIGHTS: rows.weights, SHARED_WEIGHTS: rows.shared}
+
+
+def synapse_counts(rows: Any) -> dict[int, int]:
+    """The lengths of these arrays, by their place."""
+    arrays = {SEGMENT_COUNT: rows.segments, TARGET_COUNT: rows.targets, WEIGHT_COUNT: rows.weights, SHARED_COUNT: rows.shared}
+    return {place: len(array) for place, array in arrays.items()}
 
 
 def parameter_arrays(numbers: Any, dtype: np.dtype, dt: float) -> dict[int, np.ndarray]:

@@ -18,7 +18,9 @@ LAYERS = (
     ("eventsim.models",),
     ("eventsim.rules", "eventsim.distributions", "eventsim.connectivity", "eventsim.stimuli", "eventsim.npz"),
     ("eventsim.network",),
-    ("eventsim.state", "eventsim.queue", "eventsim.rows", "eventsim.recording", "eventsim.estimate", "eventsim.storage"),
+    ("eventsim.state", "eventsim.queue", "eventsim.segments", "eventsim.rows", "eventsim.recording", "eventsim.storage"),
+    ("eventsim.expected",),
+    ("eventsim.estimate",),
     ("eventsim.cpu.scalar", "eventsim.cpu.pointers"),  # what every kernel is written in
     ("eventsim.crossing", "eventsim.networks", "eventsim.recording_file"),
     ("eventsim.cpu",),  # kernels

@@ -1,46 +1,70 @@
-"""Delivery: the rows of spikes that are due are added to the inputs of their targets. Only spikes cost anything here."""
+"""Delivery: the rows of spikes that are due are added to the inputs of their targets. Only spikes cost anything here.
+
+The kernels are compiled for the types of targets and weights (`DeliverSpec`), and called through their address like those of the
+neurons: the loop over steps does not know how synapses are stored.
+"""
 
 from __future__ import annotations
 
-from eventsim.jit import jit
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+from numba import carray, types
+
+from eventsim.cpu.pointers import KERNEL, prefetch, view
+from eventsim.cpu.scalar import REALS
+from eventsim.jit import compile_callback, jit
+from eventsim.segments import BLOCK_SHIFT, KIND_SHIFT
+from eventsim.state import (
+    INPUT,
+    INPUT_SIZE,
+    MARK,
+    SEGMENT_COUNT,
+    SEGMENTS,
+    SHARED_COUNT,
+    SHARED_WEIGHTS,
+    SIZE,
+    SYNAPSE_TARGETS,
+    SYNAPSE_WEIGHTS,
+    TARGET_COUNT,
+    TOUCHED,
+    TOUCHED_COUNT,
+    WEIGHT_COUNT,
+    N,
+)
+
+WORDS_AHEAD = 8  # entries whose words are asked for before they are read
+SYNAPSES_AHEAD = 4  # entries whose synapses are: their words must have come by then
+
+
+@dataclass(frozen=True)
+class DeliverSpec:
+    """What makes two networks need different code for delivery: the types of targets, weights and state."""
+
+    targets: np.dtype
+    weights: np.dtype
+    dtype: np.dtype
 
 
 @jit
-def line_of(segment, step, rows, slots):
-    """The list of the wheel, of ``slots`` steps for each group, in which a segment of a spike in ``step`` waits."""
-    return rows.group[segment] * slots + (step + rows.delay[segment]) % slots
+def line_of(segment, place, index, slots):
+    """The list of the wheel, of ``slots`` steps for each group, in which a segment of a spike waits; place: its step % slots."""
+    due = place + index.delay[segment]
+    return index.group[segment] * slots + (due if due < slots else due - slots)
 
 
 @jit
-def push(gid, step, rows, slots, wheel, counts):
-    """Put the segments of a spike of source ``gid`` in ``step`` into the wheel (modifies wheel, counts); the longest list then."""
+def push(gid, place, index, slots, wheel, counts):
+    """Put the segments of a spike of source ``gid`` into the wheel (modifies wheel, counts); the longest list then."""
     longest = 0
-    for segment in range(rows.indptr[gid], rows.indptr[gid + 1]):
-        line = line_of(segment, step, rows, slots)
-        place = counts[line]
-        wheel[line, place] = segment
-        counts[line] = place + 1
-        longest = max(longest, place + 1)
+    for segment in range(index.indptr[gid], index.indptr[gid + 1]):
+        line = line_of(segment, place, index, slots)
+        at = counts[line]
+        wheel[line, at] = segment
+        counts[line] = at + 1
+        longest = max(longest, at + 1)
     return longest
-
-
-@jit
-def deliver(entries, rows, inputs):
-    """Add the segments in ``entries`` to inputs (modified); the number of synaptic events."""
-    events = 0
-    for segment in entries:
-        begin, length, at = rows.begin[segment], rows.length[segment], rows.weight_begin[segment]
-        targets = rows.targets[begin : begin + length]
-        events += length
-        if rows.weight_step[segment]:
-            weights = rows.weights[at : at + length]
-            for q in range(targets.size):
-                inputs[targets[q]] += weights[q]
-        else:
-            weight = rows.weights[at]
-            for q in range(targets.size):
-                inputs[targets[q]] += weight
-    return events
 
 
 @jit
@@ -53,23 +77,118 @@ def touch(j, mark, touched, count):
     return count
 
 
-@jit
-def deliver_and_touch(entries, rows, inputs, first, n, mark, touched, count):
-    """As `deliver`, and note who received something (modifies mark, touched too); events and the new count.
+@functools.cache
+def widen(weights: np.dtype, dtype: np.dtype):
+    """A function ``weight -> real`` that reads a stored weight; float16 is stored as its bits."""
+    real = REALS[dtype]
+    if weights != np.dtype(np.float16):
+        return jit(lambda weight: real(weight))
+    # Moved to the place of a float's, with its sign spread over the bits above and cut out again, the bits of a half are the number
+    # times 2**-112; the product is exact.
+    place, mask, scale = np.int32(13), np.uint32(0x8FFFE000), np.float32(2.0**112)
 
-    first : the slot of the group's neuron 0 in its first port; n : its neurons. Slots of the next ports follow.
-    """
-    events = 0
-    for segment in entries:
-        begin, length, at = rows.begin[segment], rows.length[segment], rows.weight_begin[segment]
-        step = rows.weight_step[segment]
-        events += length
-        for q in range(length):
-            slot = rows.targets[begin + q]
-            inputs[slot] += rows.weights[at]
-            at += step
-            j = slot - first
-            while j >= n:
-                j -= n
-            count = touch(j, mark, touched, count)
-    return events, count
+    @jit
+    def from_half(bits):
+        return real(np.uint32(np.uint32(np.int32(np.int16(bits)) << place) & mask).view(np.float32) * scale)
+
+    return from_half
+
+
+@functools.cache
+def bind_rows(spec: DeliverSpec):
+    """Functions: the arrays of a context; a segment's begin, length, kind and first slot; what asks for entries ahead."""
+    real = REALS[spec.dtype]
+    stored = types.uint16 if spec.weights == np.dtype(np.float16) else REALS[spec.weights]
+    target = types.uint16 if spec.targets == np.dtype(np.uint16) else types.uint32
+    block_bits = 8 * spec.targets.itemsize  # with targets of 32 bits every block is 0
+    begin_mask, length_mask = (1 << KIND_SHIFT) - 1, (1 << BLOCK_SHIFT) - 1
+
+    @jit
+    def arrays(c):
+        return (
+            view(c[SEGMENTS], 2 * c[SEGMENT_COUNT], types.int64),
+            view(c[SYNAPSE_TARGETS], c[TARGET_COUNT], target),
+            view(c[SYNAPSE_WEIGHTS], c[WEIGHT_COUNT], stored),
+            view(c[SHARED_WEIGHTS], c[SHARED_COUNT], real),
+            view(c[INPUT], c[INPUT_SIZE], real),
+        )
+
+    @jit
+    def words(segment, segments):
+        first, second = segments[2 * segment], segments[2 * segment + 1]
+        return first & begin_mask, second & length_mask, first >> KIND_SHIFT, (second >> BLOCK_SHIFT) << block_bits
+
+    @jit
+    def ask(e, entries, segments, targets, weights):
+        # Without branches, and the first line of each alone: what follows it the processor fetches by itself.
+        last = entries.size - 1
+        prefetch(segments, 2 * np.int64(entries[min(e + WORDS_AHEAD, last)]))
+        begin, _, _, _ = words(np.int64(entries[min(e + SYNAPSES_AHEAD, last)]), segments)
+        prefetch(targets, begin)
+        prefetch(weights, begin)
+
+    return arrays, words, ask
+
+
+def make_deliver(spec: DeliverSpec):
+    """The kernel ``(context, entries, count) -> events``: adds the segments at an address to the group's inputs (modified)."""
+    arrays, words, ask = bind_rows(spec)
+    read = widen(spec.weights, spec.dtype)
+
+    def deliver(context, address, count):
+        c = carray(context, (SIZE,))
+        entries = view(address, count, types.int32)
+        segments, targets, weights, shared, inputs = arrays(c)
+        events = 0
+        for e in range(count):
+            ask(e, entries, segments, targets, weights)
+            begin, length, kind, first = words(np.int64(entries[e]), segments)
+            events += length
+            slots, own = targets[begin : begin + length], inputs[first:]
+            if kind == 0:
+                values = weights[begin : begin + length]
+                for q in range(slots.size):
+                    own[slots[q]] += read(values[q])
+            else:
+                weight = shared[kind - 1]
+                for q in range(slots.size):
+                    own[slots[q]] += weight
+        return events
+
+    return deliver
+
+
+def make_deliver_and_touch(spec: DeliverSpec):
+    """As `make_deliver`; also notes who received something, and how many (modifies mark, touched and the context)."""
+    arrays, words, ask = bind_rows(spec)
+    read = widen(spec.weights, spec.dtype)
+
+    def deliver_and_touch(context, address, count):
+        c = carray(context, (SIZE,))
+        n = c[N]
+        entries = view(address, count, types.int32)
+        segments, targets, weights, shared, inputs = arrays(c)
+        mark, touched = view(c[MARK], n, types.uint8), view(c[TOUCHED], n, types.int32)
+        events, found = 0, c[TOUCHED_COUNT]
+        for e in range(count):
+            ask(e, entries, segments, targets, weights)
+            begin, length, kind, first = words(np.int64(entries[e]), segments)
+            events += length
+            for q in range(begin, begin + length):
+                slot = first + np.int64(targets[q])
+                inputs[slot] += shared[kind - 1] if kind else read(weights[q])
+                j = slot
+                while j >= n:
+                    j -= n
+                found = touch(j, mark, touched, found)
+        c[TOUCHED_COUNT] = found
+        return events
+
+    return deliver_and_touch
+
+
+@functools.cache
+def compile_deliver(spec: DeliverSpec, touching: bool):
+    """The kernel for these types; it has an ``address``."""
+    made = make_deliver_and_touch(spec) if touching else make_deliver(spec)
+    return compile_callback(KERNEL, made, f"{made.__name__} {spec.targets} {spec.weights} {spec.dtype}")

@@ -74,12 +74,25 @@ def poisson_thresholds_reached(bits, thresholds, out_counts):
         for j in range(n):
             out_counts[j] = np.searchsorted(thresholds, bits[j], side="right")
         return
+    highest = np.uint32(0)
     for j in range(n):
         out_counts[j] = 0
-    for m in range(thresholds.size):
+        highest = max(highest, bits[j])
+    reached = 0  # by any of them: half of the thresholds stand for counts that hardly ever occur
+    while reached < thresholds.size and thresholds[reached] <= highest:
+        reached += 1
+    m = 0
+    while m + 4 <= reached:  # four at a time: as many comparisons for one look at a count
+        t0, t1, t2, t3 = thresholds[m], thresholds[m + 1], thresholds[m + 2], thresholds[m + 3]
+        for j in range(n):
+            word = bits[j]
+            out_counts[j] += np.int32(word >= t0) + np.int32(word >= t1) + np.int32(word >= t2) + np.int32(word >= t3)
+        m += 4
+    while m < reached:
         threshold = thresholds[m]
         for j in range(n):
             out_counts[j] += bits[j] >= threshold
+        m += 1
 
 
 @jit

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from eventsim.cpu import workers as w
+from eventsim.cpu.barrier import give_up, new_shared
+from eventsim.cpu.deliver import DeliverSpec, compile_deliver
 from eventsim.cpu.inputs import start_sources
 from eventsim.cpu.kernels import compile_kernel
 from eventsim.cpu.part import Part
@@ -26,6 +28,7 @@ from eventsim.state import (
     FLOW,
     GIDS,
     HEAD,
+    INPUT_SIZE,
     KEY,
     LAST,
     NEXT,
@@ -40,6 +43,8 @@ from eventsim.state import (
     N,
     neuron_arrays,
     prediction_arrays,
+    synapse_arrays,
+    synapse_counts,
 )
 
 _CALL = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
@@ -72,14 +77,14 @@ class Member:
             context=self.context,
             dense=np.zeros(count, np.int64),
             sparse=np.zeros(count, np.int64),
+            deliver=np.zeros(2, np.int64),
             meet_after=np.array([g.meet_after for g in program.groups], np.uint8),
             rate_size=np.array([len(g.arrays.get(FLOW, ())) for g in self.groups]),
         )
 
     def _new_group(self, g: int, item: int, given: Any) -> GroupState:
         part, group = self.part, self.program.groups[g]
-        low, high = part.ranges[g]
-        n = high - low
+        n = len(part.gids[g])
         state = GroupState(self.context[g])
         state.context[N], state.context[SLOT] = n, part.slots[g]
         state.put(GIDS, part.gids[g])
@@ -87,6 +92,10 @@ class Member:
         if group.kind == w.NEURONS:
             inputs = self.inputs[part.slots[g] : part.slots[g + 1]].reshape(len(group.spec.ports), n)
             state.put_all(neuron_arrays(part.states[g], group.spec.holds, inputs))
+            state.context[INPUT_SIZE] = inputs.size
+            state.put_all(synapse_arrays(part.rows))
+            for place, size in synapse_counts(part.rows).items():
+                state.context[place] = size
             return state
         state.put(OUT, np.empty(n, np.int32))
         if group.kind == w.POISSON:
@@ -97,6 +106,7 @@ class Member:
             start_sources(stream, a[GIDS], a[FLOW], a[DUE], a[HEAD], a[NEXT], a[PREVIOUS])
             return state
         steps, neurons = given[group.members[0]]
+        low, high, _ = self.program.local(group.members[0], part.worker, part.workers)
         mine = (neurons >= low) & (neurons < high)
         state.put(EVENTS, np.ascontiguousarray(steps[mine], np.int64))
         state.put(EVENT_NEURONS, np.ascontiguousarray(neurons[mine] - low, np.int32))
@@ -105,7 +115,10 @@ class Member:
 
     def set_mode(self, g: int, sparse: bool, t: int) -> None:
         """Update a group sparsely from step t + 1 on, or densely; its state is brought to the end of step t."""
-        group, spec = self.groups[g], self.program.groups[g].spec
+        group, spec, rows = self.groups[g], self.program.groups[g].spec, self.part.rows
+        if not self.kernels.deliver[int(sparse)]:
+            types = DeliverSpec(rows.targets.dtype, rows.weights.dtype, self.program.dtype)
+            self.kernels.deliver[int(sparse)] = compile_deliver(types, sparse).address
         if group.context[SPARSE]:
             call("jump_all", spec, group, t)
         if sparse:
@@ -160,7 +173,7 @@ class Instance:
         workers = len(parts)
         self.members = [Member(part, item, given, increments) for part in parts]
         room = program.size * program.span
-        self.shared = np.zeros(w.SHARED_SIZE, np.int64)
+        self.shared = new_shared()
         self.box_gid = np.empty((2, workers, room), np.int32)
         self.box_end = np.zeros((2, workers, program.span * len(program.groups) + 1), np.int64)
         self.buffer = SpikeBuffer(max(room, 4096))
@@ -178,7 +191,7 @@ class Instance:
 
     def give_up(self) -> None:
         """Let all workers return where they next meet."""
-        self.shared[w.ABORT] = 1
+        give_up(self.shared)
 
     def _work(self, k: int, stop: int, recorder: w.Recorder, samplers: w.Samplers) -> None:
         member, program = self.members[k], self.program
@@ -195,7 +208,7 @@ class Instance:
                     self.box_end,
                     member.box_step,
                     member.kernels,
-                    member.part.rows,
+                    member.part.rows.index,
                     member.inputs,
                     member.wheel,
                     member.wheel_counts,
@@ -228,6 +241,10 @@ class Instance:
         """Neurons of a group that received something or fired, summed over all steps so far."""
         return self.counted(ACTIVE, g)
 
-    def states_now(self, g: int, t: int) -> np.ndarray:
-        """The states (states, neurons of the group) at the end of step t."""
-        return np.concatenate([member.states_now(g, t) for member in self.members], axis=1)
+    def states_now(self, population: int, t: int) -> np.ndarray:
+        """The states (states, neurons) of a population at the end of step t."""
+        parts = []
+        for member in self.members:
+            first, last, at = self.program.local(population, member.part.worker, member.part.workers)
+            parts.append(member.states_now(self.program.place[population], t)[:, at : at + last - first])
+        return np.concatenate(parts, axis=1)

@@ -32,26 +32,26 @@ class Part:
         self.program, self.worker, self.workers = program, worker, workers
         self.rows = program.rows(worker, workers)
         self.slots = program.slots(worker, workers)
-        self.ranges = [group.part(worker, workers) for group in program.groups]
-        self.gids = [program.gids(g, low, high) for g, (low, high) in enumerate(self.ranges)]
+        self.gids = [program.gids(g, worker, workers) for g in range(len(program.groups))]
         self.states: list[Any] = []
         self.parameters: list[dict[int, np.ndarray]] = []
-        for g, (group, (low, high)) in enumerate(zip(program.groups, self.ranges, strict=True)):
+        for g, group in enumerate(program.groups):
             if group.kind == NEURONS:
-                self.states.append(program.initial(g, low, high))
-                self.parameters.append(parameter_arrays(program.numbers(g, low, high), program.dtype, program.dt))
+                self.states.append(program.initial(g, worker, workers))
+                self.parameters.append(parameter_arrays(program.numbers(g, worker, workers), program.dtype, program.dt))
             else:
                 self.states.append(None)
-                self.parameters.append({FLOW: log_silence(program, g, low, high)} if group.kind == POISSON else {})
+                self.parameters.append({FLOW: log_silence(program, g, worker, workers)} if group.kind == POISSON else {})
         self.noise, self.drives = noise_table(program, worker, workers)
         self.wheel_width = 64
 
     def set_currents(self, g: int, time: float) -> None:
         """Let a group's parameters be those under the currents from ``time`` (ms) on: in place, for all batch items."""
         arrays, program = self.parameters[g], self.program
-        rows = program.injected_rows(g, *self.ranges[g], time)
+        rows = program.injected_rows(g, self.worker, self.workers, time)
         if rows is None:
-            for place, array in parameter_arrays(program.numbers(g, *self.ranges[g], time), program.dtype, program.dt).items():
+            numbers = program.numbers(g, self.worker, self.workers, time)
+            for place, array in parameter_arrays(numbers, program.dtype, program.dt).items():
                 arrays[place][:] = array
             return
         for f, value in rows.items():  # the currents enter these parameters, and no coefficient depends on them
@@ -72,9 +72,11 @@ class Part:
         return increment_table(self.program, self.worker, self.workers, [*network, *extra])
 
 
-def log_silence(program: Program, g: int, low: int, high: int) -> np.ndarray:
-    """The logarithm of the chance that a Poisson source is silent in a step: one for each member of a group, or one for all."""
-    rate = program.network.populations[program.groups[g].members[0]].neuron.rate
+def log_silence(program: Program, g: int, worker: int, workers: int) -> np.ndarray:
+    """The logarithm of the chance that a Poisson source is silent in a step: one for each that the worker owns, or one for all."""
+    population = program.groups[g].members[0]
+    low, high, _ = program.local(population, worker, workers)
+    rate = program.network.populations[population].neuron.rate
     with np.errstate(divide="ignore"):  # a chance of 1 has no silence: log 0 = -inf
         silence = np.log1p(-np.minimum(rate * program.dt / 1000.0, 1.0))
     return np.ascontiguousarray(silence[low:high] if silence.ndim else silence.reshape(1))
@@ -94,8 +96,7 @@ def noise_table(program: Program, worker: int, workers: int) -> tuple[Noise, lis
         if first == last:
             continue
         g = program.place[population]
-        low, high = program.groups[g].part(worker, workers)
-        slot = program.port_number(population, given.port) * (high - low) + at
+        slot = program.port_number(population, given.port) * program.owned(g, worker, workers) + at
         means = given.rate * program.dt / 1000.0
         count, begin, cuts = last - first, -1, np.zeros(0, np.uint32)
         if given.rate.ndim:
@@ -141,8 +142,7 @@ def increment_table(program: Program, worker: int, workers: int, given: Sequence
         if first == last:
             continue
         g = program.place[population]
-        low, high = program.groups[g].part(worker, workers)
-        slot = program.port_number(population, increment.port) * (high - low) + at
+        slot = program.port_number(population, increment.port) * program.owned(g, worker, workers) + at
         own = increment.value.ndim > int(increment.over_time)
         value = increment.value[..., first:last] if own else increment.value
         rows.append((g, slot, last - first, begin, len(value) if increment.over_time else 0, int(own)))

@@ -1,4 +1,4 @@
-"""The few things that Numba has no name for: arrays at an address, calls to an address, atomics, giving up the processor.
+"""The few things that Numba has no name for: arrays at an address, calls to an address, prefetches, atomics, the processor.
 
 Kernels of different models have one signature, ``(context, t, count) -> count``, and find their arrays in a context of
 addresses, so that the loop over steps is compiled once for all networks.
@@ -58,6 +58,31 @@ def call_kernel(typingctx, address, context_array, t, count):
 def _element(context, builder, signature, args):
     array = context.make_array(signature.args[0])(context, builder, args[0])
     return builder.gep(array.data, [args[1]])
+
+
+@intrinsic
+def address_of(typingctx, array, index):
+    """The address of ``array[index]``, of a contiguous array with one axis."""
+
+    def codegen(context, builder, signature, args):
+        return builder.ptrtoint(_element(context, builder, signature, args), _INT64)
+
+    return types.int64(array, types.int64), codegen
+
+
+@intrinsic
+def prefetch(typingctx, array, index):
+    """Ask for the cache line of ``array[index]``, of a contiguous array with one axis; nothing happens beyond its end."""
+
+    def codegen(context, builder, signature, args):
+        byte, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        place = builder.bitcast(_element(context, builder, signature, args), byte)
+        builder.call(function, [place, flag(0), flag(3), flag(1)])  # to read, into all caches, data
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64), codegen
 
 
 @intrinsic

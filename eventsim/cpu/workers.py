@@ -1,6 +1,6 @@
-"""The loop over steps that every worker runs, and the barrier at which workers meet.
+"""The loop over steps that every worker runs.
 
-A worker owns a slice of every group and the synapses onto it. What workers tell each other is the spikes of the steps since
+A worker owns a slice of every population and the synapses onto it. What workers tell each other is the spikes of the steps since
 they last met, no more steps than the shortest delay: everyone then pushes all spikes, in the order (step, group, neuron),
 into a wheel of its own, so that sums are formed in the same order for any number of workers.
 """
@@ -12,9 +12,10 @@ from typing import NamedTuple
 import numpy as np
 from numba import types
 
-from eventsim.cpu.deliver import deliver, deliver_and_touch, line_of, push
+from eventsim.cpu.barrier import meet
+from eventsim.cpu.deliver import line_of, push
 from eventsim.cpu.inputs import add_increment, add_noise, fire_sources, new_scratch
-from eventsim.cpu.pointers import atomic_add, atomic_load, atomic_store, call_kernel, view, yield_processor
+from eventsim.cpu.pointers import address_of, call_kernel, prefetch, view
 from eventsim.jit import jit
 from eventsim.state import (
     CURSOR,
@@ -34,16 +35,15 @@ from eventsim.state import (
     SLOTS,
     SPARSE,
     TOUCHED,
+    TOUCHED_COUNT,
     N,
 )
 
 NEURONS, POISSON, GIVEN = range(3)  # kinds of group
 DONE, WHEEL_FULL, RECORD_FULL, ABORTED = range(4)  # what `drive` returns
-ARRIVED, PASSED, ABORT = 0, 8, 16  # places in what workers share; 64 bytes apart, so that no two stand in one cache line
-SHARED_SIZE = 24
 STEP, GROUP, MEETING, PARITY, CHUNKS, FILL, LONGEST, NEED, SPIKES, EVENTS_DELIVERED, FIRST_STEP = range(11)  # places of a position
 POSITION_SIZE = 11
-_SPINS = 2000
+LINE = 16  # 32-bit numbers in a cache line
 
 
 class Groups(NamedTuple):
@@ -53,6 +53,7 @@ class Groups(NamedTuple):
     context: np.ndarray  # int64 (groups, SIZE)
     dense: np.ndarray  # int64: address of the kernel
     sparse: np.ndarray
+    deliver: np.ndarray  # int64 (2,): addresses of the kernels that deliver to a dense and to a sparse group
     meet_after: np.ndarray  # uint8: spikes of this group are needed in the same step, by a later one
     rate_size: np.ndarray  # int64: how many log_silence values a source has
 
@@ -77,28 +78,6 @@ class Samplers(NamedTuple):
     interval: np.ndarray
     kernel: np.ndarray
     request: np.ndarray
-
-
-@jit
-def meet(shared, workers):
-    """Wait until all workers are here (modifies shared); False if one of them has given up."""
-    if atomic_load(shared, ABORT):
-        return False
-    if workers == 1:
-        return True
-    before = atomic_add(shared, ARRIVED, 1)
-    generation = before // workers + 1
-    if before % workers == workers - 1:
-        atomic_store(shared, PASSED, generation)
-        return True
-    spins = 0
-    while atomic_load(shared, PASSED) < generation:
-        spins += 1
-        if spins > _SPINS:
-            yield_processor()
-            if atomic_load(shared, ABORT):
-                return False
-    return True
 
 
 @jit
@@ -136,20 +115,17 @@ def fire_poisson(c, t, rate_size):
 
 
 @jit
-def update_neurons(g, t, groups, c, position, rows, inputs, wheel, wheel_counts, slots, noise, increments, scratch):
-    """Deliver what is due for group g in step t and update it (modifies all but rows); its spikes."""
+def update_neurons(g, t, groups, c, position, inputs, wheel, wheel_counts, slots, noise, increments, scratch):
+    """Deliver what is due for group g in step t and update it (modifies all but noise and increments); its spikes."""
     n, first = c[N], c[SLOT]
     sparse = c[SPARSE]
     mark, touched = view(c[MARK], n, types.uint8), view(c[TOUCHED], n, types.int32)
     line = g * slots + t % slots
-    entries = wheel[line, : wheel_counts[line]]
-    count = 0
-    if sparse:
-        delivered, count = deliver_and_touch(entries, rows, inputs, first, n, mark, touched, 0)
-    else:
-        delivered = deliver(entries, rows, inputs)
-    position[EVENTS_DELIVERED] += delivered
-    wheel_counts[line] = 0
+    c[TOUCHED_COUNT] = 0
+    if wheel_counts[line]:
+        position[EVENTS_DELIVERED] += call_kernel(groups.deliver[sparse], c, address_of(wheel[line], 0), wheel_counts[line])
+        wheel_counts[line] = 0
+    count = c[TOUCHED_COUNT]
     own = inputs[first:]
     for e in range(increments.group.size):
         if increments.group[e] == g:
@@ -176,35 +152,60 @@ def record_spike(recorder, step, gid):
 
 
 @jit
-def longest_line(workers, parity, chunks, box_gid, box_end, box_step, rows, wheel_counts, slots):
+def longest_line(workers, parity, chunks, box_gid, box_end, box_step, index, wheel_counts, slots):
     """The longest list of the wheel once all spikes in the boxes are pushed; modifies nothing."""
     counts = wheel_counts.copy()
     longest = counts.max()
     for chunk in range(chunks):
         for w in range(workers):
-            for index in range(box_end[parity, w, chunk], box_end[parity, w, chunk + 1]):
-                gid = box_gid[parity, w, index]
-                for segment in range(rows.indptr[gid], rows.indptr[gid + 1]):
-                    line = line_of(segment, box_step[chunk], rows, slots)
+            for at in range(box_end[parity, w, chunk], box_end[parity, w, chunk + 1]):
+                gid = box_gid[parity, w, at]
+                for segment in range(index.indptr[gid], index.indptr[gid + 1]):
+                    line = line_of(segment, box_step[chunk] % slots, index, slots)
                     counts[line] += 1
                     longest = max(longest, counts[line])
     return longest
 
 
 @jit
-def exchange(worker, workers, position, box_gid, box_end, box_step, rows, wheel, wheel_counts, slots, recorder):
-    """Push all spikes since the last meeting into this worker's wheel, or return what is full (then nothing is modified)."""
-    parity, chunks = position[PARITY], position[CHUNKS]
-    spikes = 0
-    need = 0
+def count_segments(workers, parity, chunks, box_gid, box_end, index):
+    """The spikes in the boxes and their segments; asks for these. Modifies nothing."""
+    spikes, segments = 0, 0
     for w in range(workers):
         fill = box_end[parity, w, chunks]
         spikes += fill
-        for index in range(fill):
-            gid = box_gid[parity, w, index]
-            need += rows.indptr[gid + 1] - rows.indptr[gid]
+        for at in range(fill):
+            gid = box_gid[parity, w, at]
+            begin, end = index.indptr[gid], index.indptr[gid + 1]
+            segments += end - begin
+            for segment in range(begin, min(end, begin + 4 * LINE), LINE):
+                prefetch(index.group, segment)
+                prefetch(index.delay, segment)
+    return spikes, segments
+
+
+@jit
+def first_in_order(workers, parity, chunk, cursors, box_gid, box_end):
+    """The worker whose box holds the least neuron not yet taken from a chunk, or -1; modifies nothing."""
+    first, least = -1, 0
+    for w in range(workers):
+        if cursors[w] < box_end[parity, w, chunk + 1]:
+            gid = box_gid[parity, w, cursors[w]]
+            if first < 0 or gid < least:
+                first, least = w, gid
+    return first
+
+
+@jit
+def exchange(worker, workers, position, cursors, box_gid, box_end, box_step, index, wheel, wheel_counts, slots, recorder):
+    """Push all spikes since the last meeting into this worker's wheel, or return what is full (then nothing is modified).
+
+    A chunk is one group in one step. Every box holds its spikes in ascending order: merged, they are in the order of neurons.
+    """
+    parity, chunks = position[PARITY], position[CHUNKS]
+    spikes, need = count_segments(workers, parity, chunks, box_gid, box_end, index)
     if position[LONGEST] + need > wheel.shape[1]:  # a bound that costs little; where it fails, count
-        position[NEED] = longest_line(workers, parity, chunks, box_gid, box_end, box_step, rows, wheel_counts, slots)
+        position[NEED] = longest_line(workers, parity, chunks, box_gid, box_end, box_step, index, wheel_counts, slots)
         if position[NEED] > wheel.shape[1]:
             return WHEEL_FULL
         position[LONGEST] = wheel_counts.max()
@@ -214,11 +215,15 @@ def exchange(worker, workers, position, box_gid, box_end, box_step, rows, wheel,
     for chunk in range(chunks):
         step = box_step[chunk]
         for w in range(workers):
-            for index in range(box_end[parity, w, chunk], box_end[parity, w, chunk + 1]):
-                gid = box_gid[parity, w, index]
-                longest = max(longest, push(gid, step, rows, slots, wheel, wheel_counts))
-                if worker == 0:
-                    record_spike(recorder, step, gid)
+            cursors[w] = box_end[parity, w, chunk]
+        w = first_in_order(workers, parity, chunk, cursors, box_gid, box_end)
+        while w >= 0:
+            gid = box_gid[parity, w, cursors[w]]
+            cursors[w] += 1
+            longest = max(longest, push(gid, step % slots, index, slots, wheel, wheel_counts))
+            if worker == 0:
+                record_spike(recorder, step, gid)
+            w = first_in_order(workers, parity, chunk, cursors, box_gid, box_end)
     if worker == 0:
         position[SPIKES] += spikes
     position[LONGEST] = longest
@@ -254,7 +259,7 @@ def drive(
     box_end,
     box_step,
     groups,
-    rows,
+    index,
     inputs,
     wheel,
     wheel_counts,
@@ -263,12 +268,14 @@ def drive(
     recorder,
     samplers,
 ):
-    """Run one worker to the end of step ``stop`` (modifies all but rows); what is full, or DONE. Call again to go on."""
+    """Run one worker to the end of step ``stop`` (modifies all but index); what is full, or DONE. Call again to go on."""
     slots = wheel_counts.size // groups.kind.size
-    scratch = new_scratch()
+    scratch, cursors = new_scratch(), np.zeros(workers, np.int64)
     while True:
         if position[MEETING]:
-            full = exchange(worker, workers, position, box_gid, box_end, box_step, rows, wheel, wheel_counts, slots, recorder)
+            full = exchange(
+                worker, workers, position, cursors, box_gid, box_end, box_step, index, wheel, wheel_counts, slots, recorder
+            )
             if full:
                 return full
         t, g = position[STEP], position[GROUP]
@@ -278,7 +285,7 @@ def drive(
             position[FIRST_STEP] = t
         c = groups.context[g]
         if groups.kind[g] == NEURONS:
-            spikes = update_neurons(g, t, groups, c, position, rows, inputs, wheel, wheel_counts, slots, noise, increments, scratch)
+            spikes = update_neurons(g, t, groups, c, position, inputs, wheel, wheel_counts, slots, noise, increments, scratch)
         elif groups.kind[g] == POISSON:
             spikes = fire_poisson(c, t, groups.rate_size[g])
         else:

@@ -14,6 +14,7 @@ from eventsim.network import Projection
 from eventsim.random import key
 from eventsim.rows import Rows, RowSpec, build_rows, check_delays, realise
 from eventsim.rules import AllToAll, FixedInDegree, FixedOutDegree, FixedProbability, FixedTotalNumber, OneToOne
+from eventsim.segments import KIND_SHIFT
 
 DT = 0.1
 INT32_MAX = 2**31 - 1
@@ -30,7 +31,7 @@ def one_spec(projection, n_source, n_target, **changes):
 
 
 def expected_rows(specs, n_sources, dtype):
-    """For each source: [((group, delay, kind), [(slot, weight), ...]), ...] in order, from `realise` and plain Python."""
+    """For each source: [((group, delay), [(slot, weight), ...]), ...] in order, from `realise` and plain Python; whole segments."""
     rows = [[] for _ in range(n_sources)]
     for spec in specs:
         made = realise(spec.projection, spec.n_source, spec.n_target, spec.same, spec.key, DT)
@@ -39,30 +40,32 @@ def expected_rows(specs, n_sources, dtype):
         for source in range(spec.n_source):
             for j in range(made.indptr[source], made.indptr[source + 1]):
                 if spec.target_lo <= made.targets[j] < spec.target_hi:
-                    segment = spec.group, round(made.delays[j] / DT), shared
                     slot = spec.slot_offset + made.targets[j] - spec.target_lo
-                    rows[spec.source_offset + source].append((segment, int(slot), dtype(made.weights[j])))
+                    place = shared[0], spec.group, round(made.delays[j] / DT), shared[1]
+                    rows[spec.source_offset + source].append((place, int(slot), dtype(made.weights[j])))
     out = []
     for row in rows:
         segments = {}
-        for segment, slot, weight in sorted(row, key=lambda entry: entry[:2]):  # stable: then projection, then synapse
-            segments.setdefault(segment, []).append((slot, weight))
-        out.append(list(segments.items()))
+        for place, slot, weight in sorted(row, key=lambda entry: entry[:2]):  # stable: then projection, then synapse
+            segments.setdefault(place, []).append((slot, weight))
+        out.append([(place[1:3], synapses) for place, synapses in segments.items()])
     return out
 
 
 def found_rows(rows):
-    """The same, read from Rows as a kernel reads them."""
+    """The same, read from Rows as a kernel reads them; segments that a block of slots ends are joined again."""
     out = []
-    for source in range(len(rows.indptr) - 1):
-        segments = []
-        for i in range(rows.indptr[source], rows.indptr[source + 1]):
-            steps = np.arange(rows.length[i])
-            slots = rows.targets[rows.begin[i] + steps].tolist()
-            weights = rows.weights[rows.weight_begin[i] + steps * rows.weight_step[i]]
-            shared = (0, 0) if rows.weight_step[i] else (1, weights[0])
-            name = int(rows.group[i]), int(rows.delay[i]), shared
-            segments.append((name, list(zip(slots, weights, strict=True))))
+    for source in range(len(rows.index.indptr) - 1):
+        segments, before = [], None
+        for i in range(rows.index.indptr[source], rows.index.indptr[source + 1]):
+            group, delay, slots, weights = rows.segment_at(i)
+            synapses = list(zip(slots.tolist(), weights, strict=True))
+            kind = int(rows.segments[i, 0]) >> KIND_SHIFT
+            if before == (group, delay, kind):
+                segments[-1][1].extend(synapses)
+            else:
+                segments.append(((group, delay), synapses))
+            before = group, delay, kind
         out.append(segments)
     return out
 
@@ -134,11 +137,12 @@ def test_rows_are_the_realised_synapses_for_any_division(network, cuts, dtype, g
         specs, n_sources, _, _ = specs_of(*network, bounds, worker, groups)
         rows = build_rows(specs, n_sources, DT, dtype)
         assert found_rows(rows) == expected_rows(specs, n_sources, dtype)
-        types = np.int64, np.int32, np.int32, np.int64, np.int32, np.int64, np.int64, np.int32, dtype
-        assert tuple(array.dtype for array in rows) == types
-        own = sum(length for length, step in zip(rows.length, rows.weight_step, strict=True) if step)
+        assert tuple(array.dtype for array in rows.index) == (np.int64, np.int32, np.int32)
+        assert rows.targets.dtype == np.uint16 and rows.weights.dtype == rows.shared.dtype == dtype
+        kinds = rows.segments[:, 0] >> KIND_SHIFT
         shared = {spec.projection.weight.value for spec in specs if isinstance(spec.projection.weight, Constant)}
-        assert len(rows.weights) == own + len(shared) and rows.length.sum() == len(rows.targets)
+        assert len(rows.weights) == rows.lengths[kinds == 0].sum() and len(rows.shared) == len(shared)
+        assert rows.lengths.sum() == len(rows.targets)
 
 
 @given(networks(), st.lists(st.floats(0, 1), max_size=3))
@@ -150,7 +154,7 @@ def test_what_a_target_receives_does_not_depend_on_the_division(network, cuts):
         for worker in range(len(bounds) - 1):
             specs, n_sources, first, slots = specs_of(*network, bounds, worker, [0, 0, 0])
             for source, segments in enumerate(found_rows(build_rows(specs, n_sources, DT, np.float32))):
-                for (_, delay, _), synapses in segments:
+                for (_, delay), synapses in segments:
                     for slot, weight in synapses:
                         population = int(np.searchsorted(slots, slot, side="right")) - 1
                         neuron = slot - slots[population] + first[population]
@@ -176,19 +180,43 @@ def test_many_codes_need_wider_temporaries():
     made = Connectivity.from_coo([0, 0, 0, 0], [0, 1, 1, 0], 1, 2, [1.0, 2.0, 3.0, 4.0], np.array([9000.0, 0.0, 9000.0, 9000.1]))
     specs = [one_spec(project(made, None, None), 1, 2)]
     rows = build_rows(specs, 1, DT, np.float32)
-    assert rows.delay.tolist() == [0, 90_000, 90_001] and found_rows(rows) == expected_rows(specs, 1, np.float32)
+    assert rows.index.delay.tolist() == [0, 90_000, 90_001] and found_rows(rows) == expected_rows(specs, 1, np.float32)
 
 
 def test_shared_weights_cost_no_weight_array():
     rows = build_rows([one_spec(project(AllToAll(), 0.3), 50, 60)], 50, DT, np.float32)
-    assert rows.weights.tolist() == [np.float32(0.3)] and len(rows.targets) == 3000 and not rows.weight_step.any()
+    assert rows.shared.tolist() == [np.float32(0.3)] and len(rows.targets) == 3000 and not len(rows.weights)
     rows = build_rows([one_spec(project(AllToAll(), Uniform(0, 1)), 50, 60)], 50, DT, np.float32)
-    assert rows.weight_begin is rows.begin and len(rows.weights) == 3000
+    assert not len(rows.shared) and len(rows.weights) == 3000
+
+
+def test_targets_beyond_16_bits():
+    rng = np.random.default_rng(3)
+    n, targets = 20_000, 200_000
+    long = Connectivity.from_coo(np.zeros(n, int), rng.integers(0, targets, n), 1, targets, rng.normal(size=n))
+    short = Connectivity.from_coo(rng.integers(0, 500, n), rng.integers(0, targets, n), 500, targets, rng.normal(size=n))
+    for made, sources, dtype in ((long, 1, np.uint16), (short, 500, np.uint32)):
+        for weight in (None, 0.5):
+            specs = [one_spec(project(made, weight, 0.5), sources, targets)]
+            rows = build_rows(specs, sources, DT, np.float32)
+            assert rows.targets.dtype == dtype
+            assert found_rows(rows) == expected_rows(specs, sources, np.float32)
+    blocks = build_rows([one_spec(project(long, None, 0.5), 1, targets)], 1, DT, np.float32)
+    assert len(blocks.segments) == 4 and blocks.targets.max() < 2**16
+
+
+def test_weights_of_16_bits_are_rounded_to_them():
+    specs = [one_spec(project(FixedTotalNumber(5000), Normal(100.0, 30.0)), 20, 30)]
+    wide, narrow = (build_rows(specs, 20, DT, np.float32, dtype) for dtype in (np.float32, np.float16))
+    assert narrow.weights.dtype == np.float16 and np.array_equal(narrow.weights, wide.weights.astype(np.float16))
+    assert np.array_equal(narrow.targets, wide.targets) and np.array_equal(narrow.segments, wide.segments)
+    with pytest.raises(NetworkError, match="'a' -> 'b': a weight of magnitude .* overflows float16"):
+        build_rows([one_spec(project(AllToAll(), Normal(70_000.0, 10.0)), 20, 30)], 20, DT, np.float32, np.float16)
 
 
 def test_no_projection_no_rows():
     rows = build_rows([], 3, DT, np.float32)
-    assert rows.indptr.tolist() == [0, 0, 0, 0] and len(rows.targets) == len(rows.weights) == 0
+    assert rows.index.indptr.tolist() == [0, 0, 0, 0] and len(rows.targets) == len(rows.weights) == 0
 
 
 def test_drawn_delays_are_rounded_and_given_ones_must_fit():
@@ -249,5 +277,6 @@ def test_threads_build_at_the_same_time():
         together = list(pool.map(lambda spec: build_rows(spec, 300, DT, np.float32), specs))
     for spec, rows in zip(specs, together, strict=True):
         alone = build_rows(spec, 300, DT, np.float32)
-        assert isinstance(rows, Rows) and all(np.array_equal(a, b) for a, b in zip(rows, alone, strict=True))
+        assert isinstance(rows, Rows)
+        assert all(np.array_equal(a, b) for a, b in zip((*rows[1:], *rows.index), (*alone[1:], *alone.index), strict=True))
     assert sum(len(rows.targets) for rows in together) == 200_000

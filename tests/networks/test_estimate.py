@@ -20,7 +20,7 @@ from eventsim.simulation import Simulation
 from eventsim.stimuli import Current, Increment, PoissonNoise, PoissonSource, SpikeSource
 
 DT = 0.1
-SYNAPSES = ("targets", "weights")  # of the rows; the rest is the index
+SYNAPSES = ("targets", "weights")  # of the rows; the rest tells where they begin
 constants = sys.modules["eventsim.estimate"]  # the package has a function of this name
 
 
@@ -40,7 +40,7 @@ def built_bytes(net: Network, workers: int, dtype="float32") -> tuple[int, int]:
     for worker in range(workers):
         rows = laid_out.rows(worker, workers)
         count += len(rows.targets)
-        size += sum({id(array): array.nbytes for array in rows}.values())
+        size += sum(array.nbytes for array in (*rows[1:], *rows.index))
     return count, size
 
 
@@ -133,7 +133,7 @@ def held_bytes(simulation: Simulation) -> dict[str, int]:
     def placed(*places: int) -> list[np.ndarray]:
         return [arrays[place] for arrays in groups for place in places if place in arrays]
 
-    rows = [[a for name, a in zip(part.rows._fields, part.rows, strict=True) if name not in SYNAPSES] for part in parts]
+    rows = [[*part.rows.index, part.rows.segments, part.rows.shared] for part in parts]
     return {
         "synapses": size(getattr(part.rows, name) for part in parts for name in SYNAPSES),
         "segments": size(a for part in rows for a in part),

@@ -1,0 +1,126 @@
+"""The barrier at which workers meet: it spins for a moment, then sleeps, so that a worker that has to wait gives its core away.
+
+On an idle machine workers arrive within microseconds of each other, and nobody sleeps. Where another program takes a core, a worker
+that spun, or yielded over and over, would keep its own core from the one that it waits for.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from eventsim.cpu.pointers import address_of, atomic_add, atomic_load, atomic_store, yield_processor
+from eventsim.jit import jit
+
+# Places in what workers share, int64; 64 bytes apart, so that no two stand in one cache line.
+ARRIVED, PASSED, ABORT, ASLEEP, MUTEX, CONDITION = range(0, 96, 16)
+SIZE = 96
+SPINS = 20_000  # some 20 microseconds
+CAN_SLEEP = sys.platform != "win32"
+
+_POINTER = ir.IntType(8).as_pointer()
+
+
+def _thread_call(name, arguments):
+    """An intrinsic that calls a function of POSIX threads with ``arguments`` addresses."""
+
+    def codegen(context, builder, signature, args):
+        kind = ir.FunctionType(ir.IntType(32), [_POINTER] * arguments)
+        function = cgutils.get_or_insert_function(builder.module, kind, name)
+        builder.call(function, [builder.inttoptr(arg, _POINTER) for arg in args])
+        return context.get_dummy_value()
+
+    if arguments == 1:
+
+        @intrinsic
+        def call(typingctx, first):
+            return types.void(types.int64), codegen
+
+    else:
+
+        @intrinsic
+        def call(typingctx, first, second):
+            return types.void(types.int64, types.int64), codegen
+
+    return call
+
+
+_lock = _thread_call("pthread_mutex_lock", 1)
+_unlock = _thread_call("pthread_mutex_unlock", 1)
+_wait = _thread_call("pthread_cond_wait", 2)
+_wake_all = _thread_call("pthread_cond_broadcast", 1)
+_new_mutex = _thread_call("pthread_mutex_init", 2)
+_new_condition = _thread_call("pthread_cond_init", 2)
+
+
+@jit
+def _prepare(shared):
+    if CAN_SLEEP:
+        _new_mutex(address_of(shared, MUTEX), np.int64(0))
+        _new_condition(address_of(shared, CONDITION), np.int64(0))
+
+
+def new_shared() -> np.ndarray:
+    """What the workers of one batch item share."""
+    shared = np.zeros(SIZE, np.int64)
+    _prepare(shared)
+    return shared
+
+
+@jit
+def _sleep(shared, generation):
+    """Sleep until the generation has passed or somebody gives up (modifies shared)."""
+    if CAN_SLEEP:
+        mutex, condition = address_of(shared, MUTEX), address_of(shared, CONDITION)
+        _lock(mutex)
+        # Who wakes looks at ASLEEP after it has stored PASSED; who sleeps at PASSED after ASLEEP: one of them sees the other.
+        atomic_add(shared, ASLEEP, 1)
+        while atomic_load(shared, PASSED) < generation and not atomic_load(shared, ABORT):
+            _wait(condition, mutex)
+        atomic_add(shared, ASLEEP, -1)
+        _unlock(mutex)
+    else:
+        yield_processor()
+
+
+@jit
+def _wake(shared):
+    if CAN_SLEEP and atomic_load(shared, ASLEEP):
+        _lock(address_of(shared, MUTEX))
+        _wake_all(address_of(shared, CONDITION))
+        _unlock(address_of(shared, MUTEX))
+
+
+@jit
+def give_up(shared):
+    """Let all workers return where they next meet (modifies shared)."""
+    atomic_store(shared, ABORT, 1)
+    _wake(shared)
+
+
+@jit
+def meet(shared, workers):
+    """Wait until all workers are here (modifies shared); False if one of them has given up."""
+    if atomic_load(shared, ABORT):
+        return False
+    if workers == 1:
+        return True
+    before = atomic_add(shared, ARRIVED, 1)
+    generation = before // workers + 1
+    if before % workers == workers - 1:
+        atomic_store(shared, PASSED, generation)
+        _wake(shared)
+        return True
+    spins = 0
+    while atomic_load(shared, PASSED) < generation:
+        spins += 1
+        if spins > SPINS:
+            _sleep(shared, generation)
+            if atomic_load(shared, ABORT):
+                return False
+    return True
