@@ -1,4 +1,6 @@
-"""The barrier at which workers meet: it spins for a moment, then sleeps, so that a worker that has to wait gives its core away.
+"""The barrier at which workers meet. Who arrives may go on with what needs nobody else, and then waits for all.
+
+Waiting spins for a moment, then sleeps, so that a worker that has to wait gives its core away.
 
 On an idle machine workers arrive within microseconds of each other, and nobody sleeps. Where another program takes a core, a worker
 that spun, or yielded over and over, would keep its own core from the one that it waits for.
@@ -20,7 +22,7 @@ from eventsim.jit import jit
 # Places in what workers share, int64; 64 bytes apart, so that no two stand in one cache line.
 ARRIVED, PASSED, ABORT, ASLEEP, MUTEX, CONDITION = range(0, 96, 16)
 SIZE = 96
-SPINS = 20_000  # some 20 microseconds
+SPINS = 200_000  # some 200 microseconds: to be woken costs half of that on a virtual machine
 CAN_SLEEP = sys.platform != "win32"
 
 _POINTER = ir.IntType(8).as_pointer()
@@ -104,23 +106,26 @@ def give_up(shared):
 
 
 @jit
-def meet(shared, workers):
-    """Wait until all workers are here (modifies shared); False if one of them has given up."""
-    if atomic_load(shared, ABORT):
-        return False
+def arrive(shared, workers):
+    """Say that this worker is here (modifies shared); what to `wait` for."""
     if workers == 1:
-        return True
+        return 0
     before = atomic_add(shared, ARRIVED, 1)
     generation = before // workers + 1
     if before % workers == workers - 1:
         atomic_store(shared, PASSED, generation)
         _wake(shared)
-        return True
+    return generation
+
+
+@jit
+def wait(shared, generation):
+    """Wait until all workers have arrived (modifies shared); False if one of them has given up."""
     spins = 0
     while atomic_load(shared, PASSED) < generation:
+        if atomic_load(shared, ABORT):
+            return False
         spins += 1
         if spins > SPINS:
             _sleep(shared, generation)
-            if atomic_load(shared, ABORT):
-                return False
-    return True
+    return atomic_load(shared, ABORT) == 0

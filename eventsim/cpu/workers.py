@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import types
 
-from eventsim.cpu.barrier import meet
+from eventsim.cpu.barrier import arrive, wait
 from eventsim.cpu.deliver import line_of, push
 from eventsim.cpu.inputs import add_increment, add_noise, fire_sources, new_scratch
 from eventsim.cpu.pointers import address_of, call_kernel, prefetch, view
@@ -41,8 +41,9 @@ from eventsim.state import (
 
 NEURONS, POISSON, GIVEN = range(3)  # kinds of group
 DONE, WHEEL_FULL, RECORD_FULL, ABORTED = range(4)  # what `drive` returns
-STEP, GROUP, MEETING, PARITY, CHUNKS, FILL, LONGEST, NEED, SPIKES, EVENTS_DELIVERED, FIRST_STEP = range(11)  # places of a position
-POSITION_SIZE = 11
+# Places of a position; OUTSIDE: the last step whose input from outside has been received.
+STEP, GROUP, MEETING, PARITY, CHUNKS, FILL, LONGEST, NEED, SPIKES, EVENTS_DELIVERED, FIRST_STEP, OUTSIDE = range(12)
+POSITION_SIZE = 12
 LINE = 16  # 32-bit numbers in a cache line
 
 
@@ -115,27 +116,31 @@ def fire_poisson(c, t, rate_size):
 
 
 @jit
-def update_neurons(g, t, groups, c, position, inputs, wheel, wheel_counts, slots, noise, increments, scratch):
-    """Deliver what is due for group g in step t and update it (modifies all but noise and increments); its spikes."""
-    n, first = c[N], c[SLOT]
+def receive_outside(t, groups, inputs, noise, increments, scratch):
+    """Add what comes from outside in step t to the inputs of all groups (modifies these, their contexts, scratch)."""
+    for e in range(increments.group.size):
+        c = groups.context[increments.group[e]]
+        n, own = c[N], inputs[c[SLOT] :]
+        mark, touched = view(c[MARK], n, types.uint8), view(c[TOUCHED], n, types.int32)
+        c[TOUCHED_COUNT] = add_increment(increments, e, t, own, n, c[SPARSE], mark, touched, c[TOUCHED_COUNT])
+    for e in range(noise.group.size):
+        c = groups.context[noise.group[e]]
+        n, own = c[N], inputs[c[SLOT] :]
+        mark, touched = view(c[MARK], n, types.uint8), view(c[TOUCHED], n, types.int32)
+        c[TOUCHED_COUNT] = add_noise(noise, e, t, own, n, c[SPARSE], mark, touched, c[TOUCHED_COUNT], scratch)
+
+
+@jit
+def update_neurons(g, t, groups, c, position, wheel, wheel_counts, slots):
+    """Deliver what is due for group g in step t and update it (modifies all); its spikes."""
     sparse = c[SPARSE]
-    mark, touched = view(c[MARK], n, types.uint8), view(c[TOUCHED], n, types.int32)
     line = g * slots + t % slots
-    c[TOUCHED_COUNT] = 0
     if wheel_counts[line]:
         position[EVENTS_DELIVERED] += call_kernel(groups.deliver[sparse], c, address_of(wheel[line], 0), wheel_counts[line])
         wheel_counts[line] = 0
     count = c[TOUCHED_COUNT]
-    own = inputs[first:]
-    for e in range(increments.group.size):
-        if increments.group[e] == g:
-            count = add_increment(increments, e, t, own, n, sparse, mark, touched, count)
-    for e in range(noise.group.size):
-        if noise.group[e] == g:
-            count = add_noise(noise, e, t, own, n, sparse, mark, touched, count, scratch)
-    if sparse:
-        return call_kernel(groups.sparse[g], c, t, count)
-    return call_kernel(groups.dense[g], c, t, 0)
+    c[TOUCHED_COUNT] = 0
+    return call_kernel(groups.sparse[g] if sparse else groups.dense[g], c, t, count)
 
 
 @jit
@@ -283,9 +288,12 @@ def drive(
             return DONE
         if position[CHUNKS] == 0:
             position[FIRST_STEP] = t
+        if position[OUTSIDE] < t:
+            receive_outside(t, groups, inputs, noise, increments, scratch)
+            position[OUTSIDE] = t
         c = groups.context[g]
         if groups.kind[g] == NEURONS:
-            spikes = update_neurons(g, t, groups, c, position, inputs, wheel, wheel_counts, slots, noise, increments, scratch)
+            spikes = update_neurons(g, t, groups, c, position, wheel, wheel_counts, slots)
         elif groups.kind[g] == POISSON:
             spikes = fire_poisson(c, t, groups.rate_size[g])
         else:
@@ -303,6 +311,10 @@ def drive(
         position[STEP] = t
         position[GROUP] = g
         if must_meet:
-            if not meet(shared, workers):
+            generation = arrive(shared, workers)
+            if position[OUTSIDE] < t <= stop and g == 0:  # while the others finish
+                receive_outside(t, groups, inputs, noise, increments, scratch)
+                position[OUTSIDE] = t
+            if not wait(shared, generation):
                 return ABORTED
             position[MEETING] = 1

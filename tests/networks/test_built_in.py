@@ -43,8 +43,9 @@ def test_the_microcircuit_has_the_published_size():
     assert guess.neurons == 77_169
     # Potjans & Diesmann (2014): nearly 0.3 billion synapses; the reference implementation counts 298,880,941.
     assert guess.synapses == pytest.approx(298_880_941, abs=64)
-    assert guess.total_bytes < 3 * 2**30
-    assert guess.bytes["synapses"] == pytest.approx(8 * guess.synapses)
+    assert guess.total_bytes < 2 * 2**30
+    assert guess.bytes["synapses"] == pytest.approx(6 * guess.synapses)
+    assert estimate(example.network, example.dt, weight_dtype="float16").bytes["synapses"] == pytest.approx(4 * guess.synapses)
 
 
 def test_as_many_draws_as_give_the_connection_probability():
