@@ -2,8 +2,9 @@
 
 Waiting spins for a moment, then sleeps, so that a worker that has to wait gives its core away.
 
-On an idle machine workers arrive within microseconds of each other, and nobody sleeps. Where another program takes a core, a worker
-that spun, or yielded over and over, would keep its own core from the one that it waits for.
+On an idle machine workers arrive within microseconds of each other, and nobody sleeps. Where another program takes a core, a
+worker that spun, or yielded over and over, would keep its own core from the one that it waits for. And where the system has put
+two workers on one core, of which each in turn waits for the other, it takes long to notice: the one that waits moves away.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from eventsim.cpu.cores import current_core, leave_core
 from eventsim.cpu.pointers import address_of, atomic_add, atomic_load, atomic_store, yield_processor
 from eventsim.jit import jit
 
-# Places in what workers share, int64; 64 bytes apart, so that no two stand in one cache line.
-ARRIVED, PASSED, ABORT, ASLEEP, MUTEX, CONDITION = range(0, 96, 16)
-SIZE = 96
+# Places in what workers share, int64; 128 bytes apart, so that no two stand in one cache line or in a pair of them.
+STRIDE = 16
+ARRIVED, PASSED, ABORT, ASLEEP, MUTEX, CONDITION, CORES = range(0, 7 * STRIDE, STRIDE)
+LOOK = 20_000  # spins after which a waiting worker looks whether it shares its core with another: some 20 microseconds
 SPINS = 200_000  # some 200 microseconds: to be woken costs half of that on a virtual machine
 CAN_SLEEP = sys.platform != "win32"
 
@@ -67,9 +70,10 @@ def _prepare(shared):
         _new_condition(address_of(shared, CONDITION), np.int64(0))
 
 
-def new_shared() -> np.ndarray:
+def new_shared(workers: int) -> np.ndarray:
     """What the workers of one batch item share."""
-    shared = np.zeros(SIZE, np.int64)
+    shared = np.zeros(CORES + workers * STRIDE, np.int64)
+    shared[CORES::STRIDE] = -1
     _prepare(shared)
     return shared
 
@@ -106,10 +110,11 @@ def give_up(shared):
 
 
 @jit
-def arrive(shared, workers):
+def arrive(shared, worker, workers):
     """Say that this worker is here (modifies shared); what to `wait` for."""
     if workers == 1:
         return 0
+    atomic_store(shared, CORES + worker * STRIDE, current_core())
     before = atomic_add(shared, ARRIVED, 1)
     generation = before // workers + 1
     if before % workers == workers - 1:
@@ -119,13 +124,26 @@ def arrive(shared, workers):
 
 
 @jit
-def wait(shared, generation):
+def _make_way(shared, worker, workers):
+    """Leave this core if another worker was last seen on it (modifies shared)."""
+    core = current_core()
+    for other in range(workers):
+        if other != worker and atomic_load(shared, CORES + other * STRIDE) == core:
+            leave_core(core)
+            atomic_store(shared, CORES + worker * STRIDE, current_core())
+            return
+
+
+@jit
+def wait(shared, worker, workers, generation):
     """Wait until all workers have arrived (modifies shared); False if one of them has given up."""
     spins = 0
     while atomic_load(shared, PASSED) < generation:
         if atomic_load(shared, ABORT):
             return False
         spins += 1
+        if spins == LOOK:
+            _make_way(shared, worker, workers)
         if spins > SPINS:
             _sleep(shared, generation)
     return atomic_load(shared, ABORT) == 0

@@ -173,7 +173,7 @@ class Instance:
         workers = len(parts)
         self.members = [Member(part, item, given, increments) for part in parts]
         room = program.size * program.span
-        self.shared = new_shared()
+        self.shared = new_shared(workers)
         self.box_gid = np.empty((2, workers, room), np.int32)
         self.box_end = np.zeros((2, workers, program.span * len(program.groups) + 1), np.int64)
         self.buffer = SpikeBuffer(max(room, 4096))
@@ -187,7 +187,7 @@ class Instance:
         if len(self.members) == 1 or pool is None:
             self._work(0, stop, recorder, samplers[0])
         else:
-            run_all(pool, lambda k: self._work(k, stop, recorder, samplers[k]), range(len(self.members)), self.give_up)
+            run_all(pool, lambda k: self._work(k, stop, recorder, samplers[k]), range(len(self.members)), self.give_up, here=True)
 
     def give_up(self) -> None:
         """Let all workers return where they next meet."""

@@ -13,14 +13,24 @@ class GaveUp(SimulationError):
     """A worker stopped because another one failed; what that one raised is the reason."""
 
 
-def run_all(pool: Executor, function: Callable, arguments: Iterable[Any], give_up: Callable[[], None]) -> None:
+def run_all(pool: Executor, function: Callable, arguments: Iterable[Any], give_up: Callable[[], None], here: bool = False) -> None:
     """Call the function on each argument in threads and wait for all: they write to memory that the caller holds.
 
     give_up : called when waiting is interrupted (Ctrl-C), so that the threads return soon
+    here : the calling thread takes the first argument itself. It is awake, so that the system wakes the others on other cores; woken
+        by a thread that then sleeps, two of them might share a core for a while.
+
     Raises what the first of them raised that did not stop because of another.
     """
-    jobs = [pool.submit(function, argument) for argument in arguments]
+    first, *others = arguments
+    jobs = [pool.submit(function, argument) for argument in (others if here else (first, *others))]
+    failures: list[BaseException] = []
     try:
+        if here:
+            try:
+                function(first)
+            except Exception as error:
+                failures.append(error)
         wait(jobs)
     except BaseException:
         give_up()
@@ -28,6 +38,6 @@ def run_all(pool: Executor, function: Callable, arguments: Iterable[Any], give_u
             job.cancel()
         wait(jobs)
         raise
-    failures = [error for error in (job.exception() for job in jobs) if error is not None]
+    failures += [error for error in (job.exception() for job in jobs) if error is not None]
     if failures:
         raise next((error for error in failures if not isinstance(error, GaveUp)), failures[0])

@@ -311,10 +311,10 @@ def drive(
         position[STEP] = t
         position[GROUP] = g
         if must_meet:
-            generation = arrive(shared, workers)
+            generation = arrive(shared, worker, workers)
             if position[OUTSIDE] < t <= stop and g == 0:  # while the others finish
                 receive_outside(t, groups, inputs, noise, increments, scratch)
                 position[OUTSIDE] = t
-            if not wait(shared, generation):
+            if not wait(shared, worker, workers, generation):
                 return ABORTED
             position[MEETING] = 1
