@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
-from eventsim import LIFCondExp, Network, PoissonNoise, Population, Projection, Simulation, Spikes, SpikeSource, States
+from eventsim import Current, LIFCondExp, Network, PoissonNoise, Population, Projection, Simulation, Spikes, SpikeSource, States
 from eventsim.connectivity import Connectivity
 from eventsim.cpu.kernels import KernelSpec, compile_kernel
 from eventsim.models import AT_GRID
@@ -176,6 +176,22 @@ def test_dense_sparse_and_the_reference_agree(neuron):
         if dtype == "float64":
             assert np.array_equal(wanted, np.stack([np.rint(spikes.times / DT), spikes.neurons], 1))
             assert len(spikes.times) > 50
+
+
+def test_parameters_and_currents_of_each_neuron():
+    """Coefficients that differ between neurons beside those that are constants; currents that change the flow."""
+    n = 20
+    cells = LIFCondExp(tau_mem=np.linspace(5.0, 20.0, n), tau_exc=np.linspace(2.0, 8.0, n), refractory=1.0)
+    inputs = [PoissonNoise("cells", 800.0, 0.3, port="exc"), PoissonNoise("cells", 300.0, 0.3, port="inh")]
+    inputs += [Current("cells", np.linspace(0.0, 0.5, n)), Current("cells", [0.0, 0.4, 0.0], times=[0.0, 20.0, 50.0])]
+    network = Network([Population("cells", n, cells)], inputs=inputs)
+    made = []
+    for update in ("dense", "sparse"):
+        simulation = Simulation(network, 0.1, seed=1, update=update, record=[Spikes("cells"), States("cells", ("v", "exc", "inh"))])
+        recording = simulation.run(200.0)
+        made.append([*recording.spikes["cells"], *recording.states["cells"].values.values()])
+    assert len(made[0][0]) > 300
+    assert all(np.array_equal(a, b) for a, b in zip(*made, strict=True))
 
 
 def test_a_silent_neuron_sleeps():
