@@ -13,8 +13,8 @@ from eventsim.storage import load
 
 OPTIONS = {
     "brunel": ("neurons",),
-    "vogels-abbott": ("neurons",),
-    "microcircuit": ("scale",),
+    "vogels-abbott": ("neurons", "synapses", "delay"),
+    "microcircuit": ("scale", "drive"),
     "fly": ("connectome", "stimulus_rate", "silent"),
 }
 """Which options each built-in network takes; a saved one takes none."""
@@ -30,10 +30,21 @@ def network_options(command: Callable) -> Callable:
     decorators = (
         click.argument("network"),
         click.option("--scale", type=float, help="microcircuit: share of its neurons and in-degrees, 0.001 to 1."),
+        click.option(
+            "--drive",
+            type=click.Choice(["poisson", "dc"]),
+            help="microcircuit: Poisson input or a constant current of the same mean.  [default: poisson]",
+        ),
         click.option("--connectome", type=click.Path(dir_okay=False), help="fly: the connectome, an .npz file."),
         click.option("--stimulus-rate", type=float, help="fly: rate of the stimulus on each sugar-sensing neuron, spikes/s."),
         click.option("--silent", type=int, help="fly: number of unconnected neurons to add."),
         click.option("--neurons", type=int, help="brunel, vogels-abbott: number of neurons."),
+        click.option(
+            "--synapses",
+            type=click.Choice(["cuba", "coba"]),
+            help="vogels-abbott: synapses are currents or conductances.  [default: cuba]",
+        ),
+        click.option("--delay", type=float, help="vogels-abbott: delay of its synapses in ms.  [default: one step]"),
         click.option("--dt", type=float, help="Time step in ms.  [default: 0.1]"),
     )
     for decorator in reversed(decorators):

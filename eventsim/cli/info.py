@@ -22,7 +22,7 @@ def info(network: str, dt: float | None, dtype: str, workers: int, **options: An
     \b
     Examples:
       eventsim info brunel
-      eventsim info microcircuit --scale 0.1
+      eventsim info microcircuit --scale 0.1 --drive dc
       eventsim info fly --connectome connectome.npz
     """
     example = choose(network, dt, options)

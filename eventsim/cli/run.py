@@ -128,7 +128,7 @@ def run(
       eventsim run brunel
       eventsim run microcircuit --scale 0.1 --duration 2000
       eventsim run fly --connectome connectome.npz --seed 1
-      eventsim run vogels-abbott --record-state exc:v
+      eventsim run vogels-abbott --synapses coba --delay 0.8 --record-state exc:v
       eventsim run my-network.npz --dt 0.1 --duration 500 --output results
     """
     example = choose(network, dt, options)

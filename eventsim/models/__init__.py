@@ -3,11 +3,12 @@
 from eventsim.models.iaf import IAF
 from eventsim.models.li import LI
 from eventsim.models.lif import LIF, LIFResetAll
+from eventsim.models.lif_cond_exp import LIFCondExp
 from eventsim.models.lif_delta import LIFDelta
 from eventsim.models.lif_exc_inh import LIFExcInh
 from eventsim.models.model import AFTER_RESET, AT_GRID, BEFORE_FLOW, BEFORE_RESET, Model, Neuron
 
-BUILT_IN = {model.name: model for model in (IAF, LI, LIF, LIFDelta, LIFExcInh, LIFResetAll)}
+BUILT_IN = {model.name: model for model in (IAF, LI, LIF, LIFCondExp, LIFDelta, LIFExcInh, LIFResetAll)}
 
 __all__ = [
     "AFTER_RESET",
@@ -18,6 +19,7 @@ __all__ = [
     "IAF",
     "LI",
     "LIF",
+    "LIFCondExp",
     "LIFDelta",
     "LIFExcInh",
     "LIFResetAll",

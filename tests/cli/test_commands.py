@@ -137,6 +137,24 @@ def test_the_fly_runs_from_its_file(call, tmp_path):
         assert part in result.stdout
 
 
+def test_the_variants_of_the_networks_run(call, tmp_path):
+    result = call("run vogels-abbott --synapses coba --delay 0.8 --neurons 500 --duration 20 --discard 0 --record-state exc:inh")
+    assert result.exit_code == 0, result.output
+    assert "COBA" in result.stdout
+    with np.load(tmp_path / "eventsim-vogels-abbott" / "spikes.npz") as file:
+        assert file["states/exc/inh"].shape == (200, 8)
+    result = call("run microcircuit --drive dc --scale 0.01 --duration 10 --discard 0")
+    assert result.exit_code == 0, result.output
+    assert "constant currents for the Poisson input" in result.stdout
+
+
+def test_info_shows_the_variants(call):
+    assert "0.8" in call("info vogels-abbott --synapses coba --delay 0.8").stdout
+    assert "COBA" in call("info vogels-abbott --synapses coba").stdout
+    assert "constant currents" in call("info microcircuit --drive dc").stdout
+    assert "constant currents" not in call("info microcircuit --drive poisson").stdout
+
+
 @pytest.mark.parametrize("line", ["info brunel", "info microcircuit --scale 0.1 --dtype float64", "info vogels-abbott --workers 2"])
 def test_info_tells_sizes_before_anything_is_built(call, line):
     result = call(line)
@@ -162,6 +180,13 @@ def test_info_of_a_saved_network(call, saved):
         ("walk brunel", "No such command"),
         ("run brunel --scale 0.1", "--scale belongs to microcircuit, not to brunel"),
         ("run microcircuit --neurons 5", "--neurons belongs to brunel and vogels-abbott"),
+        ("run brunel --synapses coba", "--synapses belongs to vogels-abbott, not to brunel"),
+        ("run microcircuit --delay 0.8", "--delay belongs to vogels-abbott"),
+        ("run vogels-abbott --drive dc", "--drive belongs to microcircuit"),
+        ("run vogels-abbott --synapses hh", "--synapses"),
+        ("run vogels-abbott --delay 0", "delay must be above 0"),
+        ("run vogels-abbott --delay 0.75", "0.75 ms is no multiple of dt"),
+        ("run microcircuit --drive ac", "--drive"),
         ("run microcircuit --scale 3", "scale must lie between"),
         ("run fly", "fly needs its connectome"),
         ("run fly --connectome no.npz", "no such file"),

@@ -12,6 +12,7 @@ from eventsim import (
     IAF,
     LI,
     LIF,
+    LIFCondExp,
     LIFDelta,
     LIFExcInh,
     LIFResetAll,
@@ -44,6 +45,7 @@ def neurons(draw, size):
         lambda: LIFDelta(tau_mem=a, v_leak=leak, v_reset=reset),
         lambda: IAF(v_reset=reset),
         lambda: LIFExcInh(tau_mem=a, tau_exc=b, tau_inh=c, v_leak=leak, refractory=1.0),
+        lambda: LIFCondExp(tau_mem=a, tau_exc=b, tau_inh=c, v_leak=leak, refractory=1.0),
     ]
     return draw(st.sampled_from(kinds))()
 
