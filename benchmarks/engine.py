@@ -17,7 +17,7 @@ INTERVAL = 1000.0  # ms, of the rates: long, so that counting spikes costs nothi
 
 def bytes_held(network: Network, dt: float, dtype: str, workers: int) -> dict[str, int]:
     """Bytes by kind, from the same constants that ``eventsim info`` prints."""
-    return estimate(network, dt, dtype, workers).bytes
+    return {kind: int(count) for kind, count in estimate(network, dt, dtype, workers).bytes.items()}
 
 
 class Engine:

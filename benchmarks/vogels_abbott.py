@@ -1,4 +1,7 @@
-"""The self-sustained network of Vogels and Abbott as in Brette et al. 2007: 4,000 neurons, currents (CUBA) or conductances (COBA)."""
+"""The self-sustained network of Vogels and Abbott, 4,000 neurons, with currents (CUBA) or conductances (COBA).
+
+As benchmarks 1 and 2 of Brette et al. (2007).
+"""
 
 from __future__ import annotations
 

@@ -17,12 +17,13 @@ from protocol import Unable, serve
 V = "dv/dt = ({drive}) / (tau_mem*ms) : 1{held}\n"
 DECAY = "d{name}/dt = -{name} / ({tau}*ms) : 1{held}\n"
 DRIVES = {
-    "LIF": ("v_leak - v + r_mem*(i + current)", {"i": "tau_syn"}),
-    "LIFResetAll": ("v_leak - v + r_mem*(i + current)", {"i": "tau_syn"}),
+    "LIF": ("v_leak - v + r_mem*(g + current)", {"g": "tau_syn"}),
+    "LIFResetAll": ("v_leak - v + r_mem*(g + current)", {"g": "tau_syn"}),
     "LIFDelta": ("v_leak - v + r_mem*current", {}),
     "LIFExcInh": ("v_leak - v + r_mem*(exc + inh + current)", {"exc": "tau_exc", "inh": "tau_inh"}),
     "LIFCondExp": ("v_leak - v + r_mem*(exc*(e_exc - v) + inh*(e_inh - v) + current)", {"exc": "tau_exc", "inh": "tau_inh"}),
 }
+RENAMED = {"i": "g"}  # "i" is a name of Brian2's own
 TRAINS = 1000  # of which the noise on a neuron is made up
 
 
@@ -43,7 +44,7 @@ def equations(population: dict[str, Any]) -> str:
     drive, decays = DRIVES[population["model"]]
 
     def held(state: str) -> str:
-        return " (unless refractory)" if state in population["hold"] else ""
+        return " (unless refractory)" if state in {RENAMED.get(name, name) for name in population["hold"]} else ""
 
     text = V.format(drive=drive, held=held("v"))
     for name, tau in decays.items():
@@ -126,14 +127,14 @@ class Brian2:
             population["size"],
             equations(population),
             threshold="v > v_th",
-            reset="v = v_reset; i = 0" if population["model"] == "LIFResetAll" else "v = v_reset",
+            reset="v = v_reset; g = 0" if population["model"] == "LIFResetAll" else "v = v_reset",
             refractory="ref" if each else (refractory + dt if refractory > 0 else 0.0) * b.ms,
             method="exponential_euler" if population["model"] == "LIFCondExp" else "exact",
             namespace=constants,
         )
         group.v = constants["v_leak"]
         for state, law in population["initial"].items():
-            setattr(group, state, self._draw(law, population["size"]))
+            setattr(group, RENAMED.get(state, state), self._draw(law, population["size"]))
         if each:
             group.ref = (refractory + dt * (refractory > 0)) * b.ms
         return group
@@ -160,7 +161,7 @@ class Brian2:
 
     def _synapses(self, groups: dict[str, Any], projection: dict[str, Any]) -> Any:
         b, source, target = self.b, groups[projection["source"]], groups[projection["target"]]
-        weight, delay, port = projection["weight"], projection["delay"], projection["port"]
+        weight, delay, port = projection["weight"], projection["delay"], RENAMED.get(projection["port"], projection["port"])
         one = not isinstance(weight, dict)
         constant = {} if isinstance(delay, dict) else {"delay": delay * b.ms}
         synapses = b.Synapses(
@@ -187,7 +188,12 @@ class Brian2:
         """`PoissonInput` for all neurons of a group; sources of their own where only some receive any."""
         import numpy as np
 
-        b, rate, weight, port = self.b, self._given(noise["rate"]), self._given(noise["weight"]), noise["port"]
+        b, rate, weight, port = (
+            self.b,
+            self._given(noise["rate"]),
+            self._given(noise["weight"]),
+            RENAMED.get(noise["port"], noise["port"]),
+        )
         if np.ndim(rate) == 0:
             return [b.PoissonInput(group, port, N=TRAINS, rate=rate / TRAINS * b.Hz, weight=weight)]
         driven, step = np.flatnonzero(rate), 0.001 * self.network["dt"]
