@@ -1,8 +1,10 @@
 """Questions and answers between a benchmark and a simulator in another process: one JSON object a line.
 
     {"build": {...}}     a network, as `benchmarks.describe` writes it     -> {"built_s", "memory", "version"}
-    {"run_ms": 100.0}    go on for so many ms of biological time           -> {"wall_s", "spikes"}
+    {"run_ms": 100.0}    go on for so many ms of biological time           -> {"wall_s", "spikes", "memory"}
     anything that fails                                                    -> {"error": what went wrong and what to do}
+
+A question to run may have "settings", which the simulator's `run` takes as arguments.
 
 Only the standard library: every interpreter can run this file.
 """
@@ -22,7 +24,7 @@ class Simulator(Protocol):
     def build(self, request: dict[str, Any]) -> dict[str, Any]:
         """Build the network."""
 
-    def run(self, ms: float) -> dict[str, Any]:
+    def run(self, ms: float, **settings: Any) -> dict[str, Any]:
         """Run it further."""
 
 
@@ -43,13 +45,31 @@ def peak_memory() -> int:
         return peak if sys.platform == "darwin" else 1024 * peak
 
 
+def resident_memory() -> int:
+    """The memory that this process holds now, bytes; where the system does not say, the most that it has held."""
+    try:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * resource.getpagesize()
+    except OSError:
+        return peak_memory()
+
+
+def forget_peak() -> None:
+    """Let `peak_memory` begin anew, where the system can (Linux)."""
+    try:
+        with open("/proc/self/clear_refs", "w") as file:
+            file.write("5")
+    except OSError:
+        pass  # the peak of what was before stays
+
+
 def answer(simulator: Simulator, message: dict[str, Any]) -> dict[str, Any]:
     """The answer to one question; an error becomes text."""
     try:
         if "build" in message:
             return {**simulator.build(message["build"]), "memory": peak_memory()}
         if "run_ms" in message:
-            return {**simulator.run(message["run_ms"]), "memory": peak_memory()}
+            return {**simulator.run(message["run_ms"], **message.get("settings", {})), "memory": peak_memory()}
         raise Unable(f"neither 'build' nor 'run_ms' in {sorted(message)}")
     except Unable as error:
         return {"error": str(error)}
