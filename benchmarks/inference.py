@@ -1,7 +1,7 @@
 """Running a net: the event-driven engine against the same net as dense layers of norse_bridge and of Norse.
 
-Time of a step of 1 ms. Dense layers run in two forms: "step by step", one step through all layers before the next one, which is what
-a net does whose input arrives as it runs, and "over time", which takes each layer's matrix product of all steps at once and so needs
+Time of a step of 1 ms. Dense layers run in two forms: "step by step", one step through all layers before the next one, as a net
+must whose input arrives while it runs, and "over time", which takes each layer's matrix product of all steps at once, and so needs
 the whole input beforehand. Each runs on one thread and on all, and the better one counts. The engine always goes step by step.
 """
 
@@ -131,18 +131,19 @@ def _nets(options: dict[str, Any], repeats: int) -> Any:
     from benchmarks import nets
     from eventsim.cli.demo.data import load_digits, load_mnist
 
-    kind, wanted = options["net"], options["steps"]
-    for batch in values(options["batch"], int, "--batch"):
-        if kind != "random":
-            images = load_digits(1) if kind == "digits" else load_mnist(data_file(options["mnist"], "mnist.npz", "--mnist"))
-            say(f"{kind}, batch {batch}: training ...")
-            total = (repeats + 1) * wanted
-            yield nets.trained_net(kind, images, total, batch, options["keep"], options["epochs"]), wanted
-            continue
+    kind, wanted, batches = options["net"], options["steps"], values(options["batch"], int, "--batch")
+    if kind != "random":
+        images = load_digits(1) if kind == "digits" else load_mnist(data_file(options["mnist"], "mnist.npz", "--mnist"))
+        trained = nets.learn(kind, images, options["keep"], options["epochs"])
+        for batch in batches:
+            say(f"{kind}, batch {batch} ...")
+            yield trained.net((repeats + 1) * wanted, batch), wanted
+        return
+    width, layers = options["width"], options["layers"]
+    for batch in batches:
         for density in values(options["density"], float, "--density"):
             for activity in values(options["activity"], float, "--activity"):
                 say(f"activity {100 * activity:g} %, density {100 * density:g} %, batch {batch} ...")
-                width, layers = options["width"], options["layers"]
                 steps = steps_for(width, layers, activity, density, batch, wanted)
                 yield nets.random_net(width, layers, activity, density, (repeats + 1) * steps, batch), steps
 
@@ -168,9 +169,10 @@ def _table(points: list[dict[str, Any]], names: list[str]) -> Table:
 def measure(*, repeats: int, threads: int, peers: tuple[tuple[str, str], ...] = (), **options: Any) -> Report:
     """Run it; see the module."""
     try:
-        import torch  # noqa: F401
+        import torch
     except ImportError as error:
         raise Failed("inference needs torch: pip install '.[torch]'") from error
+    torch.set_num_threads(1)  # of this process, which makes nets and runs the engine; what is timed of torch runs in others
     points = []
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))

@@ -8,9 +8,8 @@ import numpy as np
 import torch
 
 import norse_bridge as nb
-from benchmarks.process import Failed
 from eventsim.cli.demo.data import Images
-from eventsim.cli.demo.training import DT, PLANS, linear_layers, make_model, prune, train
+from eventsim.cli.demo.training import DT, PLANS, Plan, decide, linear_layers, make_model, prune, train
 
 TRIAL = 80  # steps in which the gain of a layer is found; the first quarter is not counted
 HALVINGS = 25
@@ -60,7 +59,7 @@ def gain_for(current: torch.Tensor, activity: float) -> float:
 
 
 def random_net(width: int, layers: int, activity: float, density: float, steps: int, batch: int, seed: int = 1) -> Net:
-    """Normal weights, a share of ``density`` of them not 0, input spikes of chance ``activity``, gains so that all layers fire so."""
+    """Normal weights, a share of ``density`` of them not 0, with gains at which all layers fire as the input: with ``activity``."""
     random = np.random.default_rng(seed)
     spikes = (random.random((steps, batch, width), np.float32) < activity).astype(np.uint8)
     x = torch.from_numpy((random.random((TRIAL, 4, width)) < activity).astype(np.float32))  # (steps, batch, neurons)
@@ -76,8 +75,31 @@ def random_net(width: int, layers: int, activity: float, density: float, steps: 
     return Net(weights, False, spikes, {"wanted_activity": activity, "wanted_density": density})
 
 
-def trained_net(data: str, images: Images, steps: int, batch: int, keep: float, epochs: int | None, seed: int = 1) -> Net:
-    """A net that has learned and was pruned as ``eventsim demo`` does it; test images one after another, as spikes."""
+class Trained(NamedTuple):
+    """A net that has learned. weights : as in `Net`; accuracy : share of the test images that are right; keep : of the weights."""
+
+    weights: list[np.ndarray]
+    plan: Plan
+    images: Images
+    accuracy: float
+    keep: float
+
+    def net(self, steps: int, batch: int, seed: int = 1) -> Net:
+        """The net with test images one after another, as spikes."""
+        shown = -(-steps // self.plan.steps)  # images, for each item of the batch
+        chosen = self.images.test[np.arange(shown * batch) % len(self.images.test)].reshape(shown, batch, -1)
+        generator = torch.Generator().manual_seed(seed)
+        spikes = torch.cat([_encode(pixels, self.plan, generator) for pixels in chosen])[:steps]
+        about = {"accuracy": self.accuracy, "kept": self.keep}
+        return Net(self.weights, True, spikes.numpy().astype(np.uint8), about)
+
+
+def _encode(pixels: np.ndarray, plan: Plan, generator: torch.Generator) -> torch.Tensor:
+    return nb.poisson_encode(torch.from_numpy(pixels), plan.steps, plan.f_max, DT, generator)
+
+
+def learn(data: str, images: Images, keep: float, epochs: int | None, seed: int = 1) -> Trained:
+    """Train and prune as ``eventsim demo`` does it. epochs : passes before pruning, and the most after it; None: the demo's."""
     plan = PLANS[data] if epochs is None else PLANS[data]._replace(epochs=epochs, tuning=min(epochs, PLANS[data].tuning))
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
@@ -85,15 +107,7 @@ def trained_net(data: str, images: Images, steps: int, batch: int, keep: float, 
     train(model, images, plan, plan.epochs, generator, f"training on {data}")
     masks = prune(model, keep)
     train(model, images, plan, plan.tuning, generator, "after pruning", masks)
-    shown = -(-steps // plan.steps)  # images one after another, for each item of the batch
-    count = len(images.test)
-    if count == 0:
-        raise Failed(f"{data}: there are no test images")
-    chosen = torch.from_numpy(images.test[np.arange(shown * batch) % count]).reshape(shown, batch, -1)
-    spikes = torch.cat([nb.poisson_encode(pixels, plan.steps, plan.f_max, DT, generator) for pixels in chosen])[:steps]
-    test = nb.poisson_encode(torch.from_numpy(images.test), plan.steps, plan.f_max, DT, generator)
     with torch.no_grad():
-        voltage, _ = model(test)
-    right = float((voltage.mean(0).argmax(-1).numpy() == images.test_labels).mean())
-    weights = [layer.weight.detach().numpy().copy() for layer in linear_layers(model)]
-    return Net(weights, True, spikes.numpy().astype(np.uint8), {"accuracy": right, "kept": keep})
+        voltage, _ = model(_encode(images.test, plan, generator))
+    right = float((decide(voltage).numpy() == images.test_labels).mean())
+    return Trained([layer.weight.detach().numpy().copy() for layer in linear_layers(model)], plan, images, right, keep)
