@@ -17,7 +17,7 @@ from benchmarks.simulators import Plan, compare, label, table
 from eventsim.table import bytes_text
 
 NAME = "microcircuit"
-PEERS: tuple[str, ...] = ("nest", "brian2")
+PEERS: tuple[str, ...] = ("nest",)
 OPTIONS = [
     click.Option(["--scale"], type=float, default=1.0, show_default=True, help="Share of neurons and in-degrees."),
     click.Option(["--drive"], type=click.Choice(["poisson", "dc"]), default="poisson", show_default=True),
@@ -118,5 +118,13 @@ def measure(
         _facts_table(results["facts"]),
         Table("Rates", ("population", "spikes/s", "published", "deviation"), rows),
     ]
-    notes = ["kernels: time until a small network of the same kind has made its first step (compiling, or loading what is on disk)"]
+    notes = [
+        *chosen.notes,
+        "kernels: time until a small network of the same kind has made its first step (compiling, or loading what is on disk)",
+    ]
+    notes += [
+        f"{name}: {1.0 / found['median']:.2f} times as fast as {label(counts[0])}"
+        for name, found in ((pair.split(" / ")[0], found) for pair, found in results["ratios"].items())
+        if name.startswith("eventsim")
+    ]
     return Report(plan.plain(), results, tables, notes)

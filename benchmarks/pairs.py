@@ -14,11 +14,17 @@ class Ratio(NamedTuple):
     median: float
 
 
-def in_turn(sides: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, list[Any]]:
-    """What each side returns, ``repeats`` times: A B C, then C B A, and so on, so that a drift favours nobody."""
+def in_turn(
+    sides: Mapping[str, Callable[[], Any]], repeats: int, tell: Callable[[str], None] = lambda text: None
+) -> dict[str, list[Any]]:
+    """What each side returns, ``repeats`` times: A B C, then C B A, and so on, so that a drift favours nobody.
+
+    tell : called with a line at each turn, for what takes long
+    """
     names = list(sides)
     results: dict[str, list[Any]] = {name: [] for name in names}
     for repeat in range(repeats):
+        tell(f"  turn {repeat + 1} of {repeats}")
         for name in names if repeat % 2 == 0 else reversed(names):
             results[name].append(sides[name]())
     return results

@@ -34,7 +34,7 @@ OPTIONS = [
         show_default=True,
         help="Shares of the neurons that receive something in a step.",
     ),
-    click.Option(["--duration"], type=float, default=500.0, show_default=True, help="ms of each run beside silent neurons"),
+    click.Option(["--duration"], type=float, default=2000.0, show_default=True, help="ms of each run beside silent neurons"),
 ]
 
 

@@ -114,7 +114,7 @@ def compare(plan: Plan) -> dict[str, Any]:
             most = label(max(plan.threads))
             sides[f"{most}, beside a busy process"] = lambda: _wall(children[most], plan.duration, busy=True)
         say(f"running in turn, {plan.repeats} times {plan.duration:g} ms ...")
-        runs = in_turn(sides, plan.repeats)
+        runs = in_turn(sides, plan.repeats, say)
     walls = {name: [run["wall_s"] for run in done] for name, done in runs.items()}
     first = next(iter(walls))
     return {

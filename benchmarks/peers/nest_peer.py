@@ -25,6 +25,9 @@ def _nest() -> Any:
     return nest
 
 
+STATES = {"v": "V_m", "exc": "g_ex", "inh": "g_in"}  # of those models whose networks say where these start
+
+
 def membrane(population: dict[str, Any]) -> tuple[str, dict[str, float]]:
     """NEST's model and its parameters (mV, ms, pF, nS, pA) for a population.
 
@@ -99,9 +102,7 @@ class Nest:
         model, parameters = membrane(population)
         nodes = self.nest.Create(model, population["size"], params=parameters)
         for state, start in population["initial"].items():
-            if state != "v":
-                raise Unable(f"population {population['name']!r}: NEST is not told how to start {state}")
-            nodes.V_m = values(self.nest, start)
+            nodes.set({STATES[state]: values(self.nest, start)})
         return nodes
 
     def _connect(self, nodes: dict[str, Any], projection: dict[str, Any]) -> None:
