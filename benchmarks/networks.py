@@ -1,0 +1,46 @@
+"""The networks that benchmarks build, by name and parameters, in this process and in others."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from benchmarks.process import Failed
+from eventsim import FixedInDegree, LIFDelta, Network, PoissonNoise, Population, Projection
+from eventsim.networks import BUILT_IN, Example
+
+CONNECTOME = "flywire783_both_hemispheres_thr5.npz"
+WARM = {"brunel": {"neurons": 200}, "vogels-abbott": {"neurons": 50}, "microcircuit": {"scale": 0.01}, "uniform": {"neurons": 100}}
+"""Parameters of a small network of the same kind, whose first step compiles or loads all that the large one needs."""
+
+
+def uniform(*, neurons: int, in_degree: int, rate: float = 20.0, dt: float = 0.1) -> Example:
+    """Neurons that fire at a few spikes/s whatever their number and in-degree is: the synapses are too weak to matter.
+
+    neurons : number; in_degree : synapses of each; rate : mean input voltage, mV (the threshold is 20); dt : ms
+    """
+    neuron = LIFDelta(tau_mem=20.0, v_leak=0.0, v_th=20.0, v_reset=10.0, refractory=2.0)
+    network = Network(
+        populations=(Population("cells", neurons, neuron),),
+        projections=(Projection("cells", "cells", FixedInDegree(in_degree), weight=1e-6, delay=1.5),),
+        inputs=(PoissonNoise("cells", rate=1000.0 * rate / (20.0 * 1.0), weight=1.0),),
+    )
+    return Example("uniform", network, dt, 100.0, 0.0, ("cells",), "Independent noisy neurons, connected without effect.")
+
+
+def example(name: str, parameters: dict[str, Any]) -> Example:
+    """The network called ``name``."""
+    build: Any = uniform if name == "uniform" else BUILT_IN[name]
+    return build(**parameters)
+
+
+def data_file(given: str | None, name: str, option: str) -> str:
+    """The path of a file of data: as given, or in the folder that EVENTSIM_DATA names."""
+    folder = os.environ.get("EVENTSIM_DATA")
+    path = Path(given) if given else Path(folder) / name if folder else None
+    if path is None:
+        raise Failed(f"needs {name}: give {option} FILE, or set EVENTSIM_DATA to the folder that holds it")
+    if not path.is_file():
+        raise Failed(f"{option}: there is no file {path}; give another, or set EVENTSIM_DATA to the folder that holds {name}")
+    return str(path)

@@ -1,0 +1,1 @@
+"""Programs that run another simulator in its own interpreter and answer over standard input and output."""

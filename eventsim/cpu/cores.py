@@ -1,0 +1,69 @@
+"""Which core a thread runs on, and how it leaves one: Linux only; elsewhere nothing is known and nothing done."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from eventsim.cpu.pointers import address_of
+from eventsim.jit import jit
+
+KNOWN = sys.platform == "linux"
+WORDS = 16  # of 64 bits in a set of cores: 1024 of them, as in the C library
+
+_INT, _LONG = ir.IntType(32), ir.IntType(64)
+
+
+@intrinsic
+def _current(typingctx):
+    def codegen(context, builder, signature, args):
+        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(_INT, []), "sched_getcpu")
+        return builder.sext(builder.call(function, []), _LONG)
+
+    return types.int64(), codegen
+
+
+def _set_call(name):
+    """An intrinsic ``(address) -> int`` that calls ``name(this thread, size of the set, address of the set)``."""
+
+    def codegen(context, builder, signature, args):
+        pointer = ir.IntType(8).as_pointer()
+        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(_INT, [_INT, _LONG, pointer]), name)
+        result = builder.call(function, [_INT(0), _LONG(8 * WORDS), builder.inttoptr(args[0], pointer)])
+        return builder.sext(result, _LONG)
+
+    @intrinsic
+    def call(typingctx, address):
+        return types.int64(types.int64), codegen
+
+    return call
+
+
+_allowed = _set_call("sched_getaffinity")
+_allow = _set_call("sched_setaffinity")
+
+
+@jit
+def current_core():
+    """The number of the core that this thread runs on, or -1."""
+    return _current() if KNOWN else np.int64(-1)
+
+
+@jit
+def leave_core(core):
+    """Move this thread to another core that it may use, if there is one; it may come back later."""
+    if not KNOWN or not 0 <= core < 64 * WORDS:
+        return
+    cores = np.zeros(WORDS, np.uint64)
+    if _allowed(address_of(cores, 0)) < 0:
+        return
+    others = cores.copy()
+    others[core // 64] &= ~(np.uint64(1) << np.uint64(core % 64))
+    if others.any():
+        _allow(address_of(others, 0))  # this alone moves it
+        _allow(address_of(cores, 0))
