@@ -23,7 +23,7 @@ OWN = 4  # real (params + 1, N), or (params + 1, 0) if no parameter differs betw
 STEP_COMMON = 5  # real (1, coefficients): the propagator of one step
 STEP_OWN = 6  # real (coefficients, N) or empty
 INPUT = 7  # real (ports, N): what has arrived in this step
-FLAGS = 8  # uint8 (N,): bit 0 fired, bit 1 received something
+FIRED = 8  # uint8 (N,): 1 where the neuron fired in this step
 OUT = 9  # int32 (N,): who fired, ascending
 MARK = 10  # uint8 (N,): stands in TOUCHED
 TOUCHED = 11  # int32 (N,): who received something in this step
@@ -118,7 +118,7 @@ def neuron_arrays(state: np.ndarray, holds: bool, inputs: np.ndarray) -> dict[in
         STATE: state.copy(),
         RHO: np.zeros((1, n if holds else 0), dtype),
         INPUT: inputs,
-        FLAGS: np.zeros(n, np.uint8),
+        FIRED: np.zeros(n, np.uint8),
         OUT: np.empty(n, np.int32),
     }
 

@@ -14,7 +14,7 @@ from eventsim.models.model import bind_refractory_step, bind_step
 from eventsim.state import (
     ACTIVE,
     COMMON,
-    FLAGS,
+    FIRED,
     INPUT,
     OUT,
     OWN,
@@ -29,19 +29,23 @@ from eventsim.state import (
 
 
 @jit
-def collect(flags, out_neurons):
-    """Write the places where bit 0 of flags is set to out_neurons, ascending; their count, and the count of flags not 0."""
-    n = flags.size
-    active = 0
-    for j in range(n):
-        active += flags[j] != 0
+def collect(fired, words, out_neurons):
+    """Write the places where ``fired`` (bytes of 0 and 1) is 1 to out_neurons, ascending; their count.
+
+    words : the same bytes, eight to a uint64, as far as they fill one: spikes are rare, and most words are 0
+    """
     count = 0
-    if active:
-        for j in range(n):
-            if flags[j] & 1:
-                out_neurons[count] = j
-                count += 1
-    return count, active
+    for w in range(words.size):
+        if words[w]:
+            for j in range(8 * w, 8 * w + 8):
+                if fired[j]:
+                    out_neurons[count] = j
+                    count += 1
+    for j in range(8 * words.size, fired.size):
+        if fired[j]:
+            out_neurons[count] = j
+            count += 1
+    return count
 
 
 @functools.cache
@@ -91,7 +95,7 @@ def bind_neuron(spec):
 
 
 def make_dense(spec):
-    """The kernel ``(context, t, count) -> spikes``: steps every neuron once; modifies state, input, flags, out."""
+    """The kernel ``(context, t, count) -> spikes``: steps every neuron once; modifies state, input, fired, out."""
     read_params, read_step, read_state, read_input, clear_input, write_state, step = bind_neuron(spec)
     State, Params, Propagator = spec.model.State, spec.model.Params, spec.model.Propagator
     real, holds, spiking = REALS[spec.dtype], spec.holds, spec.model.spiking
@@ -100,7 +104,6 @@ def make_dense(spec):
     own, own_step = any(spec.own), any(spec.own_step)
     common_params, common_step = load(params + 1, real), load(coefficients, real)
     received = any_input(ports)
-    fired, one, none = np.uint8(1), np.uint8(2), np.uint8(0)
 
     def dense(context, t, count):
         c = carray(context, (SIZE,))
@@ -108,11 +111,12 @@ def make_dense(spec):
         state = view2(c[STATE], states, n, real)
         rho = view(c[RHO], n if holds else 0, real)
         inputs = view2(c[INPUT], ports, n, real)
-        flags = view(c[FLAGS], n, types.uint8)
+        fired, words = view(c[FIRED], n, types.uint8), view(c[FIRED], n // 8, types.uint64)
         own_params = view2(c[OWN], params + 1, n if own else 0, real)
         own_coefficients = view2(c[STEP_OWN], coefficients, n if own_step else 0, real)
         base = common_params(view2(c[COMMON], params + 1, 1, real), 0)
         base_step = common_step(view2(c[STEP_COMMON], coefficients, 1, real), 0)
+        spikes, active = np.int32(0), np.int32(0)
         for j in range(n):
             values = read_params(base, own_params, j)
             k = Propagator(*read_step(base_step, own_coefficients, j))
@@ -122,13 +126,13 @@ def make_dense(spec):
             if holds:
                 rho[j] = r
             clear_input(inputs, j)
-            flag = one if received(x) else none
-            if spiking:
-                flag = flag | (fired if z > 0 else none)
-            flags[j] = flag
-        spikes, active = collect(flags, view(c[OUT], n, types.int32))
+            fires = spiking and z > 0
+            fired[j] = fires
+            # Cast, since Numba adds in 64 bits: the sweep would then do half as many neurons at a time.
+            spikes = np.int32(spikes + fires)
+            active = np.int32(active + (fires | received(x)))
         c[UPDATES] += n
         c[ACTIVE] += active
-        return spikes
+        return collect(fired, words, view(c[OUT], n, types.int32)) if spikes else 0
 
     return dense

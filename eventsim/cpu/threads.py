@@ -17,8 +17,8 @@ def run_all(pool: Executor, function: Callable, arguments: Iterable[Any], give_u
     """Call the function on each argument in threads and wait for all: they write to memory that the caller holds.
 
     give_up : called when waiting is interrupted (Ctrl-C), so that the threads return soon
-    here : the calling thread takes the first argument itself. It is awake, so that the system wakes the others on other cores; woken
-        by a thread that then sleeps, two of them might share a core for a while.
+    here : the calling thread takes the first argument itself. It is awake, so that the system wakes the others on other cores;
+        woken by a thread that then sleeps, two of them might share a core for a while.
 
     Raises what the first of them raised that did not stop because of another.
     """
