@@ -36,6 +36,9 @@ from eventsim.state import (
 
 WORDS_AHEAD = 8  # entries whose words are asked for before they are read
 SYNAPSES_AHEAD = 4  # entries whose synapses are: their words must have come by then
+LONG = 192  # synapses from which on a segment is asked for whole
+LONGEST = 1024  # and up to which; what follows the processor fetches by itself, as it does all of a short one
+LINE = 64  # bytes of a cache line
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,7 @@ def bind_rows(spec: DeliverSpec):
     stored = types.uint16 if spec.weights == np.dtype(np.float16) else REALS[spec.weights]
     target = types.uint16 if spec.targets == np.dtype(np.uint16) else types.uint32
     block_bits = 8 * spec.targets.itemsize  # with targets of 32 bits every block is 0
+    target_step, weight_step = LINE // spec.targets.itemsize, LINE // spec.weights.itemsize
     begin_mask, length_mask = (1 << KIND_SHIFT) - 1, (1 << BLOCK_SHIFT) - 1
 
     @jit
@@ -120,12 +124,17 @@ def bind_rows(spec: DeliverSpec):
 
     @jit
     def ask(e, entries, segments, targets, weights):
-        # Without branches, and the first line of each alone: what follows it the processor fetches by itself.
         last = entries.size - 1
         prefetch(segments, 2 * np.int64(entries[min(e + WORDS_AHEAD, last)]))
-        begin, _, _, _ = words(np.int64(entries[min(e + SYNAPSES_AHEAD, last)]), segments)
+        begin, length, kind, _ = words(np.int64(entries[min(e + SYNAPSES_AHEAD, last)]), segments)
         prefetch(targets, begin)
         prefetch(weights, begin)
+        if length >= LONG:
+            for q in range(target_step, min(length, LONGEST), target_step):
+                prefetch(targets, begin + q)
+            if kind == 0:
+                for q in range(weight_step, min(length, LONGEST), weight_step):
+                    prefetch(weights, begin + q)
 
     return arrays, words, ask
 
