@@ -15,9 +15,10 @@ from eventsim import Network, Rates, Simulation, estimate
 INTERVAL = 1000.0  # ms, of the rates: long, so that counting spikes costs nothing
 
 
-def bytes_held(network: Network, dt: float, dtype: str, workers: int) -> dict[str, int]:
+def bytes_held(network: Network, dt: float, settings: dict[str, Any]) -> dict[str, int]:
     """Bytes by kind, from the same constants that ``eventsim info`` prints."""
-    return {kind: int(count) for kind, count in estimate(network, dt, dtype, workers).bytes.items()}
+    held = estimate(network, dt, settings["dtype"], settings["workers"], weight_dtype=settings.get("weight_dtype"))
+    return {kind: int(count) for kind, count in held.bytes.items()}
 
 
 class Engine:
@@ -28,11 +29,12 @@ class Engine:
     def build(self, request: dict[str, Any]) -> dict[str, Any]:
         """Compile or load the kernels with a small network (``kernels_s``), then build (``built_s``).
 
-        request : "network", "parameters", "threads", what `Simulation` takes ("update", "dtype", "seed"), and perhaps
-            "forget_peak": the peak of memory is then that of this network, not of compiling before it
+        request : "network", "parameters", "threads", what `Simulation` takes ("update", "dtype", "weight_dtype", "seed"), and
+            perhaps "forget_peak": the peak of memory is then that of this network, not of compiling before it
         """
         name, parameters = request["network"], request["parameters"]
-        settings = {"workers": request["threads"], "update": request["update"], "dtype": request["dtype"], "seed": request["seed"]}
+        given = {name: request[name] for name in ("update", "dtype", "weight_dtype", "seed") if name in request}
+        settings = {"workers": request["threads"], **given}
         begin = time.perf_counter()
         small = example(name, {**parameters, **WARM.get(name, {})})
         self._simulate(small, settings).run(small.dt)
@@ -50,7 +52,7 @@ class Engine:
             "memory_before": before,
             "neurons": large.network.size,
             "synapses": self.simulation.synapses,
-            "bytes": bytes_held(large.network, large.dt, request["dtype"], request["threads"]),
+            "bytes": bytes_held(large.network, large.dt, settings),
             "version": "",
         }
 

@@ -1,8 +1,8 @@
 """Running a net: the event-driven engine against the same net as dense layers of norse_bridge and of Norse.
 
 Time of a step of 1 ms. Dense layers run in two forms: "step by step", one step through all layers before the next one, as a net
-must whose input arrives while it runs, and "over time", which takes each layer's matrix product of all steps at once, and so needs
-the whole input beforehand. Each runs on one thread and on all, and the better one counts. The engine always goes step by step.
+must whose input arrives while it runs, and "over time", which takes each layer's matrix product of all steps at once, and so
+needs the whole input beforehand. The engine always goes step by step. All run on one thread and on all, and the better one counts.
 """
 
 from __future__ import annotations
@@ -44,14 +44,16 @@ OPTIONS = [
     click.Option(["--mnist"], metavar="FILE", help="mnist: the .npz.  [default: mnist.npz in EVENTSIM_DATA]"),
     click.Option(["--batch"], default="1,32", show_default=True, help="Numbers of inputs at a time."),
     click.Option(["--steps"], type=int, default=100, show_default=True, help="Steps of a timed run, at most."),
-    click.Option(["--threads"], type=int, default=1, show_default=True, help="Threads of the engine."),
+    click.Option(
+        ["--weights"], type=click.Choice(["float16", "float32"]), default="float32", show_default=True, help="Of the engine."
+    ),
 ]
 
 
 class _Engine:
-    """The engine's side of a net."""
+    """The engine's side of a net, on so many threads."""
 
-    def __init__(self, net: Any, threads: int):
+    def __init__(self, net: Any, threads: int, weights: str):
         import norse_bridge as nb
 
         begin = time.perf_counter()
@@ -61,7 +63,9 @@ class _Engine:
         recorders = [Rates(name, 1000.0) for name in self.layers]
         batch = net.spikes.shape[1]
         source = network.populations[0].name
-        self.simulation = Simulation(network, 1.0, workers=threads, batch=batch, record=recorders, spikes={source: net.spikes})
+        self.simulation = Simulation(
+            network, 1.0, workers=threads, weight_dtype=weights, batch=batch, record=recorders, spikes={source: net.spikes}
+        )
         self.built = time.perf_counter() - begin
 
     def run(self, steps: int) -> dict[str, Any]:
@@ -85,24 +89,22 @@ def _dense_sides(children: dict[str, Child], steps: int) -> dict[str, Any]:
     return sides
 
 
-def measure_net(net: Any, steps: int, threads: int, repeats: int, children: dict[str, Child], folder: Path) -> dict[str, Any]:
+def measure_net(net: Any, steps: int, weights: str, repeats: int, children: dict[str, Child], folder: Path) -> dict[str, Any]:
     """Run a net everywhere, in turn, after one run that is not counted; times of a step, ratios to the engine."""
-    engine = _Engine(net, threads)
+    engines = {f"{ENGINE}, {threads}": _Engine(net, threads, weights) for threads in sorted({1, cores()})}
     path = folder / "net.npz"
     np.savez(path, spikes=net.spikes, **{f"weights{n}": weight for n, weight in enumerate(net.weights)})
     built = {name: child.ask({"build": {"file": str(path), "readout": net.readout}}) for name, child in children.items()}
-    sides = {ENGINE: lambda: engine.run(steps), **_dense_sides(children, steps)}
+    own = {name: lambda engine=engine: engine.run(steps) for name, engine in engines.items()}
+    sides = {**own, **_dense_sides(children, steps)}
     in_turn(sides, 1)
     runs = in_turn(sides, repeats)
     walls = {name: [run["wall_s"] for run in done] for name, done in runs.items()}
     medians = {name: median(times) / steps for name, times in walls.items()}
-    batch = net.spikes.shape[1]
-    neurons = steps * repeats * batch * engine.size
-    best = {
-        f"{name}, {form}": min((side for side in walls if side.startswith(f"{name}, {form}, ")), key=medians.__getitem__)
-        for name in children
-        for form in FORMS
-    }
+    batch, first = net.spikes.shape[1], next(iter(engines.values()))
+    neurons = steps * repeats * batch * first.size
+    columns = [ENGINE, *(f"{name}, {form}" for name in children for form in FORMS)]
+    best = {column: min((side for side in walls if side.startswith(f"{column}, ")), key=medians.__getitem__) for column in columns}
     return {
         "about": net.about,
         "batch": batch,
@@ -110,13 +112,15 @@ def measure_net(net: Any, steps: int, threads: int, repeats: int, children: dict
         "density": net.density,
         "input_activity": float(net.spikes.mean()),
         "activity": {name: sum(run["spikes"] for run in done) / neurons for name, done in runs.items()},
-        "events_per_step": sum(run["synaptic_events"] for run in runs[ENGINE]) / (steps * repeats),
-        "engine_built_s": engine.built,
+        "events_per_step": sum(run["synaptic_events"] for run in runs[f"{ENGINE}, 1"]) / (steps * repeats),
+        "engine_built_s": {name: engine.built for name, engine in engines.items()},
         "versions": {name: answer["version"] for name, answer in built.items()},
         "runs": runs,
         "s_per_step": medians,
         "better_threads": best,
-        "ratios": {f"{name} / {ENGINE}": ratio(walls[side], walls[ENGINE])._asdict() for name, side in best.items()},
+        "ratios": {
+            f"{name} / {ENGINE}": ratio(walls[side], walls[best[ENGINE]])._asdict() for name, side in best.items() if name != ENGINE
+        },
     }
 
 
@@ -157,16 +161,16 @@ def _table(points: list[dict[str, Any]], names: list[str]) -> Table:
             (
                 point["batch"],
                 f"{100.0 * point['density']:.3g} %",
-                f"{100.0 * point['activity'][ENGINE]:.3g} %",
+                f"{100.0 * point['activity'][f'{ENGINE}, 1']:.3g} %",
                 point["steps"],
-                f"{1000.0 * point['s_per_step'][ENGINE]:.3f}",
+                f"{1000.0 * point['s_per_step'][point['better_threads'][ENGINE]]:.3f}",
                 *(f"{point['ratios'][f'{column} / {ENGINE}']['median']:.2f} x" for column in columns),
             )
         )
     return Table("A step of 1 ms; for dense layers how many times the engine's time they take", head, rows)
 
 
-def measure(*, repeats: int, threads: int, peers: tuple[tuple[str, str], ...] = (), **options: Any) -> Report:
+def measure(*, repeats: int, weights: str, peers: tuple[tuple[str, str], ...] = (), **options: Any) -> Report:
     """Run it; see the module."""
     try:
         import torch
@@ -181,8 +185,8 @@ def measure(*, repeats: int, threads: int, peers: tuple[tuple[str, str], ...] = 
         for name, python in peers:
             children[name] = stack.enter_context(start_peer(name, python))
         for net, steps in _nets(options, repeats):
-            points.append(measure_net(net, steps, threads, repeats, children, folder))
-    settings = {**options, "repeats": repeats, "threads": threads, "peers": [name for name, _ in peers]}
+            points.append(measure_net(net, steps, weights, repeats, children, folder))
+    settings = {**options, "repeats": repeats, "weights": weights, "peers": [name for name, _ in peers]}
     settings["mnist"] = None if options["mnist"] is None else "FILE"
     notes = []
     if options["net"] != "random":

@@ -21,6 +21,7 @@ PEERS: tuple[str, ...] = ("nest",)
 OPTIONS = [
     click.Option(["--scale"], type=float, default=1.0, show_default=True, help="Share of neurons and in-degrees."),
     click.Option(["--drive"], type=click.Choice(["poisson", "dc"]), default="poisson", show_default=True),
+    click.Option(["--weights"], type=click.Choice(["float16", "float32"]), default="float32", show_default=True),
     click.Option(["--threads"], default="2", show_default=True, help="Numbers of threads, run in turn: 1,2"),
     click.Option(["--busy"], is_flag=True, help="Also run the most threads beside a process that keeps a core busy."),
     click.Option(["--duration"], type=float, default=1000.0, show_default=True, help="ms of each run"),
@@ -92,6 +93,7 @@ def measure(
     *,
     scale: float,
     drive: str,
+    weights: str,
     threads: str,
     busy: bool,
     duration: float,
@@ -103,6 +105,7 @@ def measure(
     parameters: dict[str, Any] = {"scale": scale} | ({} if drive == "poisson" else {"drive": drive})
     counts = numbers(threads)
     plan = Plan(NAME, parameters, duration, warm_up, repeats, counts, peers, busy)
+    plan.settings["weight_dtype"] = weights
     results = compare(plan)
     chosen = example(NAME, parameters)
     results["facts"] = facts(results, counts, duration)
