@@ -1,7 +1,8 @@
 """When a neuron that hears nothing will fire: the first step on the grid at which its margin is above 0.
 
-Between inputs the margin is monotone on either side of its turning time, so that a look at few points and a bisection
-find the first step without walking through them. All of it in float64, on the exact flow (of Euler's equivalent).
+Most neurons never will: where the margin cannot rise to 0 from where the state is (`eventsim.ceiling`), nothing else is
+asked. For the others: between inputs the margin is monotone on either side of its turning time, so that a look at few points
+and a bisection find the first step without walking through them. All of it in float64, on the exact flow (of Euler's equivalent).
 """
 
 from __future__ import annotations
@@ -9,35 +10,75 @@ from __future__ import annotations
 import functools
 
 import numpy as np
-from numba import types
 
-from eventsim.cpu.scalar import cast, load_row, scalar_ops
+from eventsim.cpu.scalar import REALS, cast, load_row, scalar_ops
 from eventsim.jit import jit
-from eventsim.state import NEVER, TABLE_STEPS
-
-FAR = 2**40  # steps after which a flow has come to rest
+from eventsim.state import COARSE, FAR, FINE, NEVER, TABLE_ROWS
 
 
 @functools.cache
-def bind_coefficients(model, own_flow):
-    """A function ``(steps, table, dt, p) -> Propagator`` over that many steps: tabulated if it can be, else computed."""
+def bind_flow(model, own_flow, dtype):
+    """A function ``(s, steps, p, q, table, dt) -> s`` after that many steps without input, in the type of s.
+
+    p : Params in the type of s; q : Params of the exact flow, float64. Propagators are tabulated if they can be, else computed;
+    many steps are a multiple of FINE and the rest, one after the other.
+    """
     Propagator = model.Propagator
-    exact = jit(model.exact)
-    ops = scalar_ops(np.dtype(np.float64))
-    read, widen = load_row(len(Propagator._fields)), cast(len(Propagator._fields), types.float64)
-    end = TABLE_STEPS + 1
+    advance, exact = jit(model.advance), jit(model.exact)
+    ops, fields = scalar_ops(np.dtype(np.float64)), len(Propagator._fields)
+    read, narrow = load_row(fields), cast(fields, REALS[dtype])
+    end, few, many = TABLE_ROWS - 1, FINE, FINE * (COARSE + 1)
 
-    def compute(steps, table, dt, p):
-        return Propagator(*widen(exact(ops, steps * dt, p)))
+    @jit
+    def compute(s, steps, p, q, table, dt):
+        return advance(s, Propagator(*narrow(exact(ops, steps * dt, q))), p)
 
-    def look_up(steps, table, dt, p):
-        if steps <= TABLE_STEPS:
-            return Propagator(*read(table, steps))
+    @jit
+    def look_up(s, row, p, table):
+        return advance(s, Propagator(*narrow(read(table, row))), p)
+
+    def flow(s, steps, p, q, table, dt):
+        if steps < few:
+            return look_up(s, steps, p, table)
+        if steps < many:
+            s = look_up(s, few - 1 + steps // few, p, table)
+            rest = steps % few
+            return look_up(s, rest, p, table) if rest else s
         if steps == FAR:
-            return Propagator(*read(table, end))
-        return Propagator(*widen(exact(ops, steps * dt, p)))
+            return look_up(s, end, p, table)
+        return compute(s, steps, p, q, table, dt)
 
-    return jit(compute if own_flow else look_up)
+    return compute if own_flow else jit(flow)
+
+
+@functools.cache
+def _reach(count):
+    """A function ``(values, rest, rises, j) -> `` how far these states can lift the margin above that of a neuron at rest."""
+    last = count - 1
+
+    @jit
+    def one(values, rest, rises, j):
+        distance = values[last] - rest[last]
+        up, down = rises[last, j] * distance, rises[last + rises.shape[0] // 2, j] * distance
+        return up if up > down else down
+
+    if count == 1:
+        return one
+    before = _reach(last)
+    return jit(lambda values, rest, rises, j: before(values, rest, rises, j) + one(values, rest, rises, j))
+
+
+@functools.cache
+def bind_ceiling(model):
+    """A function ``(s, p, rises, j) -> value`` that the margin does not exceed from one step after now on; nan if unknown."""
+    margin, initial, reach = jit(model.margin), jit(model.initial), _reach(len(model.State._fields))
+
+    @jit
+    def ceiling(s, p, rises, j):
+        rest = initial(p)
+        return margin(rest, p) + reach(s, rest, rises, j)
+
+    return ceiling
 
 
 @functools.cache
@@ -48,13 +89,13 @@ def bind_prediction(model, own_flow):
     """
     if not model.spiking:
         return jit(lambda s, p, table, dt, tolerance: NEVER)
-    coefficients = bind_coefficients(model, own_flow)
-    margin, advance, turning_time = jit(model.margin), jit(model.advance), jit(model.turning_time)
+    flow = bind_flow(model, own_flow, np.dtype(np.float64))
+    margin, turning_time = jit(model.margin), jit(model.turning_time)
     ops = scalar_ops(np.dtype(np.float64))
 
     @jit
     def margin_after(steps, s, p, table, dt):
-        return margin(advance(s, coefficients(steps, table, dt, p), p), p)
+        return margin(flow(s, steps, p, p, table, dt), p)
 
     @jit
     def first_above(low, high, s, p, table, dt, level):

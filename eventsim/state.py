@@ -33,7 +33,7 @@ HEAD = 14  # int32 (SLOTS,): first neuron in each slot of the ring of prediction
 NEXT = 15  # int32 (N,)
 PREVIOUS = 16  # int32 (N,): the neuron before, or -1 - slot for the first
 FLOW = 17  # float64 (params + 1, N or 1): parameters of the exact flow (of Euler's equivalent), for jumps and predictions
-TABLE = 18  # float64 (TABLE_STEPS + 2, coefficients): propagators of 0 ... TABLE_STEPS steps and of a step without end
+TABLE = 18  # float64 (TABLE_ROWS, coefficients): propagators of few steps, of many, and of a step without end
 DT = 19  # float64 (1,), ms
 UPDATES = 20  # neuron updates so far
 ACTIVE = 21  # of these: neurons that received something or fired
@@ -45,10 +45,14 @@ EVENT_NEURONS = 26  # int32 (events,): their neurons, ascending within a step
 EVENT_COUNT = 27
 CURSOR = 28  # the next of EVENTS
 SPARSE = 29  # 1 while the group is updated sparsely
-SIZE = 30
+RISES = 30  # float64 (2 states, N or 1): how far each state can lift the margin (`eventsim.ceiling`)
+SIZE = 31
 
 SLOTS = 1024  # of the ring of predictions: a power of two
-TABLE_STEPS = 512
+FINE = 256  # steps whose propagators are tabulated one by one
+COARSE = 256  # multiples of FINE that are tabulated
+TABLE_ROWS = FINE + COARSE + 1  # 0 ... FINE - 1 steps; 1 ... COARSE times FINE steps; a step without end
+FAR = 2**40  # steps after which a flow has come to rest
 
 
 @dataclass
@@ -79,6 +83,7 @@ def parameter_arrays(numbers: Any, dtype: np.dtype, dt: float) -> dict[int, np.n
         STEP_OWN: np.ascontiguousarray(numbers.step_own, dtype),
         FLOW: np.ascontiguousarray(numbers.flow),
         TABLE: np.ascontiguousarray(numbers.table),
+        RISES: np.ascontiguousarray(numbers.rises),
         DT: np.array([dt]),
     }
 

@@ -14,7 +14,7 @@ from numba import carray, types
 from eventsim.cpu.dense import any_input, bind_neuron
 from eventsim.cpu.pointers import view, view2
 from eventsim.cpu.scalar import REALS, cast, load, store_row
-from eventsim.crossing import bind_coefficients, bind_prediction
+from eventsim.crossing import bind_ceiling, bind_flow, bind_prediction
 from eventsim.jit import jit
 from eventsim.models.model import hold_fields
 from eventsim.queue import pop_due, schedule
@@ -34,6 +34,7 @@ from eventsim.state import (
     OWN,
     PREVIOUS,
     RHO,
+    RISES,
     SIZE,
     SLOTS,
     SPARSE,
@@ -41,7 +42,7 @@ from eventsim.state import (
     STEP_COMMON,
     STEP_OWN,
     TABLE,
-    TABLE_STEPS,
+    TABLE_ROWS,
     TOUCHED,
     UPDATES,
     N,
@@ -55,7 +56,6 @@ def bind_views(spec):
     states, ports = len(spec.model.State._fields), len(spec.ports)
     params, coefficients = len(spec.model.Params._fields), len(spec.model.Propagator._fields)
     own, own_step, own_flow = any(spec.own), any(spec.own_step), spec.own_flow
-    table_rows = TABLE_STEPS + 2
 
     @jit
     def neurons(c):
@@ -75,7 +75,8 @@ def bind_views(spec):
     def flow(c):
         return (
             view2(c[FLOW], params, c[N] if own_flow else 1, types.float64),
-            view2(c[TABLE], table_rows, coefficients, types.float64),
+            view2(c[RISES], 2 * states, c[N] if own_flow else 1, types.float64),
+            view2(c[TABLE], TABLE_ROWS, coefficients, types.float64),
             view(c[DT], 1, types.float64)[0],
         )
 
@@ -104,20 +105,11 @@ def bind_flow_params(spec):
 
 @functools.cache
 def bind_jump(spec):
-    """A function ``(s, r, gap, p, table, dt) -> (s, r)``: the state after ``gap`` steps without input, in the state's type."""
+    """A function ``(s, r, gap, p, q, table, dt) -> (s, r)``: the state after ``gap`` steps without input, in the state's type."""
     model, real = spec.model, REALS[spec.dtype]
     if not spec.closed:
         return jit(lambda s, r, gap, p, q, table, dt: (s, r))  # awake neurons have no gap, sleeping ones do not change
-    advance = jit(model.advance)
-    coefficients = bind_coefficients(model, spec.own_flow)
-    Propagator = model.Propagator
-    narrow = cast(len(Propagator._fields), real)
-    one = real(1)
-
-    @jit
-    def free(s, gap, p, q, table, dt):
-        return advance(s, Propagator(*narrow(coefficients(gap, table, dt, q))), p)
-
+    free, one = bind_flow(model, spec.own_flow, spec.dtype), real(1)
     if not spec.holds:
         return jit(lambda s, r, gap, p, q, table, dt: (free(s, gap, p, q, table, dt), r))
     held = hold_fields(model.State, spec.hold, jit)
@@ -148,23 +140,30 @@ def magnitude(count):
 
 @functools.cache
 def bind_next(spec):
-    """A function ``(t, s, r, q, table, dt) -> step`` of the next spike without input, or NEVER; s: after step t."""
+    """A function ``(t, s, r, q, rises, j, table, dt) -> step`` of the next spike without input, or NEVER; s: after step t."""
     model = spec.model
-    coefficients = bind_coefficients(model, spec.own_flow)
+    if not model.spiking:
+        return jit(lambda t, s, r, q, rises, j, table, dt: NEVER)
+    flow = bind_flow(model, spec.own_flow, np.dtype(np.float64))
+    ceiling = bind_ceiling(model)
+    own_flow, linear = spec.own_flow, model.linear
     predict = bind_prediction(model, spec.own_flow)
     fields = len(model.State._fields)
     State = model.State
     widen, size = cast(fields, types.float64), magnitude(fields)
     rounding = 64.0 * float(np.finfo(spec.dtype).eps)
-    held, advance, initial = hold_fields(State, spec.hold, jit), jit(model.advance), jit(model.initial)
+    held, initial = hold_fields(State, spec.hold, jit), jit(model.initial)
 
     @jit
-    def next_spike(t, s, r, q, table, dt):
+    def next_spike(t, s, r, q, rises, j, table, dt):
         s = State(*widen(s))
         if np.int64(r) > 0:
-            s = held(s, advance(s, coefficients(np.int64(r), table, dt, q), q), 1.0)
+            s = held(s, flow(s, np.int64(r), q, q, table, dt), 1.0)
             t += np.int64(r)
-        steps = predict(s, q, table, dt, rounding * (size(s) + size(initial(q))))
+        tolerance = rounding * (size(s) + size(initial(q)))
+        if linear and ceiling(s, q, rises, j if own_flow else 0) < -2.0 * tolerance:
+            return NEVER
+        steps = predict(s, q, table, dt, tolerance)
         return steps if steps == NEVER else t + steps
 
     return next_spike
@@ -182,16 +181,16 @@ def bind_changed(count):
 
 @functools.cache
 def bind_reschedule(spec):
-    """A function ``(t, old, s, r, busy, q, table, dt) -> step`` in which the neuron must be touched next without input.
+    """A function ``(t, old, s, r, busy, q, rises, j, table, dt) -> step`` in which the neuron must be touched next without input.
 
     A neuron without a closed form sleeps after a step that changed nothing, unless it was `busy`: it fired, was held or received
     something, so that the next step, which will be free, may still change it.
     """
     if spec.closed:
         next_spike = bind_next(spec)
-        return jit(lambda t, old, s, r, busy, q, table, dt: next_spike(t, s, r, q, table, dt))
+        return jit(lambda t, old, s, r, busy, q, rises, j, table, dt: next_spike(t, s, r, q, rises, j, table, dt))
     changed = bind_changed(len(spec.model.State._fields))
-    return jit(lambda t, old, s, r, busy, q, table, dt: t + 1 if busy or changed(old, s) else NEVER)
+    return jit(lambda t, old, s, r, busy, q, rises, j, table, dt: t + 1 if busy or changed(old, s) else NEVER)
 
 
 def make_sparse(spec):
@@ -209,7 +208,7 @@ def make_sparse(spec):
         c = carray(context, (SIZE,))
         n = c[N]
         state, rho, inputs, common, own, step_common, step_own, last = neurons(c)
-        flows, table, dt = flow(c)
+        flows, rises, table, dt = flow(c)
         due, head, following, previous = ring(c)
         mark, touched = view(c[MARK], n, types.uint8), view(c[TOUCHED], n, types.int32)
         out = view(c[OUT], n, types.int32)
@@ -237,7 +236,7 @@ def make_sparse(spec):
                 out[spikes] = j
                 spikes += 1
             busy = held or r > 0 or z > 0 or received(x)
-            schedule(j, reschedule(t, old, s, r, busy, q, table, dt), due, head, following, previous)
+            schedule(j, reschedule(t, old, s, r, busy, q, rises, j, table, dt), due, head, following, previous)
         if spikes > 1:
             out[:spikes].sort()
         c[UPDATES] += count
@@ -260,7 +259,7 @@ def make_jump_all(spec):
     def jump_all(context, t, count):
         c = carray(context, (SIZE,))
         state, rho, _, common, own, _, _, last = neurons(c)
-        flows, table, dt = flow(c)
+        flows, _, table, dt = flow(c)
         due, head, _, _ = ring(c)
         base = common_params(common, 0)
         for j in range(c[N]):
@@ -286,18 +285,18 @@ def make_predict_all(spec):
     State, holds, closed = spec.model.State, spec.holds, spec.closed
     neurons, flow, ring = bind_views(spec)
     flow_params = bind_flow_params(spec)
-    next_spike = bind_next(spec) if closed else jit(lambda t, s, r, q, table, dt: t + 1)
+    next_spike = bind_next(spec) if closed else jit(lambda t, s, r, q, rises, j, table, dt: t + 1)
     nothing = REALS[spec.dtype](0)
 
     def predict_all(context, t, count):
         c = carray(context, (SIZE,))
         state, rho, _, _, _, _, _, last = neurons(c)
-        flows, table, dt = flow(c)
+        flows, rises, table, dt = flow(c)
         due, head, following, previous = ring(c)
         for j in range(c[N]):
             last[j] = t
             r = rho[j] if holds else nothing
-            step = next_spike(t, State(*read_state(state, j)), r, flow_params(flows, j), table, dt)
+            step = next_spike(t, State(*read_state(state, j)), r, flow_params(flows, j), rises, j, table, dt)
             schedule(j, step, due, head, following, previous)
         return 0
 
@@ -324,7 +323,7 @@ def make_sample(spec):
         chosen = view(request[1], request[0], types.int32)
         out = view2(request[2], request[4] * request[0], states, real)
         state, rho, _, common, own, _, _, last = neurons(c)
-        flows, table, dt = flow(c)
+        flows, _, table, dt = flow(c)
         base = common_params(common, 0)
         row = request[3] * request[0]
         for index in range(request[0]):
