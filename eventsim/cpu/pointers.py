@@ -92,6 +92,21 @@ def atomic_store(typingctx, array, index, value):
 
 
 @intrinsic
+def prefetch(typingctx, array, index):
+    """Ask for ``array[index]`` to be brought into the caches: it will be read soon. Any index is harmless."""
+
+    def codegen(context, builder, signature, args):
+        address = builder.bitcast(_element(context, builder, signature, args), ir.IntType(8).as_pointer())
+        number = ir.IntType(32)
+        hint = ir.FunctionType(ir.VoidType(), [ir.IntType(8).as_pointer(), number, number, number])
+        function = cgutils.get_or_insert_function(builder.module, hint, "llvm.prefetch.p0i8")
+        builder.call(function, [address, number(0), number(3), number(1)])  # to read, into all levels, data
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64), codegen
+
+
+@intrinsic
 def yield_processor(typingctx):
     """Let another thread run on this processor."""
     name = "SwitchToThread" if sys.platform == "win32" else "sched_yield"

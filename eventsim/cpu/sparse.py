@@ -12,7 +12,7 @@ import numpy as np
 from numba import carray, types
 
 from eventsim.cpu.dense import any_input, bind_neuron
-from eventsim.cpu.pointers import view, view2
+from eventsim.cpu.pointers import prefetch, view, view2
 from eventsim.cpu.scalar import REALS, cast, load, store_row
 from eventsim.crossing import bind_ceiling, bind_flow, bind_prediction
 from eventsim.jit import jit
@@ -47,6 +47,8 @@ from eventsim.state import (
     UPDATES,
     N,
 )
+
+AHEAD = 8  # touched neurons whose state is on its way from memory
 
 
 @functools.cache
@@ -91,6 +93,25 @@ def bind_views(spec):
         )
 
     return neurons, flow, ring
+
+
+@functools.cache
+def prefetch_rows(count):
+    """A function ``(a, j)`` that asks for ``a[0, j] ... a[count - 1, j]``."""
+    last = count - 1
+
+    def one(a, j):
+        prefetch(a[last], j)
+
+    if count == 1:
+        return jit(one)
+    before = prefetch_rows(last)
+
+    def all_of_them(a, j):
+        before(a, j)
+        prefetch(a[last], j)
+
+    return jit(all_of_them)
 
 
 @functools.cache
@@ -203,6 +224,17 @@ def make_sparse(spec):
     common_params, common_step = load(len(Params._fields) + 1, real), load(len(Propagator._fields), real)
     received = any_input(len(spec.ports))
     nothing = real(0)
+    ask_states, ask_inputs = prefetch_rows(len(State._fields)), prefetch_rows(len(spec.ports))
+
+    @jit
+    def ask(j, state, rho, inputs, last, due):
+        """Have what is known of neuron j brought into the cache: it will be stepped soon."""
+        ask_states(state, j)
+        ask_inputs(inputs, j)
+        if holds:
+            prefetch(rho, j)
+        prefetch(last, j)
+        prefetch(due, j)
 
     def sparse(context, t, count):
         c = carray(context, (SIZE,))
@@ -214,8 +246,12 @@ def make_sparse(spec):
         out = view(c[OUT], n, types.int32)
         base, base_step = common_params(common, 0), common_step(step_common, 0)
         count = pop_due(t, due, head, following, previous, mark, touched, count)
+        for index in range(min(count, AHEAD)):
+            ask(touched[index], state, rho, inputs, last, due)
         spikes = 0
         for index in range(count):
+            if index + AHEAD < count:
+                ask(touched[index + AHEAD], state, rho, inputs, last, due)
             j = touched[index]
             mark[j] = 0
             values = read_params(base, own, j)
