@@ -60,16 +60,20 @@ def deliver_and_touch(entries, rows, inputs, first, n, mark, touched, count):
     first : the slot of the group's neuron 0 in its first port; n : its neurons. Slots of the next ports follow.
     """
     events = 0
+    targets, weights = rows.targets, rows.weights
     for segment in entries:
         begin, length, at = rows.begin[segment], rows.length[segment], rows.weight_begin[segment]
         step = rows.weight_step[segment]
         events += length
         for q in range(length):
-            slot = rows.targets[begin + q]
-            inputs[slot] += rows.weights[at]
+            slot = targets[begin + q]
+            inputs[slot] += weights[at]
             at += step
             j = slot - first
             while j >= n:
                 j -= n
-            count = touch(j, mark, touched, count)
+            if not mark[j]:
+                mark[j] = 1
+                touched[count] = j
+                count += 1
     return events, count
