@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from eventsim.ceiling import rises
-from eventsim.errors import NetworkError
+from eventsim.errors import ModelError, NetworkError
 from eventsim.grid import steps_of
 from eventsim.models.model import Neuron
 from eventsim.network import Population
 from eventsim.ops import NUMPY
-from eventsim.state import COARSE, FAR, FINE, TABLE_ROWS
+from eventsim.state import DIGIT, FAR, TABLE_ROWS
 
 
 class Numbers(NamedTuple):
@@ -79,11 +79,8 @@ def parameters_in_numbers(population: Population, params: Any, dt: float, dtype:
     flow = flow_params(neuron, part, dt) or part
     own_flow = any(own[:-1])
     table = np.zeros((TABLE_ROWS, len(step)))
-    if not own_flow:
-        steps = np.concatenate([np.arange(FINE), FINE * np.arange(1.0, COARSE + 1.0), [FAR]])
-        with np.errstate(all="ignore"):  # 0 steps may divide 0 by 0: nobody asks for them
-            table[:] = np.stack(np.broadcast_arrays(steps, *model.exact(NUMPY, steps * dt, flow))[1:], axis=1)
-        table[0] = 0.0
+    if not any(own_step):
+        table[:] = _table(model, flow, dt)
     return Numbers(
         common=np.array([0.0 if np.ndim(v) else v for v in values]),
         own=_rows(values, n) if any(own) else np.zeros((len(values), 0)),
@@ -93,6 +90,20 @@ def parameters_in_numbers(population: Population, params: Any, dt: float, dtype:
         table=table,
         rises=rises(model, flow, dt, n if own_flow else 1),
     )
+
+
+def _table(model: Any, flow: Any, dt: float) -> np.ndarray:
+    """The propagators of all digits of a number of steps, and of a step without end (`eventsim.state`), the same for all neurons."""
+    digits, level = np.arange(TABLE_ROWS - 1) % 2**DIGIT, np.arange(TABLE_ROWS - 1) // 2**DIGIT
+    steps = np.append(digits * 2.0 ** (DIGIT * level), FAR)[:, None]
+    first = flow._replace(**{f: v[:1] for f, v in flow._asdict().items() if np.ndim(v)})
+    with np.errstate(all="ignore"):  # 0 steps may divide 0 by 0: nobody asks for them
+        rows = np.concatenate(np.broadcast_arrays(steps, *model.exact(NUMPY, steps * dt, first))[1:], axis=1)
+        last = [np.ndim(k) for k in model.exact(NUMPY, dt, flow)]
+    if any(last):
+        raise ModelError(f"{model.name}: coefficients of its exact flow depend on parameters on which those of a step do not")
+    rows[steps[:, 0] == 0.0] = 0.0
+    return rows
 
 
 def _rows(values: Any, n: int) -> np.ndarray:

@@ -13,42 +13,44 @@ import numpy as np
 
 from eventsim.cpu.scalar import REALS, cast, load_row, scalar_ops
 from eventsim.jit import jit
-from eventsim.state import COARSE, FAR, FINE, NEVER, TABLE_ROWS
+from eventsim.state import DIGIT, FAR, NEVER, TABLE_ROWS
 
 
 @functools.cache
-def bind_flow(model, own_flow, dtype):
+def bind_flow(model, tabulated, dtype):
     """A function ``(s, steps, p, q, table, dt) -> s`` after that many steps without input, in the type of s.
 
-    p : Params in the type of s; q : Params of the exact flow, float64. Propagators are tabulated if they can be, else computed;
-    many steps are a multiple of FINE and the rest, one after the other.
+    p : Params in the type of s; q : Params of the exact flow, float64. Where propagators are tabulated, a long gap is one jump for
+    each digit of its length (`eventsim.state`); else they are computed.
     """
     Propagator = model.Propagator
     advance, exact = jit(model.advance), jit(model.exact)
     ops, fields = scalar_ops(np.dtype(np.float64)), len(Propagator._fields)
     read, narrow = load_row(fields), cast(fields, REALS[dtype])
-    end, few, many = TABLE_ROWS - 1, FINE, FINE * (COARSE + 1)
+    base, end = 2**DIGIT, TABLE_ROWS - 1
 
     @jit
     def compute(s, steps, p, q, table, dt):
         return advance(s, Propagator(*narrow(exact(ops, steps * dt, q))), p)
 
     @jit
-    def look_up(s, row, p, table):
+    def jump(s, row, p, table):
         return advance(s, Propagator(*narrow(read(table, row))), p)
 
-    def flow(s, steps, p, q, table, dt):
-        if steps < few:
-            return look_up(s, steps, p, table)
-        if steps < many:
-            s = look_up(s, few - 1 + steps // few, p, table)
-            rest = steps % few
-            return look_up(s, rest, p, table) if rest else s
-        if steps == FAR:
-            return look_up(s, end, p, table)
-        return compute(s, steps, p, q, table, dt)
+    @jit
+    def look_up(s, steps, p, q, table, dt):
+        if steps >= FAR:
+            return jump(s, end, p, table)
+        level = 0
+        while steps > 0:
+            digit = steps % base
+            if digit:
+                s = jump(s, level + digit, p, table)
+            level += base
+            steps //= base
+        return s
 
-    return compute if own_flow else jit(flow)
+    return look_up if tabulated else compute
 
 
 @functools.cache
@@ -82,14 +84,14 @@ def bind_ceiling(model):
 
 
 @functools.cache
-def bind_prediction(model, own_flow):
+def bind_prediction(model, tabulated):
     """A function ``(s, p, table, dt, tolerance) -> steps`` until the neuron fires by itself, at least 1, or `NEVER`.
 
     A margin above ``-tolerance`` counts as a crossing: a step taken in vain costs little, a spike missed is an error.
     """
     if not model.spiking:
         return jit(lambda s, p, table, dt, tolerance: NEVER)
-    flow = bind_flow(model, own_flow, np.dtype(np.float64))
+    flow = bind_flow(model, tabulated, np.dtype(np.float64))
     margin, turning_time = jit(model.margin), jit(model.turning_time)
     ops = scalar_ops(np.dtype(np.float64))
 
@@ -98,37 +100,48 @@ def bind_prediction(model, own_flow):
         return margin(flow(s, steps, p, p, table, dt), p)
 
     @jit
-    def first_above(low, high, s, p, table, dt, level):
-        """The first step in (low, high] above the level; the margin rises, and is above it at high."""
+    def first_above(low, high, below, above, s, p, table, dt, tolerance):
+        """The first step in (low, high] with margin + tolerance > 0; it rises from ``below`` 0 at low to ``above`` 0 at high.
+
+        It looks where a straight line between the two crosses 0, every third time in the middle.
+        """
+        tries = 0
         while high - low > 1:
-            middle = (low + high) // 2
-            if margin_after(middle, s, p, table, dt) > level:
-                high = middle
+            tries += 1
+            at = (low + high) // 2
+            if tries % 3:
+                at = min(max(low + np.int64((high - low) * (below / (below - above))), low + 1), high - 1)
+            found = margin_after(at, s, p, table, dt) + tolerance
+            if found > 0.0:
+                high, above = at, found
             else:
-                low = middle
+                low, below = at, found
         return high
 
     @jit
     def predict(s, p, table, dt, tolerance):
-        level = -tolerance
-        if margin_after(1, s, p, table, dt) > level:
+        below = margin_after(1, s, p, table, dt) + tolerance
+        if below > 0.0:
             return np.int64(1)
         low = np.int64(1)
         turn = turning_time(ops, s, p) / dt
         if turn < FAR:
             low = max(np.int64(turn), np.int64(1))
-            if margin_after(low, s, p, table, dt) > level:
-                return first_above(1, low, s, p, table, dt, level)
+            found = margin_after(low, s, p, table, dt) + tolerance
+            if found > 0.0:
+                return first_above(1, low, below, found, s, p, table, dt, tolerance)
             low += 1
-            if margin_after(low, s, p, table, dt) > level:
+            below = margin_after(low, s, p, table, dt) + tolerance
+            if below > 0.0:
                 return low
         if not margin_after(FAR, s, p, table, dt) > 0.0:
             return np.int64(NEVER)
         span = np.int64(1)
         while low + span < FAR:
-            if margin_after(low + span, s, p, table, dt) > level:
-                return first_above(low, low + span, s, p, table, dt, level)
-            low += span
+            found = margin_after(low + span, s, p, table, dt) + tolerance
+            if found > 0.0:
+                return first_above(low, low + span, below, found, s, p, table, dt, tolerance)
+            low, below = low + span, found
             span *= 2
         return np.int64(NEVER)
 

@@ -33,7 +33,7 @@ HEAD = 14  # int32 (SLOTS,): first neuron in each slot of the ring of prediction
 NEXT = 15  # int32 (N,)
 PREVIOUS = 16  # int32 (N,): the neuron before, or -1 - slot for the first
 FLOW = 17  # float64 (params + 1, N or 1): parameters of the exact flow (of Euler's equivalent), for jumps and predictions
-TABLE = 18  # float64 (TABLE_ROWS, coefficients): propagators of few steps, of many, and of a step without end
+TABLE = 18  # float64 (TABLE_ROWS, coefficients): propagators of many steps, digit by digit, and of a step without end
 DT = 19  # float64 (1,), ms
 UPDATES = 20  # neuron updates so far
 ACTIVE = 21  # of these: neurons that received something or fired
@@ -49,10 +49,11 @@ RISES = 30  # float64 (2 states, N or 1): how far each state can lift the margin
 SIZE = 31
 
 SLOTS = 1024  # of the ring of predictions: a power of two
-FINE = 256  # steps whose propagators are tabulated one by one
-COARSE = 256  # multiples of FINE that are tabulated
-TABLE_ROWS = FINE + COARSE + 1  # 0 ... FINE - 1 steps; 1 ... COARSE times FINE steps; a step without end
+DIGIT = (
+    8  # bits of a number of steps for which one propagator is tabulated: row L * 2**DIGIT + d is that of d * 2**(L * DIGIT) steps
+)
 FAR = 2**40  # steps after which a flow has come to rest
+TABLE_ROWS = 40 // DIGIT * 2**DIGIT + 1  # all digits of numbers below FAR, and FAR
 
 
 @dataclass

@@ -44,8 +44,13 @@ class KernelSpec:
 
     @property
     def own_flow(self) -> bool:
-        """Whether the flow differs between neurons."""
+        """Whether parameters of the flow differ between neurons."""
         return any(self.own[:-1])
+
+    @property
+    def tabulated(self) -> bool:
+        """Whether all neurons have the same propagators, so that those of many gaps stand in a table."""
+        return not any(self.own_step)
 
 
 MAKERS = {

@@ -130,7 +130,7 @@ def bind_jump(spec):
     model, real = spec.model, REALS[spec.dtype]
     if not spec.closed:
         return jit(lambda s, r, gap, p, q, table, dt: (s, r))  # awake neurons have no gap, sleeping ones do not change
-    free, one = bind_flow(model, spec.own_flow, spec.dtype), real(1)
+    free, one = bind_flow(model, spec.tabulated, spec.dtype), real(1)
     if not spec.holds:
         return jit(lambda s, r, gap, p, q, table, dt: (free(s, gap, p, q, table, dt), r))
     held = hold_fields(model.State, spec.hold, jit)
@@ -165,10 +165,10 @@ def bind_next(spec):
     model = spec.model
     if not model.spiking:
         return jit(lambda t, s, r, q, rises, j, table, dt: NEVER)
-    flow = bind_flow(model, spec.own_flow, np.dtype(np.float64))
+    flow = bind_flow(model, spec.tabulated, np.dtype(np.float64))
     ceiling = bind_ceiling(model)
     own_flow, linear = spec.own_flow, model.linear
-    predict = bind_prediction(model, spec.own_flow)
+    predict = bind_prediction(model, spec.tabulated)
     fields = len(model.State._fields)
     State = model.State
     widen, size = cast(fields, types.float64), magnitude(fields)
