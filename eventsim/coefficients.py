@@ -93,7 +93,7 @@ def parameters_in_numbers(population: Population, params: Any, dt: float, dtype:
 
 
 def _table(model: Any, flow: Any, dt: float) -> np.ndarray:
-    """The propagators of all digits of a number of steps, and of a step without end (`eventsim.state`), the same for all neurons."""
+    """The propagators, common to all neurons, of all digits of a number of steps and of a step without end (`eventsim.state`)."""
     digits, level = np.arange(TABLE_ROWS - 1) % 2**DIGIT, np.arange(TABLE_ROWS - 1) // 2**DIGIT
     steps = np.append(digits * 2.0 ** (DIGIT * level), FAR)[:, None]
     first = flow._replace(**{f: v[:1] for f, v in flow._asdict().items() if np.ndim(v)})

@@ -36,7 +36,9 @@ FLOW = 17  # float64 (params + 1, N or 1): parameters of the exact flow (of Eule
 TABLE = 18  # float64 (TABLE_ROWS, coefficients): propagators of many steps, digit by digit, and of a step without end
 DT = 19  # float64 (1,), ms
 UPDATES = 20  # neuron updates so far
-ACTIVE = 21  # of these: neurons that received something or fired
+ACTIVE = (
+    21  # of these: neurons that received something or fired; in the sparse update all, predicted spikes counted `WAKE` times more
+)
 SLOT = 22  # first slot of this group in the worker's array of inputs
 GIDS = 23  # int32 (N,): number of each neuron in the network
 KEY = 24  # key of the random numbers of a source
@@ -52,6 +54,7 @@ SLOTS = 1024  # of the ring of predictions: a power of two
 DIGIT = (
     8  # bits of a number of steps for which one propagator is tabulated: row L * 2**DIGIT + d is that of d * 2**(L * DIGIT) steps
 )
+WAKE = 4  # touched neurons that cost as much as it costs to find the step of a spike and to wait for it
 FAR = 2**40  # steps after which a flow has come to rest
 TABLE_ROWS = 40 // DIGIT * 2**DIGIT + 1  # all digits of numbers below FAR, and FAR
 

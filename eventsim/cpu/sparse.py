@@ -45,6 +45,7 @@ from eventsim.state import (
     TABLE_ROWS,
     TOUCHED,
     UPDATES,
+    WAKE,
     N,
 )
 
@@ -218,7 +219,7 @@ def make_sparse(spec):
     """The kernel ``(context, t, count) -> spikes``: steps the ``count`` touched neurons and those that are due."""
     read_params, read_step, read_state, read_input, clear_input, write_state, step = bind_neuron(spec)
     State, Params, Propagator = spec.model.State, spec.model.Params, spec.model.Propagator
-    real, holds, spiking = REALS[spec.dtype], spec.holds, spec.model.spiking
+    real, holds, spiking, closed = REALS[spec.dtype], spec.holds, spec.model.spiking, spec.closed
     neurons, flow, ring = bind_views(spec)
     jump, reschedule, flow_params = bind_jump(spec), bind_reschedule(spec), bind_flow_params(spec)
     common_params, common_step = load(len(Params._fields) + 1, real), load(len(Propagator._fields), real)
@@ -248,7 +249,7 @@ def make_sparse(spec):
         count = pop_due(t, due, head, following, previous, mark, touched, count)
         for index in range(min(count, AHEAD)):
             ask(touched[index], state, rho, inputs, last, due)
-        spikes = 0
+        spikes = woken = 0
         for index in range(count):
             if index + AHEAD < count:
                 ask(touched[index + AHEAD], state, rho, inputs, last, due)
@@ -272,11 +273,13 @@ def make_sparse(spec):
                 out[spikes] = j
                 spikes += 1
             busy = held or r > 0 or z > 0 or received(x)
-            schedule(j, reschedule(t, old, s, r, busy, q, rises, j, table, dt), due, head, following, previous)
+            step_due = reschedule(t, old, s, r, busy, q, rises, j, table, dt)
+            schedule(j, step_due, due, head, following, previous)
+            woken += step_due != NEVER
         if spikes > 1:
             out[:spikes].sort()
         c[UPDATES] += count
-        c[ACTIVE] += count
+        c[ACTIVE] += count + (WAKE * woken if closed else 0)
         return spikes
 
     return sparse
