@@ -41,7 +41,7 @@ def costs(dtype: np.dtype, tabulated: bool, closed: bool) -> Costs:
     closed : whether gaps can be jumped; if not, a neuron that has received something is stepped until it rests
     """
     sweep = 1.0 if dtype == np.float32 else 1.5
-    touch = 105.0 if tabulated else 190.0
+    touch = 46.0 if tabulated else 165.0
     return Costs(sweep, touch, touch if closed else UNTIL_AT_REST * touch, 40.0)
 
 

@@ -12,7 +12,7 @@ import functools
 import numpy as np
 
 from eventsim.cpu.scalar import REALS, cast, load_row, scalar_ops
-from eventsim.jit import jit
+from eventsim.jit import jit_borrowing as jit
 from eventsim.state import DIGIT, FAR, NEVER, TABLE_ROWS
 
 

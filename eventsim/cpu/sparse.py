@@ -9,13 +9,13 @@ from __future__ import annotations
 import functools
 
 import numpy as np
-from numba import carray, types
+from numba import types
 
 from eventsim.cpu.dense import any_input, bind_neuron
-from eventsim.cpu.pointers import prefetch, view, view2
+from eventsim.cpu.pointers import prefetch, values_at, view, view2
 from eventsim.cpu.scalar import REALS, cast, load, store_row
 from eventsim.crossing import bind_ceiling, bind_flow, bind_prediction
-from eventsim.jit import jit
+from eventsim.jit import jit_borrowing as jit
 from eventsim.models.model import hold_fields
 from eventsim.queue import pop_due, schedule
 from eventsim.state import (
@@ -50,6 +50,31 @@ from eventsim.state import (
 )
 
 AHEAD = 8  # touched neurons whose state is on its way from memory
+
+
+@jit
+def sift(values, root, count):
+    """Let the value at ``root`` sink to its place in the heap of the first ``count`` values (modified)."""
+    value = values[root]
+    while 2 * root + 1 < count:
+        child = 2 * root + 1
+        if child + 1 < count and values[child] < values[child + 1]:
+            child += 1
+        if values[child] <= value:
+            break
+        values[root] = values[child]
+        root = child
+    values[root] = value
+
+
+@jit
+def sort_first(values, count):
+    """Sort the first ``count`` values (modified), by a heap: Numba's own sort needs an array of its own."""
+    for root in range(count // 2 - 1, -1, -1):
+        sift(values, root, count)
+    for last in range(count - 1, 0, -1):
+        values[0], values[last] = values[last], values[0]
+        sift(values, 0, last)
 
 
 @functools.cache
@@ -238,7 +263,7 @@ def make_sparse(spec):
         prefetch(due, j)
 
     def sparse(context, t, count):
-        c = carray(context, (SIZE,))
+        c = values_at(context, SIZE)
         n = c[N]
         state, rho, inputs, common, own, step_common, step_own, last = neurons(c)
         flows, rises, table, dt = flow(c)
@@ -277,7 +302,7 @@ def make_sparse(spec):
             schedule(j, step_due, due, head, following, previous)
             woken += step_due != NEVER
         if spikes > 1:
-            out[:spikes].sort()
+            sort_first(out, spikes)
         c[UPDATES] += count
         c[ACTIVE] += count + (WAKE * woken if closed else 0)
         return spikes
@@ -296,7 +321,7 @@ def make_jump_all(spec):
     nothing = real(0)
 
     def jump_all(context, t, count):
-        c = carray(context, (SIZE,))
+        c = values_at(context, SIZE)
         state, rho, _, common, own, _, _, last = neurons(c)
         flows, _, table, dt = flow(c)
         due, head, _, _ = ring(c)
@@ -328,7 +353,7 @@ def make_predict_all(spec):
     nothing = REALS[spec.dtype](0)
 
     def predict_all(context, t, count):
-        c = carray(context, (SIZE,))
+        c = values_at(context, SIZE)
         state, rho, _, _, _, _, _, last = neurons(c)
         flows, rises, table, dt = flow(c)
         due, head, following, previous = ring(c)
@@ -357,7 +382,7 @@ def make_sample(spec):
     nothing = real(0)
 
     def sample(context, t, address):
-        c = carray(context, (SIZE,))
+        c = values_at(context, SIZE)
         request = view(address, 5, types.int64)
         chosen = view(request[1], request[0], types.int32)
         out = view2(request[2], request[4] * request[0], states, real)
