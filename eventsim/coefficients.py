@@ -6,13 +6,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from eventsim.crossing import FAR
-from eventsim.errors import NetworkError
+from eventsim.ceiling import rises
+from eventsim.errors import ModelError, NetworkError
 from eventsim.grid import steps_of
 from eventsim.models.model import Neuron
 from eventsim.network import Population
 from eventsim.ops import NUMPY
-from eventsim.state import TABLE_STEPS
+from eventsim.state import DIGIT, FAR, TABLE_ROWS
 
 
 class Numbers(NamedTuple):
@@ -23,7 +23,8 @@ class Numbers(NamedTuple):
     step_common: np.ndarray  # (coefficients,)
     step_own: np.ndarray  # (coefficients, n or 0)
     flow: np.ndarray  # (params, n or 1)
-    table: np.ndarray  # (TABLE_STEPS + 2, coefficients)
+    table: np.ndarray  # (TABLE_ROWS, coefficients)
+    rises: np.ndarray  # (2 states, n or 1)
 
 
 def check_fits(values: Any, dtype: np.dtype, label: str) -> None:
@@ -77,12 +78,9 @@ def parameters_in_numbers(population: Population, params: Any, dt: float, dtype:
     own_step = [c.ndim > 0 for c in step]
     flow = flow_params(neuron, part, dt) or part
     own_flow = any(own[:-1])
-    table = np.zeros((TABLE_STEPS + 2, len(step)))
-    if not own_flow:
-        steps = np.append(np.arange(TABLE_STEPS + 1.0), float(FAR))
-        with np.errstate(all="ignore"):  # 0 steps may divide 0 by 0: nobody asks for them
-            table[:] = np.stack(np.broadcast_arrays(steps, *model.exact(NUMPY, steps * dt, flow))[1:], axis=1)
-        table[0] = 0.0
+    table = np.zeros((TABLE_ROWS, len(step)))
+    if not any(own_step):
+        table[:] = _table(model, flow, dt)
     return Numbers(
         common=np.array([0.0 if np.ndim(v) else v for v in values]),
         own=_rows(values, n) if any(own) else np.zeros((len(values), 0)),
@@ -90,7 +88,22 @@ def parameters_in_numbers(population: Population, params: Any, dt: float, dtype:
         step_own=_rows(step, n) if any(own_step) else np.zeros((len(step), 0)),
         flow=_rows(flow, n) if own_flow else np.array([[float(v)] for v in flow]),
         table=table,
+        rises=rises(model, flow, dt, n if own_flow else 1),
     )
+
+
+def _table(model: Any, flow: Any, dt: float) -> np.ndarray:
+    """The propagators, common to all neurons, of all digits of a number of steps and of a step without end (`eventsim.state`)."""
+    digits, level = np.arange(TABLE_ROWS - 1) % 2**DIGIT, np.arange(TABLE_ROWS - 1) // 2**DIGIT
+    steps = np.append(digits * 2.0 ** (DIGIT * level), FAR)[:, None]
+    first = flow._replace(**{f: v[:1] for f, v in flow._asdict().items() if np.ndim(v)})
+    with np.errstate(all="ignore"):  # 0 steps may divide 0 by 0: nobody asks for them
+        rows = np.concatenate(np.broadcast_arrays(steps, *model.exact(NUMPY, steps * dt, first))[1:], axis=1)
+        last = [np.ndim(k) for k in model.exact(NUMPY, dt, flow)]
+    if any(last):
+        raise ModelError(f"{model.name}: coefficients of its exact flow depend on parameters on which those of a step do not")
+    rows[steps[:, 0] == 0.0] = 0.0
+    return rows
 
 
 def _rows(values: Any, n: int) -> np.ndarray:

@@ -16,7 +16,7 @@ from eventsim.expected import ProjectionEstimate, Slots, drawn, projection_estim
 from eventsim.models import Neuron
 from eventsim.network import Network, Population, Projection
 from eventsim.ops import NUMPY
-from eventsim.state import SLOTS, TABLE_STEPS, share
+from eventsim.state import SLOTS, TABLE_ROWS, share
 from eventsim.stimuli import Current, Increment, PoissonNoise, PoissonSource, SpikeSource
 from eventsim.table import bytes_text, text_table
 
@@ -200,9 +200,9 @@ def _held(network: Network, group: list[Population], itemsize: int) -> _Held:
         step = (model.exact if neuron.method == "exact" else model.euler)(NUMPY, 1.0, params)
     own, states = any(np.ndim(v) for v in params), itemsize * len(model.State._fields)
     parameters = itemsize * (len(params) + 1) * (own or np.ndim(neuron.refractory) > 0)
-    parameters += itemsize * len(step) * any(np.ndim(c) for c in step) + 8 * len(params) * own
+    parameters += itemsize * len(step) * any(np.ndim(c) for c in step) + 8 * (len(params) + 2 * len(model.State._fields)) * own
     item = LISTS + states + itemsize * (len(_ports(network, group)) + neuron.holds)
-    return _Held(NUMBER + states + parameters, item, 8 * (TABLE_STEPS + 2) * len(step))
+    return _Held(NUMBER + states + parameters, item, 8 * TABLE_ROWS * len(step))
 
 
 def _input_bytes(network: Network, itemsize: int, batch: int) -> int:

@@ -143,9 +143,23 @@ def jit(function: Callable) -> Any:
     return dispatcher
 
 
-def compile_callback(signature: Any, function: Callable, name: str | None) -> Any:
+@functools.cache
+def jit_borrowing(function: Callable) -> Any:
+    """As `jit`, for what runs in the innermost loops: arrays are borrowed, and no reference to them is counted.
+
+    Counting is an atomic operation, or at least a call, for every array that is handed to a function or sliced. Such a function
+    must not allocate (Numba refuses it) and must not return an array that owns its memory, or a part of one.
+    """
+    dispatcher = njit(**OPTIONS, _nrt=False)(function)
+    if _can_be_kept(function):
+        dispatcher._cache = CodeCache(f"{function.__module__}.{function.__qualname__}")
+    return dispatcher
+
+
+def compile_callback(signature: Any, function: Callable, name: str | None, borrowing: bool = False) -> Any:
     """Compile a function that C code can call by its ``address``; keep its code under a name that says all about it, if given."""
-    callback = CFunc(function, sigutils.normalize_signature(signature), locals={}, options={"error_model": "numpy"})
+    options = {"error_model": "numpy", "_nrt": not borrowing}
+    callback = CFunc(function, sigutils.normalize_signature(signature), locals={}, options=options)
     if name is not None:
         callback._cache = CodeCache(name)
     callback.compile()

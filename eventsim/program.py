@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from eventsim.adaptation import SMALL
+from eventsim.adaptation import costs
 from eventsim.coefficients import Numbers, check_fits, flow_params, holds_whole, parameters_in_numbers
 from eventsim.cpu.kernels import KernelSpec
 from eventsim.cpu.workers import GIVEN, NEURONS, POISSON
@@ -381,16 +381,34 @@ def _check_inputs(network: Network, dt: float, dtype: np.dtype) -> None:
             )
 
 
-def initial_mode(network: Network, group: Group) -> tuple[bool, bool]:
-    """Whether a group starts with the sparse update, and whether that may change (`eventsim.adaptation`)."""
+def initial_mode(network: Network, group: Group, dt: float) -> tuple[bool, bool]:
+    """Whether a group starts with the sparse update, and whether that may change (`eventsim.adaptation`).
+
+    It starts sparse unless noise and Poisson sources alone, of which the rates are known, make the dense one cheaper.
+    """
     if group.spec is None or group.update != "auto":
         return group.update == "sparse", False
-    if group.size <= SMALL:
-        return False, False
-    names = [network.populations[p].name for p in group.members]
-    driven = any(
-        (isinstance(i, PoissonNoise) and i.rate.ndim == 0) or (isinstance(i, Increment) and not i.over_time)
-        for i in network.inputs
-        if not isinstance(i, Current) and i.target in names
-    )
-    return group.spec.closed and not driven, True
+    if not group.spec.closed:
+        return False, True
+    cost = costs(group.spec.dtype, group.spec.tabulated, group.spec.closed)
+    return cost.touch * _expected_active(network, group, dt) < cost.sweep * group.size, True
+
+
+def _expected_active(network: Network, group: Group, dt: float) -> float:
+    """How many neurons of a group noise, increments and Poisson sources reach in a step, at most; what else fires is not known."""
+    reached = 0.0
+    for p in group.members:
+        population = network.populations[p]
+        arriving: Any = 0.0  # at each neuron
+        for given in network.inputs:
+            if given.target == population.name and isinstance(given, PoissonNoise):
+                arriving = arriving + given.rate * dt / 1000.0
+            elif given.target == population.name and isinstance(given, Increment) and not given.over_time:
+                arriving = arriving + np.where(given.value != 0, np.inf, 0.0)
+        for projection in network.projections:
+            source = network.populations[network.number(projection.source)]
+            if projection.target == population.name and isinstance(source.neuron, PoissonSource):
+                synapses = projection.connectivity.expected(source.size, population.size, same=False)
+                arriving = arriving + float(np.mean(source.neuron.rate)) * dt / 1000.0 * synapses / population.size
+        reached -= population.size * float(np.mean(np.expm1(-arriving)))
+    return reached

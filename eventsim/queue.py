@@ -6,7 +6,7 @@ passed over until its step comes. Insertion and removal cost O(1).
 
 from __future__ import annotations
 
-from eventsim.jit import jit
+from eventsim.jit import jit_borrowing as jit
 from eventsim.state import NEVER, SLOTS
 
 _LAST_SLOT = SLOTS - 1

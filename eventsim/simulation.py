@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from eventsim.adaptation import Adaptation, next_decision
+from eventsim.adaptation import Adaptation, costs
 from eventsim.cpu import workers as w
 from eventsim.cpu.counting import RateSet, SpikeSet
 from eventsim.cpu.instance import Instance
@@ -93,7 +93,7 @@ class Simulation:
         self._program = build(network, dt, dtype, seed, update, weight_dtype)
         self._batch = _whole(batch, "batch")
         groups = self._program.groups
-        modes = [initial_mode(network, group) for group in groups]
+        modes = [initial_mode(network, group, self._program.dt) for group in groups]
         swept = sum(group.size for group, (sparse, _) in zip(groups, modes, strict=True) if not sparse)
         self._threads = _default_workers(swept, self._batch) if workers is None else _whole(workers, "workers")
         self._recorders = check_recorders(record, network, self._program.dt)
@@ -111,7 +111,8 @@ class Simulation:
             self._parts = list(self._pool.map(lambda k: Part(self._program, k, parts), range(parts)))
         sizes, sparse, free = [group.size for group in groups], [mode[0] for mode in modes], [mode[1] for mode in modes]
         self._items = [Instance(self._parts, item, given[item], extra[item], sparse) for item in range(self._batch)]
-        self._choices = [Adaptation(sizes, sparse, free) for _ in self._items]
+        prices = [costs(g.spec.dtype, g.spec.tabulated, g.spec.closed) if g.spec else None for g in groups]
+        self._choices = [Adaptation(sizes, sparse, free, prices) for _ in self._items]
         self._adaptive = any(free)
         self._step = 0
         self._whole = True  # whether the state of all workers and batch items is that of one step
@@ -220,7 +221,7 @@ class Simulation:
         while self._step < stop:
             until = min(stop, self._step + length)
             if self._adaptive:
-                until = min(until, next_decision(self._step))
+                until = min(until, *(choice.next for choice in self._choices))
             change = self._next_current_change()
             if change is not None:
                 until = min(until, change)
@@ -249,9 +250,9 @@ class Simulation:
 
     def _adapt(self) -> None:
         """Where a decision is due: update each group in the way that its activity asks for."""
-        if not self._adaptive or self._step != next_decision(self._step - 1):
-            return
         for item, choice in zip(self._items, self._choices, strict=True):
+            if not self._adaptive or self._step != choice.next:
+                continue
             for g in choice.decide(self._step, [item.active(g) for g in range(len(choice.sizes))]):
                 for member in item.members:
                     member.set_mode(g, choice.sparse[g], self._step)

@@ -33,10 +33,12 @@ HEAD = 14  # int32 (SLOTS,): first neuron in each slot of the ring of prediction
 NEXT = 15  # int32 (N,)
 PREVIOUS = 16  # int32 (N,): the neuron before, or -1 - slot for the first
 FLOW = 17  # float64 (params + 1, N or 1): parameters of the exact flow (of Euler's equivalent), for jumps and predictions
-TABLE = 18  # float64 (TABLE_STEPS + 2, coefficients): propagators of 0 ... TABLE_STEPS steps and of a step without end
+TABLE = 18  # float64 (TABLE_ROWS, coefficients): propagators of many steps, digit by digit, and of a step without end
 DT = 19  # float64 (1,), ms
 UPDATES = 20  # neuron updates so far
-ACTIVE = 21  # of these: neurons that received something or fired
+ACTIVE = (
+    21  # of these: neurons that received something or fired; in the sparse update all, predicted spikes counted `WAKE` times more
+)
 SLOT = 22  # first slot of this group in the worker's array of inputs
 GIDS = 23  # int32 (N,): number of each neuron in the network
 KEY = 24  # key of the random numbers of a source
@@ -56,10 +58,16 @@ SYNAPSE_WEIGHTS = 36  # float16, float32 or float64 (WEIGHT_COUNT,)
 WEIGHT_COUNT = 37
 SHARED_WEIGHTS = 38  # real (SHARED_COUNT,)
 SHARED_COUNT = 39
-SIZE = 40
+RISES = 40  # float64 (2 states, N or 1): how far each state can lift the margin (`eventsim.ceiling`)
+SIZE = 41
 
 SLOTS = 1024  # of the ring of predictions: a power of two
-TABLE_STEPS = 512
+DIGIT = (
+    8  # bits of a number of steps for which one propagator is tabulated: row L * 2**DIGIT + d is that of d * 2**(L * DIGIT) steps
+)
+WAKE = 12  # touched neurons that cost as much as it costs to find the step of a spike and to wait for it
+FAR = 2**40  # steps after which a flow has come to rest
+TABLE_ROWS = 40 // DIGIT * 2**DIGIT + 1  # all digits of numbers below FAR, and FAR
 
 
 @dataclass
@@ -107,6 +115,7 @@ def parameter_arrays(numbers: Any, dtype: np.dtype, dt: float) -> dict[int, np.n
         STEP_OWN: np.ascontiguousarray(numbers.step_own, dtype),
         FLOW: np.ascontiguousarray(numbers.flow),
         TABLE: np.ascontiguousarray(numbers.table),
+        RISES: np.ascontiguousarray(numbers.rises),
         DT: np.array([dt]),
     }
 

@@ -24,7 +24,7 @@ LAYERS = (
     ("eventsim.cpu.scalar", "eventsim.cpu.pointers"),  # what every kernel is written in
     ("eventsim.crossing", "eventsim.networks", "eventsim.recording_file"),
     ("eventsim.cpu",),  # kernels
-    ("eventsim.adaptation", "eventsim.currents", "eventsim.coefficients", "eventsim.program", "eventsim.given"),
+    ("eventsim.adaptation", "eventsim.currents", "eventsim.ceiling", "eventsim.coefficients", "eventsim.program", "eventsim.given"),
     ("eventsim.cpu.part", "eventsim.cpu.instance", "eventsim.cpu.counting", "eventsim.cpu.sampling"),  # what runs a program
     ("eventsim.simulation",),
     ("eventsim.plot",),

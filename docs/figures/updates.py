@@ -1,44 +1,80 @@
-"""Where the sparse update becomes the faster one: ``python docs/figures/updates.py`` (half a minute). Prints a table.
+"""Dense, sparse and auto against activity: ``python docs/figures/updates.py`` (some minutes). Prints a table.
 
-A population of LIF neurons receives one synapse each from a Poisson source, whose rate says which share of it is active in a step.
-Microseconds of wall time a step, the least of five runs of 50 ms, after one that is not counted; one thread.
+A population of LIF neurons at rest receives spikes of Poisson sources, whose rate says which share of it is active in a step:
+one source for each neuron, or one for each 20 with 20 synapses at random. Microseconds of processor time a step, one thread:
+dense and sparse in the settled state (the least of several runs in turn), auto over one second from its very start, too.
+
+``--dtype float64``, ``--sizes 2000,20000``, ``--weight 1.0`` (with which neurons fire and are predicted to) as wanted.
 """
 
 from __future__ import annotations
 
+import argparse
 import time
 
-from eventsim import LIF, Network, OneToOne, PoissonSource, Population, Projection, Simulation
+from eventsim import LIF, FixedOutDegree, Network, OneToOne, PoissonSource, Population, Projection, Simulation
 
-SIZES = (2_000, 20_000, 200_000)
-SHARES = (1 / 3000, 1 / 1500, 1 / 700, 1 / 400, 1 / 200, 1 / 50)
-DT, PIECE, REPEATS = 0.1, 50.0, 5  # ms, ms
+SHARES = (1e-4, 1e-3, 3e-3, 6e-3, 1e-2, 2e-2, 5e-2, 0.2, 0.5)
+DT, SECOND, SETTLING, REPEATS, FAN_OUT = 0.1, 1000.0, 50.0, 5, 20  # ms
 
 
-def wall_time(size: int, share: float, update: str) -> float:
-    """Microseconds a step."""
-    neuron = LIF(tau_mem=20.0, tau_syn=5.0)
-    network = Network(
-        [Population("source", size, PoissonSource(1000.0 * share / DT)), Population("cells", size, neuron)],
-        [Projection("source", "cells", OneToOne(), weight=0.2, delay=1.0)],
+def driven(size: int, share: float, rule: str, weight: float) -> Network:
+    """The population and what drives it."""
+    fan_out = 1 if rule == "one-to-one" else FAN_OUT
+    sources = size // fan_out
+    return Network(
+        [
+            Population("source", sources, PoissonSource(1000.0 * share / DT * size / (sources * fan_out))),
+            Population("cells", size, LIF(tau_mem=20.0, tau_syn=5.0)),
+        ],
+        [Projection("source", "cells", OneToOne() if fan_out == 1 else FixedOutDegree(fan_out), weight=weight, delay=1.0)],
     )
-    simulation = Simulation(network, DT, update=update, workers=1)
-    simulation.run(PIECE)
-    times = []
+
+
+def time_a_step(simulation: Simulation, duration: float) -> float:
+    """Microseconds of processor time."""
+    start = time.thread_time()
+    simulation.run(duration)
+    return 1e6 * (time.thread_time() - start) * DT / duration
+
+
+def measure(size: int, share: float, rule: str, weight: float, dtype: str) -> tuple[dict[str, float], float, str]:
+    """Time a step of each update, that of auto from its start on, and what auto has chosen."""
+    network = driven(size, share, rule, weight)
+    simulations = {update: Simulation(network, DT, update=update, workers=1, dtype=dtype) for update in ("dense", "sparse", "auto")}
+    with_start = time_a_step(simulations["auto"], SECOND)
+    for update in ("dense", "sparse"):
+        simulations[update].run(SETTLING)
+    piece = min(200.0, max(5.0, round(DT * 3e4 / (1.0 + 4e-4 * size + 0.15 * size * share))))
+    times: dict[str, list[float]] = {update: [] for update in simulations}
     for _ in range(REPEATS):
-        start = time.perf_counter()
-        simulation.run(PIECE)
-        times.append(time.perf_counter() - start)
-    return 1e6 * min(times) * DT / PIECE
+        for update, simulation in simulations.items():
+            times[update].append(time_a_step(simulation, piece))
+    return {update: min(found) for update, found in times.items()}, with_start, simulations["auto"].update_modes()["cells"]
 
 
 def main() -> None:
     """Print the table."""
-    print(f"{'neurons':>9}  {'active share':>12}  {'dense (us)':>10}  {'sparse (us)':>11}  {'dense/sparse':>12}")
-    for size in SIZES:
-        for share in SHARES:
-            dense, sparse = (wall_time(size, share, update) for update in ("dense", "sparse"))
-            print(f"{size:>9,}  {f'1/{round(1 / share)}':>12}  {dense:10.2f}  {sparse:11.2f}  {dense / sparse:12.2f}")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sizes", default="2000,20000,200000")
+    parser.add_argument("--weight", type=float, default=0.02)
+    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--rule", default="one-to-one,random")
+    given = parser.parse_args()
+    time_a_step(Simulation(driven(2000, 0.5, "random", given.weight), DT, workers=1, dtype=given.dtype), SETTLING)  # compiles
+    measure(2000, 0.001, "random", given.weight, given.dtype)
+    print("synapses    neurons   share   dense (us)  sparse (us)  auto (us)  dense/sparse  auto/best  with start  chosen")
+    for rule in given.rule.split(","):
+        for size in map(int, given.sizes.split(",")):
+            for share in SHARES:
+                found, start, mode = measure(size, share, rule, given.weight, given.dtype)
+                best = min(found["dense"], found["sparse"])
+                print(
+                    f"{rule:10} {size:>8,} {100 * share:6.2f} % "
+                    f"{found['dense']:11.2f} {found['sparse']:12.2f} {found['auto']:10.2f} "
+                    f"{found['dense'] / found['sparse']:13.2f} {found['auto'] / best:10.2f} {start / best:11.2f}  {mode}",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

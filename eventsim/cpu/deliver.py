@@ -10,11 +10,12 @@ import functools
 from dataclasses import dataclass
 
 import numpy as np
-from numba import carray, types
+from numba import types
 
-from eventsim.cpu.pointers import KERNEL, prefetch, view
+from eventsim.cpu.pointers import KERNEL, prefetch, values_at, view
 from eventsim.cpu.scalar import REALS
-from eventsim.jit import compile_callback, jit
+from eventsim.jit import compile_callback
+from eventsim.jit import jit_borrowing as jit
 from eventsim.segments import BLOCK_SHIFT, KIND_SHIFT
 from eventsim.state import (
     INPUT,
@@ -145,7 +146,7 @@ def make_deliver(spec: DeliverSpec):
     read = widen(spec.weights, spec.dtype)
 
     def deliver(context, address, count):
-        c = carray(context, (SIZE,))
+        c = values_at(context, SIZE)
         entries = view(address, count, types.int32)
         segments, targets, weights, shared, inputs = arrays(c)
         events = 0
@@ -173,7 +174,7 @@ def make_deliver_and_touch(spec: DeliverSpec):
     read = widen(spec.weights, spec.dtype)
 
     def deliver_and_touch(context, address, count):
-        c = carray(context, (SIZE,))
+        c = values_at(context, SIZE)
         n = c[N]
         entries = view(address, count, types.int32)
         segments, targets, weights, shared, inputs = arrays(c)
@@ -200,4 +201,4 @@ def make_deliver_and_touch(spec: DeliverSpec):
 def compile_deliver(spec: DeliverSpec, touching: bool):
     """The kernel for these types; it has an ``address``."""
     made = make_deliver_and_touch(spec) if touching else make_deliver(spec)
-    return compile_callback(KERNEL, made, f"{made.__name__} {spec.targets} {spec.weights} {spec.dtype}")
+    return compile_callback(KERNEL, made, f"{made.__name__} {spec.targets} {spec.weights} {spec.dtype}", borrowing=True)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from eventsim.cpu.deliver import touch
-from eventsim.jit import jit
+from eventsim.jit import jit, jit_borrowing
 from eventsim.queue import pop_due, schedule
 from eventsim.random import draw4, draw4_each, uniform
 from eventsim.state import NEVER
@@ -66,7 +66,7 @@ class Increments(NamedTuple):
     value: np.ndarray
 
 
-@jit
+@jit_borrowing
 def poisson_thresholds_reached(bits, thresholds, out_counts):
     """Write how many of the ascending thresholds each of ``bits`` reaches to out_counts."""
     n = bits.size
@@ -101,9 +101,9 @@ def new_scratch():
     return Scratch(np.empty(BLOCK // 4, np.int64), np.zeros((4, BLOCK // 4), np.uint32), np.empty(BLOCK, np.int32))
 
 
-@jit
+@jit_borrowing
 def draw_counts(key, block, t, count, thresholds, scratch):
-    """The Poisson counts in step t of the first ``count`` neurons of a block of `BLOCK`: a view of scratch (modified).
+    """Write the Poisson counts in step t of the first ``count`` neurons of a block of `BLOCK` to scratch (modified); how many.
 
     Neuron w * BLOCK / 4 + q of the block has word w of the counter (block * BLOCK / 4 + q, t): its number alone decides.
     """
@@ -111,12 +111,12 @@ def draw_counts(key, block, t, count, thresholds, scratch):
     for q in range(quads):
         scratch.quads[q] = block * (BLOCK // 4) + q
     draw4_each(key, scratch.quads, np.uint64(t), quads, scratch.bits)
-    counts = scratch.counts[: min(count, BLOCK)]
-    poisson_thresholds_reached(scratch.bits.reshape(BLOCK)[: counts.size], thresholds, counts)
-    return counts
+    drawn = min(count, BLOCK)
+    poisson_thresholds_reached(scratch.bits.reshape(BLOCK)[:drawn], thresholds, scratch.counts[:drawn])
+    return drawn
 
 
-@jit
+@jit_borrowing
 def poisson_count(mean, u):
     """The number of events with the given mean whose cumulative probability first exceeds u; modifies nothing."""
     # Counts 12 standard deviations below the mean do not occur; to start there keeps exp(-mean) from vanishing.
@@ -132,7 +132,7 @@ def poisson_count(mean, u):
     return events
 
 
-@jit
+@jit_borrowing
 def add_noise(noise, e, t, inputs, n, sparse, mark, touched, count, scratch):
     """Add the noise of entry e in step t to inputs (modified; so are mark, touched and scratch); touched count."""
     slot, at, step = noise.slot[e], noise.weight_begin[e], noise.weight_step[e]
@@ -152,7 +152,8 @@ def add_noise(noise, e, t, inputs, n, sparse, mark, touched, count, scratch):
     aligned = first - first % BLOCK
     while aligned < end:
         low = max(aligned, first)
-        block = draw_counts(noise.key[e], aligned // BLOCK, t, end - aligned, thresholds, scratch)[low - aligned :]
+        drawn = draw_counts(noise.key[e], aligned // BLOCK, t, end - aligned, thresholds, scratch)
+        block = scratch.counts[low - aligned : drawn]
         place = slot + low - first
         weights = noise.weight[at + step * (low - first) :]
         if sparse:
@@ -173,7 +174,7 @@ def add_noise(noise, e, t, inputs, n, sparse, mark, touched, count, scratch):
     return count
 
 
-@jit
+@jit_borrowing
 def add_increment(increments, e, t, inputs, n, sparse, mark, touched, count):
     """Add the increment of entry e in step t (the first is 1) to inputs (modified; so are mark, touched); touched count."""
     at, rows, step, size = increments.begin[e], increments.rows[e], increments.step[e], increments.count[e]

@@ -44,8 +44,13 @@ class KernelSpec:
 
     @property
     def own_flow(self) -> bool:
-        """Whether the flow differs between neurons."""
+        """Whether parameters of the flow differ between neurons."""
         return any(self.own[:-1])
+
+    @property
+    def tabulated(self) -> bool:
+        """Whether all neurons have the same propagators, so that those of many gaps stand in a table."""
+        return not any(self.own_step)
 
 
 MAKERS = {
@@ -64,7 +69,7 @@ def compile_kernel(name: str, spec: KernelSpec):
     shape = (spec.order, spec.ports, spec.hold, spec.holds, spec.own, spec.own_step, spec.closed, str(spec.dtype))
     key = f"{name} {spec.model.name} {shape}"
     try:
-        return compile_callback(KERNEL, MAKERS[name](spec), key if kept else None)
+        return compile_callback(KERNEL, MAKERS[name](spec), key if kept else None, borrowing=name != "dense")
     except NumbaError as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         told = [line for line in lines if not line.startswith(("Failed in", "During:", "- "))]

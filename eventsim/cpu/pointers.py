@@ -9,38 +9,67 @@ from __future__ import annotations
 import sys
 
 from llvmlite import ir
-from numba import carray, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
-
-from eventsim.jit import jit
+from numba.np.arrayobj import populate_array
 
 KERNEL = types.int64(types.CPointer(types.int64), types.int64, types.int64)
 
 _INT64 = ir.IntType(64)
 
 
+def _array_at(context, builder, kind, pointer, shape):
+    """A contiguous array whose memory nobody owns (Numba's ``carray`` makes the same, but not where no references are counted)."""
+    array = context.make_array(kind)(context, builder)
+    size = context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(kind.dtype)))
+    strides = [size]
+    for extent in shape[:0:-1]:
+        strides.insert(0, builder.mul(strides[0], extent))
+    populate_array(
+        array,
+        data=builder.bitcast(pointer, array.data.type),
+        shape=cgutils.pack_array(builder, shape),
+        strides=cgutils.pack_array(builder, strides),
+        itemsize=size,
+        meminfo=None,
+    )
+    return array._getvalue()
+
+
 @intrinsic
-def _pointer(typingctx, address, dtype):
-    """The address as a pointer to ``dtype``."""
-    result = types.CPointer(dtype.dtype)
+def view(typingctx, address, count, dtype):
+    """The ``count`` values of type ``dtype`` at an address, as an array: no copy."""
+    kind = types.Array(dtype.dtype, 1, "C")
 
     def codegen(context, builder, signature, args):
-        return builder.inttoptr(args[0], context.get_value_type(result))
+        pointer = builder.inttoptr(args[0], context.get_data_type(kind.dtype).as_pointer())
+        return _array_at(context, builder, kind, pointer, [args[1]])
 
-    return result(types.int64, dtype), codegen
-
-
-@jit
-def view(address, count, dtype):
-    """The ``count`` values of type ``dtype`` at an address, as an array: no copy."""
-    return carray(_pointer(address, dtype), (count,))
+    return kind(types.int64, types.int64, dtype), codegen
 
 
-@jit
-def view2(address, rows, columns, dtype):
+@intrinsic
+def view2(typingctx, address, rows, columns, dtype):
     """The ``(rows, columns)`` values of type ``dtype`` at an address, as an array: no copy."""
-    return carray(_pointer(address, dtype), (rows, columns))
+    kind = types.Array(dtype.dtype, 2, "C")
+
+    def codegen(context, builder, signature, args):
+        pointer = builder.inttoptr(args[0], context.get_data_type(kind.dtype).as_pointer())
+        return _array_at(context, builder, kind, pointer, [args[1], args[2]])
+
+    return kind(types.int64, types.int64, types.int64, dtype), codegen
+
+
+@intrinsic
+def values_at(typingctx, pointer, count):
+    """The ``count`` values that a pointer points to, as an array: no copy."""
+    kind = types.Array(pointer.dtype, 1, "C")
+
+    def codegen(context, builder, signature, args):
+        return _array_at(context, builder, kind, args[0], [args[1]])
+
+    return kind(pointer, types.int64), codegen
 
 
 @intrinsic
@@ -72,7 +101,7 @@ def address_of(typingctx, array, index):
 
 @intrinsic
 def prefetch(typingctx, array, index):
-    """Ask for the cache line of ``array[index]``, of a contiguous array with one axis; nothing happens beyond its end."""
+    """Ask for the cache line of ``array[index]``, of a contiguous array with one axis; any index is harmless."""
 
     def codegen(context, builder, signature, args):
         byte, flag = ir.IntType(8).as_pointer(), ir.IntType(32)

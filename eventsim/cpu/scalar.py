@@ -7,7 +7,7 @@ import functools
 import numpy as np
 from numba import types
 
-from eventsim.jit import jit
+from eventsim.jit import jit_borrowing as jit
 from eventsim.ops import SMALL, Ops
 
 REALS = {np.dtype(np.float32): types.float32, np.dtype(np.float64): types.float64}

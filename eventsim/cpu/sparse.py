@@ -9,13 +9,13 @@ from __future__ import annotations
 import functools
 
 import numpy as np
-from numba import carray, types
+from numba import types
 
 from eventsim.cpu.dense import any_input, bind_neuron
-from eventsim.cpu.pointers import view, view2
+from eventsim.cpu.pointers import prefetch, values_at, view, view2
 from eventsim.cpu.scalar import REALS, cast, load, store_row
-from eventsim.crossing import bind_coefficients, bind_prediction
-from eventsim.jit import jit
+from eventsim.crossing import bind_ceiling, bind_flow, bind_prediction
+from eventsim.jit import jit_borrowing as jit
 from eventsim.models.model import hold_fields
 from eventsim.queue import pop_due, schedule
 from eventsim.state import (
@@ -34,6 +34,7 @@ from eventsim.state import (
     OWN,
     PREVIOUS,
     RHO,
+    RISES,
     SIZE,
     SLOTS,
     SPARSE,
@@ -41,11 +42,39 @@ from eventsim.state import (
     STEP_COMMON,
     STEP_OWN,
     TABLE,
-    TABLE_STEPS,
+    TABLE_ROWS,
     TOUCHED,
     UPDATES,
+    WAKE,
     N,
 )
+
+AHEAD = 8  # touched neurons whose state is on its way from memory
+
+
+@jit
+def sift(values, root, count):
+    """Let the value at ``root`` sink to its place in the heap of the first ``count`` values (modified)."""
+    value = values[root]
+    while 2 * root + 1 < count:
+        child = 2 * root + 1
+        if child + 1 < count and values[child] < values[child + 1]:
+            child += 1
+        if values[child] <= value:
+            break
+        values[root] = values[child]
+        root = child
+    values[root] = value
+
+
+@jit
+def sort_first(values, count):
+    """Sort the first ``count`` values (modified), by a heap: Numba's own sort needs an array of its own."""
+    for root in range(count // 2 - 1, -1, -1):
+        sift(values, root, count)
+    for last in range(count - 1, 0, -1):
+        values[0], values[last] = values[last], values[0]
+        sift(values, 0, last)
 
 
 @functools.cache
@@ -55,7 +84,6 @@ def bind_views(spec):
     states, ports = len(spec.model.State._fields), len(spec.ports)
     params, coefficients = len(spec.model.Params._fields), len(spec.model.Propagator._fields)
     own, own_step, own_flow = any(spec.own), any(spec.own_step), spec.own_flow
-    table_rows = TABLE_STEPS + 2
 
     @jit
     def neurons(c):
@@ -75,7 +103,8 @@ def bind_views(spec):
     def flow(c):
         return (
             view2(c[FLOW], params, c[N] if own_flow else 1, types.float64),
-            view2(c[TABLE], table_rows, coefficients, types.float64),
+            view2(c[RISES], 2 * states, c[N] if own_flow else 1, types.float64),
+            view2(c[TABLE], TABLE_ROWS, coefficients, types.float64),
             view(c[DT], 1, types.float64)[0],
         )
 
@@ -93,6 +122,25 @@ def bind_views(spec):
 
 
 @functools.cache
+def prefetch_rows(count):
+    """A function ``(a, j)`` that asks for ``a[0, j] ... a[count - 1, j]``."""
+    last = count - 1
+
+    def one(a, j):
+        prefetch(a[last], j)
+
+    if count == 1:
+        return jit(one)
+    before = prefetch_rows(last)
+
+    def all_of_them(a, j):
+        before(a, j)
+        prefetch(a[last], j)
+
+    return jit(all_of_them)
+
+
+@functools.cache
 def bind_flow_params(spec):
     """A function ``(flow_params, j) -> Params`` in float64."""
     Params = spec.model.Params
@@ -104,20 +152,11 @@ def bind_flow_params(spec):
 
 @functools.cache
 def bind_jump(spec):
-    """A function ``(s, r, gap, p, table, dt) -> (s, r)``: the state after ``gap`` steps without input, in the state's type."""
+    """A function ``(s, r, gap, p, q, table, dt) -> (s, r)``: the state after ``gap`` steps without input, in the state's type."""
     model, real = spec.model, REALS[spec.dtype]
     if not spec.closed:
         return jit(lambda s, r, gap, p, q, table, dt: (s, r))  # awake neurons have no gap, sleeping ones do not change
-    advance = jit(model.advance)
-    coefficients = bind_coefficients(model, spec.own_flow)
-    Propagator = model.Propagator
-    narrow = cast(len(Propagator._fields), real)
-    one = real(1)
-
-    @jit
-    def free(s, gap, p, q, table, dt):
-        return advance(s, Propagator(*narrow(coefficients(gap, table, dt, q))), p)
-
+    free, one = bind_flow(model, spec.tabulated, spec.dtype), real(1)
     if not spec.holds:
         return jit(lambda s, r, gap, p, q, table, dt: (free(s, gap, p, q, table, dt), r))
     held = hold_fields(model.State, spec.hold, jit)
@@ -148,23 +187,30 @@ def magnitude(count):
 
 @functools.cache
 def bind_next(spec):
-    """A function ``(t, s, r, q, table, dt) -> step`` of the next spike without input, or NEVER; s: after step t."""
+    """A function ``(t, s, r, q, rises, j, table, dt) -> step`` of the next spike without input, or NEVER; s: after step t."""
     model = spec.model
-    coefficients = bind_coefficients(model, spec.own_flow)
-    predict = bind_prediction(model, spec.own_flow)
+    if not model.spiking:
+        return jit(lambda t, s, r, q, rises, j, table, dt: NEVER)
+    flow = bind_flow(model, spec.tabulated, np.dtype(np.float64))
+    ceiling = bind_ceiling(model)
+    own_flow, linear = spec.own_flow, model.linear
+    predict = bind_prediction(model, spec.tabulated)
     fields = len(model.State._fields)
     State = model.State
     widen, size = cast(fields, types.float64), magnitude(fields)
     rounding = 64.0 * float(np.finfo(spec.dtype).eps)
-    held, advance, initial = hold_fields(State, spec.hold, jit), jit(model.advance), jit(model.initial)
+    held, initial = hold_fields(State, spec.hold, jit), jit(model.initial)
 
     @jit
-    def next_spike(t, s, r, q, table, dt):
+    def next_spike(t, s, r, q, rises, j, table, dt):
         s = State(*widen(s))
         if np.int64(r) > 0:
-            s = held(s, advance(s, coefficients(np.int64(r), table, dt, q), q), 1.0)
+            s = held(s, flow(s, np.int64(r), q, q, table, dt), 1.0)
             t += np.int64(r)
-        steps = predict(s, q, table, dt, rounding * (size(s) + size(initial(q))))
+        tolerance = rounding * (size(s) + size(initial(q)))
+        if linear and ceiling(s, q, rises, j if own_flow else 0) < -2.0 * tolerance:
+            return NEVER
+        steps = predict(s, q, table, dt, tolerance)
         return steps if steps == NEVER else t + steps
 
     return next_spike
@@ -182,41 +228,56 @@ def bind_changed(count):
 
 @functools.cache
 def bind_reschedule(spec):
-    """A function ``(t, old, s, r, busy, q, table, dt) -> step`` in which the neuron must be touched next without input.
+    """A function ``(t, old, s, r, busy, q, rises, j, table, dt) -> step`` in which the neuron must be touched next without input.
 
     A neuron without a closed form sleeps after a step that changed nothing, unless it was `busy`: it fired, was held or received
     something, so that the next step, which will be free, may still change it.
     """
     if spec.closed:
         next_spike = bind_next(spec)
-        return jit(lambda t, old, s, r, busy, q, table, dt: next_spike(t, s, r, q, table, dt))
+        return jit(lambda t, old, s, r, busy, q, rises, j, table, dt: next_spike(t, s, r, q, rises, j, table, dt))
     changed = bind_changed(len(spec.model.State._fields))
-    return jit(lambda t, old, s, r, busy, q, table, dt: t + 1 if busy or changed(old, s) else NEVER)
+    return jit(lambda t, old, s, r, busy, q, rises, j, table, dt: t + 1 if busy or changed(old, s) else NEVER)
 
 
 def make_sparse(spec):
     """The kernel ``(context, t, count) -> spikes``: steps the ``count`` touched neurons and those that are due."""
     read_params, read_step, read_state, read_input, clear_input, write_state, step = bind_neuron(spec)
     State, Params, Propagator = spec.model.State, spec.model.Params, spec.model.Propagator
-    real, holds, spiking = REALS[spec.dtype], spec.holds, spec.model.spiking
+    real, holds, spiking, closed = REALS[spec.dtype], spec.holds, spec.model.spiking, spec.closed
     neurons, flow, ring = bind_views(spec)
     jump, reschedule, flow_params = bind_jump(spec), bind_reschedule(spec), bind_flow_params(spec)
     common_params, common_step = load(len(Params._fields) + 1, real), load(len(Propagator._fields), real)
     received = any_input(len(spec.ports))
     nothing = real(0)
+    ask_states, ask_inputs = prefetch_rows(len(State._fields)), prefetch_rows(len(spec.ports))
+
+    @jit
+    def ask(j, state, rho, inputs, last, due):
+        """Have what is known of neuron j brought into the cache: it will be stepped soon."""
+        ask_states(state, j)
+        ask_inputs(inputs, j)
+        if holds:
+            prefetch(rho, j)
+        prefetch(last, j)
+        prefetch(due, j)
 
     def sparse(context, t, count):
-        c = carray(context, (SIZE,))
+        c = values_at(context, SIZE)
         n = c[N]
         state, rho, inputs, common, own, step_common, step_own, last = neurons(c)
-        flows, table, dt = flow(c)
+        flows, rises, table, dt = flow(c)
         due, head, following, previous = ring(c)
         mark, touched = view(c[MARK], n, types.uint8), view(c[TOUCHED], n, types.int32)
         out = view(c[OUT], n, types.int32)
         base, base_step = common_params(common, 0), common_step(step_common, 0)
         count = pop_due(t, due, head, following, previous, mark, touched, count)
-        spikes = 0
+        for index in range(min(count, AHEAD)):
+            ask(touched[index], state, rho, inputs, last, due)
+        spikes = woken = 0
         for index in range(count):
+            if index + AHEAD < count:
+                ask(touched[index + AHEAD], state, rho, inputs, last, due)
             j = touched[index]
             mark[j] = 0
             values = read_params(base, own, j)
@@ -237,11 +298,13 @@ def make_sparse(spec):
                 out[spikes] = j
                 spikes += 1
             busy = held or r > 0 or z > 0 or received(x)
-            schedule(j, reschedule(t, old, s, r, busy, q, table, dt), due, head, following, previous)
+            step_due = reschedule(t, old, s, r, busy, q, rises, j, table, dt)
+            schedule(j, step_due, due, head, following, previous)
+            woken += step_due != NEVER
         if spikes > 1:
-            out[:spikes].sort()
+            sort_first(out, spikes)
         c[UPDATES] += count
-        c[ACTIVE] += count
+        c[ACTIVE] += count + (WAKE * woken if closed else 0)
         return spikes
 
     return sparse
@@ -258,9 +321,9 @@ def make_jump_all(spec):
     nothing = real(0)
 
     def jump_all(context, t, count):
-        c = carray(context, (SIZE,))
+        c = values_at(context, SIZE)
         state, rho, _, common, own, _, _, last = neurons(c)
-        flows, table, dt = flow(c)
+        flows, _, table, dt = flow(c)
         due, head, _, _ = ring(c)
         base = common_params(common, 0)
         for j in range(c[N]):
@@ -286,18 +349,18 @@ def make_predict_all(spec):
     State, holds, closed = spec.model.State, spec.holds, spec.closed
     neurons, flow, ring = bind_views(spec)
     flow_params = bind_flow_params(spec)
-    next_spike = bind_next(spec) if closed else jit(lambda t, s, r, q, table, dt: t + 1)
+    next_spike = bind_next(spec) if closed else jit(lambda t, s, r, q, rises, j, table, dt: t + 1)
     nothing = REALS[spec.dtype](0)
 
     def predict_all(context, t, count):
-        c = carray(context, (SIZE,))
+        c = values_at(context, SIZE)
         state, rho, _, _, _, _, _, last = neurons(c)
-        flows, table, dt = flow(c)
+        flows, rises, table, dt = flow(c)
         due, head, following, previous = ring(c)
         for j in range(c[N]):
             last[j] = t
             r = rho[j] if holds else nothing
-            step = next_spike(t, State(*read_state(state, j)), r, flow_params(flows, j), table, dt)
+            step = next_spike(t, State(*read_state(state, j)), r, flow_params(flows, j), rises, j, table, dt)
             schedule(j, step, due, head, following, previous)
         return 0
 
@@ -319,12 +382,12 @@ def make_sample(spec):
     nothing = real(0)
 
     def sample(context, t, address):
-        c = carray(context, (SIZE,))
+        c = values_at(context, SIZE)
         request = view(address, 5, types.int64)
         chosen = view(request[1], request[0], types.int32)
         out = view2(request[2], request[4] * request[0], states, real)
         state, rho, _, common, own, _, _, last = neurons(c)
-        flows, table, dt = flow(c)
+        flows, _, table, dt = flow(c)
         base = common_params(common, 0)
         row = request[3] * request[0]
         for index in range(request[0]):

@@ -16,7 +16,7 @@ from eventsim.cpu.barrier import arrive, wait
 from eventsim.cpu.deliver import line_of, push
 from eventsim.cpu.inputs import add_increment, add_noise, fire_sources, new_scratch
 from eventsim.cpu.pointers import address_of, call_kernel, prefetch, view
-from eventsim.jit import jit
+from eventsim.jit import jit, jit_borrowing
 from eventsim.state import (
     CURSOR,
     DUE,
@@ -81,7 +81,7 @@ class Samplers(NamedTuple):
     request: np.ndarray
 
 
-@jit
+@jit_borrowing
 def fire_given(c, t):
     """The given spikes of step t, written to the group's out (modifies its context); their count."""
     steps, neurons = view(c[EVENTS], c[EVENT_COUNT], types.int64), view(c[EVENT_NEURONS], c[EVENT_COUNT], types.int32)
@@ -115,7 +115,7 @@ def fire_poisson(c, t, rate_size):
     )
 
 
-@jit
+@jit_borrowing
 def receive_outside(t, groups, inputs, noise, increments, scratch):
     """Add what comes from outside in step t to the inputs of all groups (modifies these, their contexts, scratch)."""
     for e in range(increments.group.size):
@@ -130,7 +130,7 @@ def receive_outside(t, groups, inputs, noise, increments, scratch):
         c[TOUCHED_COUNT] = add_noise(noise, e, t, own, n, c[SPARSE], mark, touched, c[TOUCHED_COUNT], scratch)
 
 
-@jit
+@jit_borrowing
 def update_neurons(g, t, groups, c, position, wheel, wheel_counts, slots):
     """Deliver what is due for group g in step t and update it (modifies all); its spikes."""
     sparse = c[SPARSE]
@@ -143,7 +143,7 @@ def update_neurons(g, t, groups, c, position, wheel, wheel_counts, slots):
     return call_kernel(groups.sparse[g] if sparse else groups.dense[g], c, t, count)
 
 
-@jit
+@jit_borrowing
 def record_spike(recorder, step, gid):
     """Write a spike to the recorder (modified)."""
     if recorder.wanted.size and recorder.wanted[gid]:
@@ -172,7 +172,7 @@ def longest_line(workers, parity, chunks, box_gid, box_end, box_step, index, whe
     return longest
 
 
-@jit
+@jit_borrowing
 def count_segments(workers, parity, chunks, box_gid, box_end, index):
     """The spikes in the boxes and their segments; asks for these. Modifies nothing."""
     spikes, segments = 0, 0
@@ -189,7 +189,7 @@ def count_segments(workers, parity, chunks, box_gid, box_end, index):
     return spikes, segments
 
 
-@jit
+@jit_borrowing
 def first_in_order(workers, parity, chunk, cursors, box_gid, box_end):
     """The worker whose box holds the least neuron not yet taken from a chunk, or -1; modifies nothing."""
     first, least = -1, 0
@@ -239,7 +239,7 @@ def exchange(worker, workers, position, cursors, box_gid, box_end, box_step, ind
     return DONE
 
 
-@jit
+@jit_borrowing
 def post(c, spikes, t, worker, position, box_gid, box_end, box_step):
     """Put the spikes of one group in one step into the worker's box (modified)."""
     parity, chunk, fill = position[PARITY], position[CHUNKS], position[FILL]

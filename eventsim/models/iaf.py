@@ -71,6 +71,7 @@ IAF = Model(
     inject=inject,
     initial=initial,
     turning_time=turning_time,
+    linear=True,
     units={"v_th": "unit of v", "v_reset": "unit of v", "slope": "unit of v / ms", "v_start": "unit of v", "v": "unit of v"},
     doc=__doc__,
 )

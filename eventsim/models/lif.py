@@ -119,6 +119,7 @@ LIF = Model(
     inject=inject,
     initial=initial,
     turning_time=turning_time,
+    linear=True,
     positive=("tau_mem", "tau_syn"),
     units={
         "tau_mem": "ms",

@@ -88,6 +88,7 @@ LIFDelta = Model(
     inject=inject,
     initial=initial,
     turning_time=turning_time,
+    linear=True,
     positive=("tau_mem",),
     units={
         "tau_mem": "ms",

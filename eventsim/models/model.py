@@ -58,6 +58,9 @@ class Model:
         The t > 0 in ms at which the margin's derivative under the exact flow is 0, or inf. A model that has it is *predictable*.
     euler_flow : ``(ops, dt, p) -> Params``, or None
         The parameters whose exact flow passes through all points of the Euler recursion, so that it too can jump and predict.
+    linear : bool
+        Whether `advance` and `margin` are linear in the state (plus a constant). Then the engine knows how far each state can
+        lift the margin, and most neurons need no prediction (`eventsim.ceiling`); a model that says so wrongly is refused.
     """
 
     name: str
@@ -76,6 +79,7 @@ class Model:
     euler_flow: Callable | None = None
     units: Mapping[str, str] = field(default_factory=dict)
     positive: tuple[str, ...] = ()
+    linear: bool = False
     doc: str = ""
 
     def __post_init__(self):

@@ -1,5 +1,7 @@
 """How neurons are updated is a matter of cost: what "auto" picks follows from counted activity alone, and changes no spike."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -18,10 +20,11 @@ from eventsim import (
     SpikeSource,
     States,
 )
-from eventsim.adaptation import WINDOW
+from eventsim.adaptation import LONGEST as WINDOW
+from eventsim.adaptation import Adaptation, costs
 
 DT = 0.5
-SIZE = 3000  # small groups are always swept
+SIZE = 3000
 BURST = (4 * WINDOW, 6 * WINDOW)  # steps (a, b]
 END = 16 * WINDOW
 
@@ -207,3 +210,79 @@ def test_a_neuron_without_closed_form_wakes_after_its_refractory_period(v_leak):
     wanted = [1.0] if v_leak == 0.0 else [1.0 + 39.0 * k for k in range(11)]
     assert made[0][0] == made[1][0] == wanted
     assert np.array_equal(made[0][1], made[1][1])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("tau_mem", [10.0, np.linspace(5.0, 20.0, 60)], ids=["common", "own"])
+def test_the_ceiling_spares_work_and_changes_nothing(dtype, tau_mem):
+    """The same model without linear=True is predicted after every touch: not one update more or less, not one bit."""
+    rng = np.random.default_rng(5)
+    weights = rng.normal(0.3, 1.0, (20, 60)) * (rng.random((20, 60)) < 0.3)
+    rows = (rng.random((400, 20)) < 0.05).astype(int)
+    made = []
+    for model in (LIF, replace(LIF, linear=False)):
+        neuron = model(tau_mem=tau_mem, tau_syn=3.0, refractory=1.0)
+        net = Network([Population("s", 20, SpikeSource()), Population("n", 60, neuron)], [Projection("s", "n", weights, delay=1.5)])
+        simulation = Simulation(net, DT, dtype=dtype, update="sparse", record=[Spikes("n")], spikes={"s": rows})
+        spikes = simulation.run(400 * DT).spikes["n"]
+        made.append(
+            [spikes.times, spikes.neurons, simulation.state("n", "v"), simulation.state("n", "i"), simulation.counters.updates]
+        )
+    assert_same(*made)
+    assert len(made[0][0]) > 20
+
+
+def test_gaps_of_any_length_are_jumped():
+    """Digits of a gap, one after the other, are the gap: silences of 1 to 200,000 steps, against the exact solution."""
+    silence = np.array([1, 2, 255, 256, 257, 511, 65_536, 65_793, 200_000])
+    steps = np.cumsum(silence)
+    rows = np.zeros((steps[-1] + 1, 1), np.uint8)
+    rows[steps - 1] = 1
+    neuron = LIF(tau_mem=1e4, tau_syn=1e5, v_th=1e9)
+    net = Network(
+        [Population("s", 1, SpikeSource()), Population("n", 1, neuron)], [Projection("s", "n", np.ones((1, 1)), delay=DT)]
+    )
+    simulation = Simulation(net, DT, dtype="float64", update="sparse", spikes={"s": rows})
+    simulation.run(float((steps[-1] + 1) * DT))
+    ago = DT * (steps[-1] - steps)  # ms between each arrival and now
+    decay = np.exp(-ago / 1e5)
+    assert simulation.state("n", "i")[0] == pytest.approx(decay.sum(), rel=1e-12)
+    assert simulation.state("n", "v")[0] == pytest.approx(np.sum((decay - np.exp(-ago / 1e4)) / (1 - 1e4 / 1e5)), rel=1e-12)
+
+
+COSTS = costs(np.dtype(np.float32), True, True)
+
+
+def decisions(shares, sparse=True, size=10_000, choice=None):
+    """The modes after each step of a group of which a share is active: an `Adaptation` driven by hand."""
+    choice = choice or Adaptation([size], [sparse], [True], [COSTS])
+    active, modes = 0, []
+    for step, share in enumerate(shares, 1):
+        active += int(share * size)
+        if step == choice.next:
+            choice.decide(step, [active])
+        modes.append(choice.sparse[0])
+    return np.array(modes)
+
+
+@pytest.mark.parametrize("share", [0.0, 1e-4, 1e-3, 5e-3, 8e-3, 9e-3, 0.0095, 0.0096, 0.01, 0.012, 0.02, 0.1, 0.5])
+@pytest.mark.parametrize("start", [True, False])
+def test_a_steady_activity_costs_hardly_more_than_with_the_better_update(share, start):
+    steps = 10_000
+    modes = decisions([share] * steps, start)
+    dense, sparse = COSTS.sweep, COSTS.touch * share
+    changes = np.count_nonzero(np.diff([start, *modes]))
+    cost = np.sum(np.where(modes, sparse, dense)) + changes * COSTS.change
+    assert changes <= 1
+    assert cost <= 1.05 * steps * min(dense, sparse) + 2 * COSTS.change + 2 * 8 * max(dense, sparse)
+
+
+@pytest.mark.parametrize("period", [20, 100, 1000, 3000])
+def test_bursts_never_cost_much_more_than_the_better_update(period):
+    """Activity that changes as soon as the update has followed it: at worst a small multiple of staying with one update."""
+    steps = 20_000
+    shares = np.where(np.arange(steps) // period % 2 == 0, 0.001, 0.04)
+    modes = decisions(shares)
+    per_step = np.where(modes, COSTS.touch * shares, COSTS.sweep)
+    cost = per_step.sum() + np.count_nonzero(np.diff(modes)) * COSTS.change
+    assert cost < 1.6 * min(COSTS.sweep * steps, COSTS.touch * shares.sum())
