@@ -68,7 +68,7 @@ def _as_data(data) -> torch.Tensor:
 
 
 def simulate(
-    module, data, *, dtype=None, update="auto", threshold=0.0, record=(), workers=None, input_name=None
+    module, data, *, dtype=None, weight_dtype=None, update="auto", threshold=0.0, record=(), workers=None, input_name=None
 ) -> SimulationResult:
     """Run ``module`` on ``data`` in eventsim instead of torch; no gradients.
 
@@ -81,7 +81,7 @@ def simulate(
     module : as for `to_network`; cells are stepped over time
     data : (time, batch, features ...), tensor or array
     dtype : "float32" or "float64" for the neurons' state; None: float64 where the module or the data are, else float32
-    update, workers : as for `Simulation`
+    weight_dtype, update, workers : as for `Simulation`
     record : more recorders, for the result's recording; all spikes and the voltage of a readout are recorded already
     threshold : as for `to_network`: each module's own weights with ``|w| <= threshold`` count as 0, before modules are composed
     input_name : as for `to_network`: the name of the input's population, for recorders; None: "input", or "input_" where a layer is
@@ -108,6 +108,7 @@ def simulate(
         network,
         dt=MS * dt,
         dtype=dtype,
+        weight_dtype=weight_dtype,
         update=update,
         workers=workers,
         batch=batch,

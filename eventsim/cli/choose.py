@@ -23,6 +23,12 @@ OPTIONS = {
 dtype_option = click.option(
     "--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True, help="Type of states and weights."
 )
+weights_option = click.option(
+    "--weights",
+    "weight_dtype",
+    type=click.Choice(["float16", "float32", "float64"]),
+    help="Type of the weights that synapses have of their own; float16 halves their memory.  [default: that of --dtype]",
+)
 
 
 def network_options(command: Callable) -> Callable:

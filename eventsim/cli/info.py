@@ -6,15 +6,16 @@ from typing import Any
 
 import click
 
-from eventsim.cli.choose import choose, dtype_option, network_options
+from eventsim.cli.choose import choose, dtype_option, network_options, weights_option
 from eventsim.estimate import estimate
 
 
 @click.command()
 @network_options
 @dtype_option
+@weights_option
 @click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Number of threads.")
-def info(network: str, dt: float | None, dtype: str, workers: int, **options: Any) -> None:
+def info(network: str, dt: float | None, dtype: str, weight_dtype: str | None, workers: int, **options: Any) -> None:
     """Show the sizes, degrees, delays and bytes of NETWORK, before anything is built.
 
     NETWORK is brunel, vogels-abbott, microcircuit, fly, or the path of a saved network (.npz).
@@ -30,4 +31,4 @@ def info(network: str, dt: float | None, dtype: str, workers: int, **options: An
     for note in example.notes:
         click.echo(f"  {note}")
     click.echo()
-    click.echo(estimate(example.network, example.dt, dtype, workers).table())
+    click.echo(estimate(example.network, example.dt, dtype, workers, weight_dtype=weight_dtype).table())

@@ -9,7 +9,7 @@ from typing import Any
 import click
 import numpy as np
 
-from eventsim.cli.choose import choose, dtype_option, network_options
+from eventsim.cli.choose import choose, dtype_option, network_options, weights_option
 from eventsim.cli.report import Run, make_folder, print_report, write_results
 from eventsim.cli.waiting import waiting
 from eventsim.errors import SimulationError
@@ -61,7 +61,7 @@ def joined(first: Recording, second: Recording) -> Recording:
 def simulate(example: Example, duration: float, discard: float, states: tuple[str, ...], settings: dict[str, Any]) -> Run:
     """Build and run, timed; what is discarded is simulated and not counted."""
     recorders = [Spikes(name) for name in example.record] + _states(example, states, duration, example.dt)
-    size = estimate(example.network, example.dt, settings["dtype"], settings["workers"] or 1)
+    size = estimate(example.network, example.dt, settings["dtype"], settings["workers"] or 1, weight_dtype=settings["weight_dtype"])
     if size.synapses > LARGE:
         click.echo(f"building {size.synapses:,.0f} synapses, {bytes_text(size.total_bytes)} ...", err=True)
     start = time.perf_counter()
@@ -102,6 +102,7 @@ def simulate(example: Example, duration: float, discard: float, states: tuple[st
     help="Update every neuron in every step (dense), only those that something happens to (sparse), or what is faster.",
 )
 @dtype_option
+@weights_option
 @click.option(
     "--record-state", multiple=True, metavar="POPULATION:STATE", help=f"Record a state of the first {TRACED} neurons, too."
 )
@@ -115,6 +116,7 @@ def run(
     workers: int | None,
     update: str,
     dtype: str,
+    weight_dtype: str | None,
     record_state: tuple[str, ...],
     output: str | None,
     **options: Any,
@@ -142,7 +144,7 @@ def run(
     click.echo(example.description)
     for note in example.notes:
         click.echo(f"  {note}")
-    settings = {"seed": seed, "workers": workers, "update": update, "dtype": dtype}
+    settings = {"seed": seed, "workers": workers, "update": update, "dtype": dtype, "weight_dtype": weight_dtype}
     try:
         done = simulate(example, duration, discard, record_state, settings)
     except MemoryError as error:

@@ -116,7 +116,7 @@ def test_run_shows_what_was_expected(call):
 
 
 def test_a_saved_network_runs(call, saved, tmp_path):
-    result = call(f"run {saved} --dt 0.5 --duration 200 --update sparse --dtype float64 --output out")
+    result = call(f"run {saved} --dt 0.5 --duration 200 --update sparse --dtype float64 --weights float16 --output out")
     assert result.exit_code == 0, result.output
     assert "noise" in result.stdout and "cells" in result.stdout
     assert (tmp_path / "out" / "raster.png").exists()
@@ -155,7 +155,9 @@ def test_info_shows_the_variants(call):
     assert "constant currents" not in call("info microcircuit --drive poisson").stdout
 
 
-@pytest.mark.parametrize("line", ["info brunel", "info microcircuit --scale 0.1 --dtype float64", "info vogels-abbott --workers 2"])
+@pytest.mark.parametrize(
+    "line", ["info brunel", "info microcircuit --scale 0.1 --dtype float64 --weights float16", "info vogels-abbott --workers 2"]
+)
 def test_info_tells_sizes_before_anything_is_built(call, line):
     result = call(line)
     assert result.exit_code == 0

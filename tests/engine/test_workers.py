@@ -1,0 +1,120 @@
+"""What workers are made of: their share of a population, the barrier, the cores, how spikes are collected."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eventsim.cpu import barrier
+from eventsim.cpu.cores import current_core, leave_core
+from eventsim.cpu.dense import collect
+from eventsim.cpu.inputs import poisson_thresholds_reached
+from eventsim.jit import jit
+from eventsim.state import share
+
+
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=60), st.integers(1, 9))
+def test_shares_cover_every_population_and_are_even(sizes, workers):
+    owned = np.zeros(workers, int)
+    for number, size in enumerate(sizes):
+        ranges = [share(number, size, worker, workers) for worker in range(workers)]
+        assert ranges[0][0] == 0 and ranges[-1][1] == size
+        assert all(a[1] == b[0] for a, b in zip(ranges, ranges[1:], strict=False))
+        counts = [high - low for low, high in ranges]
+        assert max(counts) - min(counts) <= 1
+        owned += counts
+    if len(set(sizes)) == 1 and len(sizes) % workers == 0:
+        assert owned.max() == owned.min()  # what is left over goes round
+
+
+@given(st.integers(0, 100), st.floats(0, 1), st.integers(0, 2**32 - 1))
+def test_collect_finds_all_that_fired_in_order(n, share_of_them, seed):
+    fired = (np.random.default_rng(seed).random(n) < share_of_them).astype(np.uint8)
+    padded = np.zeros(-(-n // 8) * 8, np.uint8)
+    padded[:n] = fired
+    out = np.full(n + 1, -1, np.int32)
+    count = collect(padded[:n], padded.view(np.uint64)[: n // 8], out)
+    assert np.array_equal(out[:count], np.flatnonzero(fired)) and np.all(out[count:] == -1)
+
+
+@given(st.integers(0, 70), st.integers(1, 200), st.integers(0, 2**32 - 1))
+def test_thresholds_are_counted(count, n, seed):
+    rng = np.random.default_rng(seed)
+    thresholds = np.sort(rng.integers(0, 2**32, count, dtype=np.uint32))
+    bits = np.concatenate([rng.integers(0, 2**32, n, dtype=np.uint32), thresholds[:5], np.array([0, 2**32 - 1], np.uint32)])
+    out = np.full(len(bits), -7, np.int32)
+    poisson_thresholds_reached(bits, thresholds, out)
+    assert np.array_equal(out, np.searchsorted(thresholds, bits, side="right"))
+
+
+@jit
+def _rounds(shared, worker, workers, rounds, counts, seen):
+    """Meets again and again; every worker must then see what all had counted."""
+    for number in range(1, rounds + 1):
+        counts[worker] = number
+        if not barrier.wait(shared, worker, workers, barrier.arrive(shared, worker, workers)):
+            return number
+        for other in range(workers):
+            seen[worker] += counts[other] < number
+        if not barrier.wait(shared, worker, workers, barrier.arrive(shared, worker, workers)):
+            return number
+    return 0
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_nobody_passes_before_all_have_arrived(workers):
+    """With five workers on fewer cores most of them sleep, and are woken."""
+    shared = barrier.new_shared(workers)
+    counts, seen = np.zeros(workers, np.int64), np.zeros(workers, np.int64)
+    results = [-1] * workers
+
+    def work(worker):
+        results[worker] = _rounds(shared, worker, workers, 300, counts, seen)
+
+    threads = [threading.Thread(target=work, args=(worker,)) for worker in range(workers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60.0)
+    assert results == [0] * workers and not seen.any() and np.all(counts == 300)
+
+
+def test_who_sleeps_is_woken_when_somebody_gives_up():
+    shared = barrier.new_shared(2)
+    counts, seen = np.zeros(2, np.int64), np.zeros(2, np.int64)
+    results = []
+    thread = threading.Thread(target=lambda: results.append(_rounds(shared, 0, 2, 5, counts, seen)))
+    thread.start()
+    deadline = time.monotonic() + 30.0
+    while shared[barrier.ASLEEP] == 0 and barrier.CAN_SLEEP and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert shared[barrier.ASLEEP] == int(barrier.CAN_SLEEP)
+    barrier.give_up(shared)
+    thread.join(30.0)
+    assert results == [1] and shared[barrier.ASLEEP] == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says which core a thread runs on")
+def test_a_thread_leaves_its_core_and_may_come_back():
+    allowed = os.sched_getaffinity(0)
+    core = current_core()
+    assert core in allowed
+    leave_core(core)
+    assert os.sched_getaffinity(0) == allowed
+    if len(allowed) > 1:
+        moved = set()
+        for _ in range(20):  # the system may move it back at any time
+            here = current_core()
+            leave_core(here)
+            moved.add(current_core() != here)
+        assert True in moved
+    leave_core(-1)
+    leave_core(10**6)
+    assert os.sched_getaffinity(0) == allowed
