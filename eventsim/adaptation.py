@@ -40,8 +40,8 @@ def costs(dtype: np.dtype, tabulated: bool, closed: bool) -> Costs:
     tabulated : whether all neurons have the same propagators
     closed : whether gaps can be jumped; if not, a neuron that has received something is stepped until it rests
     """
-    sweep = 1.0 if dtype == np.float32 else 1.5
-    touch = 46.0 if tabulated else 165.0
+    sweep = (1.0 if dtype == np.float32 else 1.8) * (1.0 if tabulated else 1.35)
+    touch = 100.0 if tabulated else 400.0
     return Costs(sweep, touch, touch if closed else UNTIL_AT_REST * touch, 40.0)
 
 
