@@ -2,7 +2,8 @@
 
 Most neurons never will: where the margin cannot rise to 0 from where the state is (`eventsim.ceiling`), nothing else is
 asked. For the others: between inputs the margin is monotone on either side of its turning time, so that a look at few points
-and a bisection find the first step without walking through them. All of it in float64, on the exact flow (of Euler's equivalent).
+and secants and bisections find the first step without walking through them. All of it in float64, on the exact flow (of
+Euler's equivalent).
 """
 
 from __future__ import annotations

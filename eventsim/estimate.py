@@ -57,7 +57,7 @@ class Estimate:
     populations, projections : tuples of `PopulationEstimate` and `ProjectionEstimate`
     bytes : bytes by kind
         "synapses"; "segments" (the index by source and delay); "neurons" (their states; those updated densely need up to 29 bytes
-        less); "coefficients" (propagators of the first gaps, for each group); "predictions" (a ring of slots for each group);
+        less); "coefficients" (propagators of any gap, for each group); "predictions" (a ring of slots for each group);
         "wheel" (lists of what is due, as wide as they begin: they grow with the spikes that arrive in one step); "inputs" (noise,
         increments and given spikes as kernels read them); "given" (arrays of the description); and two that are reserved, of
         which only as much is touched, and so takes memory, as there are spikes: "boxes" (spikes on their way between workers)

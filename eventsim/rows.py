@@ -235,6 +235,9 @@ def _stored(weights: np.ndarray, projection: Any, dtype: np.dtype) -> np.ndarray
     if not np.all(np.isfinite(kept)):
         _check_weight(float(np.max(np.abs(weights))), projection, dtype)
         raise NetworkError(f"{projection.label}: a weight is not finite")
+    if dtype.itemsize == 2 and np.any((kept == 0) & (weights != 0)):
+        least = float(np.min(np.abs(weights[(kept == 0) & (weights != 0)])))
+        raise NetworkError(f"{projection.label}: a weight of magnitude {least:g} becomes 0 in {dtype}; use a wider type or larger")
     return kept.view(np.uint16) if dtype.itemsize == 2 else kept
 
 
@@ -313,6 +316,8 @@ def build_rows(specs: Sequence[RowSpec], n_sources: int, dt: float, dtype: Any, 
         segments += sort_rows(indptr, min(bits, slots.bit_length()), layout.size.bit_length(), mine_targets, tag, kept)
         begin += int(indptr[-1])
         tags.append(tag)
+    if segments > _INT32_MAX:
+        raise NetworkError(f"the synapses fall into {segments} segments of one source and delay; a worker can number 2**31 - 1")
     index = Index(np.empty(n_sources + 1, np.int64), np.empty(segments, np.int32), np.empty(segments, np.int32))
     words = np.empty((segments, 2), np.int64)
     pieces = [part for table in zip(indptrs, tags, map(tuple, layouts), strict=True) for part in table]

@@ -29,6 +29,10 @@ from eventsim.program import build, initial_mode
 from eventsim.recording import Rates, Recorder, Recording, Spikes, States, check_recorders
 from eventsim.stimuli import Current
 
+SHORT, LONG = 64, 16384  # steps between two looks at the clock and at Ctrl-C, at least and at most
+PATIENCE = 0.1  # s, about as long as such a piece should take
+HERE = 512  # steps of a piece up to which the calling thread is a worker: in a longer one it must be able to hear Ctrl-C
+
 
 class Counters(NamedTuple):
     """What has been done so far, over all batch items.
@@ -55,8 +59,9 @@ class Simulation:
         The same seed gives the same synapses, initial states and noise, whatever the number of workers.
     dtype : "float32" or "float64", of states and weights
     weight_dtype : "float16", "float32" or "float64"; None: the same as dtype
-        Of the weights that synapses have of their own. "float16" halves their memory and speeds delivery up; every weight is then
-        rounded to 11 bits (by at most 2**-11 of itself), and must lie below 65,520 in magnitude.
+        Of the weights that synapses have of their own. "float16" halves the memory of float32; every weight is then rounded to 11
+        bits (by at most 2**-11 of itself; below 6e-5 in magnitude, to a multiple of 6e-8). Weights beyond 65,504 are refused, and
+        those that would become 0.
     update : "auto", "dense", "sparse", or a mapping of population name to these
         Which neurons are touched in a step: all, or only those that receive something or will fire. The spikes are the same.
     workers : threads; None: as many as the network can keep busy. The results do not depend on it.
@@ -105,6 +110,7 @@ class Simulation:
         given = [given_spikes(self._program, dict(spikes or {}), item, self._batch) for item in range(self._batch)]
         extra = [given_increments(network, dict(increments or {}), item, self._batch) for item in range(self._batch)]
         self._pool = ThreadPoolExecutor(self._threads) if self._threads > 1 else None
+        self._process = os.getpid()
         if self._pool is None:
             self._parts = [Part(self._program, 0, 1)]
         else:
@@ -180,8 +186,9 @@ class Simulation:
 
         progress : show a bar on stderr if it takes longer than a second
 
-        Ctrl-C stops it where the state is whole: `time` says how far it came, and it can be run on. A second Ctrl-C stops it at
-        once; the simulation is then lost.
+        Ctrl-C stops it where the state is whole: `time` says how far it came, and it can be run on. It is heard between pieces of
+        the run of some tenths of a second; only where a long silence ends in a burst may the first one take longer. A second
+        Ctrl-C stops several workers at once; the simulation is then lost.
         """
         self._check_whole()
         steps = whole_steps(duration, self.dt, "run: duration")
@@ -212,12 +219,14 @@ class Simulation:
         )
 
     def _check_whole(self) -> None:
+        if self._pool is not None and self._process != os.getpid():
+            raise SimulationError("this simulation's threads belong to another process: make a new one after forking")
         if not self._whole:
             raise SimulationError("this simulation was stopped in the middle of a step and cannot go on; make a new one")
 
     def _pieces(self, stop: int) -> Iterator[int]:
         """Where to pause on the way to ``stop``: to choose updates, to change currents, to show progress (without effect)."""
-        length = 64
+        length = SHORT
         while self._step < stop:
             until = min(stop, self._step + length)
             if self._adaptive:
@@ -227,8 +236,11 @@ class Simulation:
                 until = min(until, change)
             began, asked = time.perf_counter(), self._step + length
             yield until
-            if until == asked and time.perf_counter() - began < 0.1:
-                length *= 2
+            took = time.perf_counter() - began
+            if took > 2.0 * PATIENCE:
+                length = max(SHORT, int(length * PATIENCE / took))
+            elif until == asked and took < PATIENCE:
+                length = min(2 * length, LONG)
 
     def _run_to(self, until: int, samples: SampleSet, counts: RateSet) -> None:
         """Run all batch items to the end of step ``until``."""
@@ -236,7 +248,8 @@ class Simulation:
 
         def run_item(item: int) -> None:
             recorder = counts.recorder(item, self._spikes.wanted, self._items[item].buffer)
-            self._items[item].run(until, recorder, requests[item], self._pool if self._batch == 1 else None)
+            here = until - self._step <= HERE
+            self._items[item].run(until, recorder, requests[item], self._pool if self._batch == 1 else None, here)
 
         self._whole = False
         if self._batch == 1 or self._pool is None:

@@ -9,6 +9,7 @@ two workers on one core, of which each in turn waits for the other, it takes lon
 
 from __future__ import annotations
 
+import os
 import sys
 
 import numpy as np
@@ -25,7 +26,8 @@ from eventsim.jit import jit
 STRIDE = 16
 ARRIVED, PASSED, ABORT, ASLEEP, MUTEX, CONDITION, CORES = range(0, 7 * STRIDE, STRIDE)
 LOOK = 20_000  # spins after which a waiting worker looks whether it shares its core with another: some 20 microseconds
-SPINS = 200_000  # some 200 microseconds: to be woken costs half of that on a virtual machine
+SPINS = 200_000  # before it sleeps, at most, some 200 microseconds: to be woken costs half of that on a virtual machine
+FEWEST = 2_000  # and at least, where others keep the cores busy
 CAN_SLEEP = sys.platform != "win32"
 
 _POINTER = ir.IntType(8).as_pointer()
@@ -71,9 +73,11 @@ def _prepare(shared):
 
 
 def new_shared(workers: int) -> np.ndarray:
-    """What the workers of one batch item share."""
+    """What the workers of one batch item share: the places above, and of each worker its core and how long it spins."""
     shared = np.zeros(CORES + workers * STRIDE, np.int64)
     shared[CORES::STRIDE] = -1
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    shared[CORES + 1 :: STRIDE] = SPINS if workers <= available else 0  # more workers than cores: who waits is in the way
     _prepare(shared)
     return shared
 
@@ -137,13 +141,16 @@ def _make_way(shared, worker, workers):
 @jit
 def wait(shared, worker, workers, generation):
     """Wait until all workers have arrived (modifies shared); False if one of them has given up."""
-    spins = 0
+    spins, own = 0, CORES + worker * STRIDE + 1
+    most = shared[own]
     while atomic_load(shared, PASSED) < generation:
         if atomic_load(shared, ABORT):
             return False
         spins += 1
-        if spins == LOOK:
+        if spins == min(LOOK, most):
             _make_way(shared, worker, workers)
-        if spins > SPINS:
+        if spins > most:
             _sleep(shared, generation)
+    # Who had to sleep spins less the next time: the cores are wanted elsewhere.
+    shared[own] = max(most // 2, min(most, FEWEST)) if spins > most else min(most + most // 8, SPINS)
     return atomic_load(shared, ABORT) == 0

@@ -66,4 +66,6 @@ def leave_core(core):
     others[core // 64] &= ~(np.uint64(1) << np.uint64(core % 64))
     if others.any():
         _allow(address_of(others, 0))  # this alone moves it
-        _allow(address_of(cores, 0))
+        if _allow(address_of(cores, 0)) < 0:  # what it may use has changed meanwhile
+            cores[:] = np.uint64(0xFFFFFFFFFFFFFFFF)
+            _allow(address_of(cores, 0))  # all that there is: the system leaves out what it may not use

@@ -182,12 +182,12 @@ class Instance:
                 for member in self.members:
                     member.set_mode(g, sparse[g], 0)
 
-    def run(self, stop: int, recorder: w.Recorder, samplers: list[w.Samplers], pool: Executor | None) -> None:
-        """Simulate to the end of step ``stop``."""
+    def run(self, stop: int, recorder: w.Recorder, samplers: list[w.Samplers], pool: Executor | None, here: bool) -> None:
+        """Simulate to the end of step ``stop``; here: the calling thread is one of the workers."""
         if len(self.members) == 1 or pool is None:
             self._work(0, stop, recorder, samplers[0])
         else:
-            run_all(pool, lambda k: self._work(k, stop, recorder, samplers[k]), range(len(self.members)), self.give_up, here=True)
+            run_all(pool, lambda k: self._work(k, stop, recorder, samplers[k]), range(len(self.members)), self.give_up, here)
 
     def give_up(self) -> None:
         """Let all workers return where they next meet."""

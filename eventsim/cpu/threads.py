@@ -23,9 +23,11 @@ def run_all(pool: Executor, function: Callable, arguments: Iterable[Any], give_u
     Raises what the first of them raised that did not stop because of another.
     """
     first, *others = arguments
-    jobs = [pool.submit(function, argument) for argument in (others if here else (first, *others))]
+    jobs: list[Any] = []
     failures: list[BaseException] = []
     try:
+        for argument in others if here else (first, *others):
+            jobs.append(pool.submit(function, argument))
         if here:
             try:
                 function(first)

@@ -99,6 +99,8 @@ def test_what_weight_dtype_refuses():
         Simulation(network, 0.1, weight_dtype="float64")
     with pytest.raises(NetworkError, match="'cells' -> 'cells': a weight of magnitude .* overflows float16"):
         Simulation(recurrent(lambda w: 1e4 * w), 0.1, weight_dtype="float16")
+    with pytest.raises(NetworkError, match="'cells' -> 'cells': a weight of magnitude .* becomes 0 in float16"):
+        Simulation(recurrent(lambda w: 1e-9 * w), 0.1, weight_dtype="float16")
 
 
 def large(size, out_degree, shared, recurrent):

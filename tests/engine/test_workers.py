@@ -12,11 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eventsim import LIF, Network, Population, Simulation, SimulationError
 from eventsim.cpu import barrier
 from eventsim.cpu.cores import current_core, leave_core
 from eventsim.cpu.dense import collect
 from eventsim.cpu.inputs import poisson_thresholds_reached
 from eventsim.jit import jit
+from eventsim.simulation import LONG, SHORT
 from eventsim.state import share
 
 
@@ -70,7 +72,7 @@ def _rounds(shared, worker, workers, rounds, counts, seen):
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
 def test_nobody_passes_before_all_have_arrived(workers):
-    """With five workers on fewer cores most of them sleep, and are woken."""
+    """With more workers than cores those that wait do not spin: they sleep, and are woken."""
     shared = barrier.new_shared(workers)
     counts, seen = np.zeros(workers, np.int64), np.zeros(workers, np.int64)
     results = [-1] * workers
@@ -118,3 +120,34 @@ def test_a_thread_leaves_its_core_and_may_come_back():
     leave_core(-1)
     leave_core(10**6)
     assert os.sched_getaffinity(0) == allowed
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_simulation_with_threads_refuses_to_run_in_a_forked_process():
+    simulation = Simulation(Network((Population("cells", 100, LIF()),)), 0.1, workers=2)
+    simulation.run(1.0)
+    child = os.fork()
+    if child == 0:
+        try:
+            simulation.run(1.0)
+        except SimulationError as error:
+            os._exit(7 if "after forking" in str(error) else 8)
+        os._exit(9)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    simulation.run(1.0)
+
+
+def test_pieces_of_a_run_follow_the_clock():
+    """They grow while steps are quick and shrink when they are not: what decides when Ctrl-C is heard."""
+    simulation = Simulation(Network((Population("cells", 10, LIF()),)), 0.1, workers=1, update="dense")
+    pieces = simulation._pieces(10**6)
+    lengths = []
+    for number in range(14):
+        until = next(pieces)
+        lengths.append(until - simulation._step)
+        simulation._step = until
+        if number == 11:
+            time.sleep(0.5)
+    assert lengths[0] == SHORT and lengths[8] == lengths[11] == LONG
+    assert SHORT <= lengths[12] < LONG / 2
