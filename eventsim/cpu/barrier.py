@@ -24,10 +24,9 @@ from eventsim.jit import jit
 
 # Places in what workers share, int64; 128 bytes apart, so that no two stand in one cache line or in a pair of them.
 STRIDE = 16
-ARRIVED, PASSED, ABORT, ASLEEP, MUTEX, CONDITION, CORES = range(0, 7 * STRIDE, STRIDE)
+ARRIVED, PASSED, ABORT, ASLEEP, MUTEX, CONDITION, PATIENCE, CORES = range(0, 8 * STRIDE, STRIDE)
 LOOK = 20_000  # spins after which a waiting worker looks whether it shares its core with another: some 20 microseconds
-SPINS = 200_000  # before it sleeps, at most, some 200 microseconds: to be woken costs half of that on a virtual machine
-FEWEST = 2_000  # and at least, where others keep the cores busy
+SPINS = 200_000  # before a worker sleeps, some 200 microseconds: to be woken costs half of that on a virtual machine
 CAN_SLEEP = sys.platform != "win32"
 
 _POINTER = ir.IntType(8).as_pointer()
@@ -73,11 +72,11 @@ def _prepare(shared):
 
 
 def new_shared(workers: int) -> np.ndarray:
-    """What the workers of one batch item share: the places above, and of each worker its core and how long it spins."""
+    """What the workers of one batch item share: the places above; from CORES on the core of each, PATIENCE: how long they spin."""
     shared = np.zeros(CORES + workers * STRIDE, np.int64)
     shared[CORES::STRIDE] = -1
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    shared[CORES + 1 :: STRIDE] = SPINS if workers <= available else 0  # more workers than cores: who waits is in the way
+    shared[PATIENCE] = SPINS if workers <= available else 0  # with more workers than cores who spins is in the way
     _prepare(shared)
     return shared
 
@@ -141,8 +140,7 @@ def _make_way(shared, worker, workers):
 @jit
 def wait(shared, worker, workers, generation):
     """Wait until all workers have arrived (modifies shared); False if one of them has given up."""
-    spins, own = 0, CORES + worker * STRIDE + 1
-    most = shared[own]
+    spins, most = 0, shared[PATIENCE]
     while atomic_load(shared, PASSED) < generation:
         if atomic_load(shared, ABORT):
             return False
@@ -151,6 +149,4 @@ def wait(shared, worker, workers, generation):
             _make_way(shared, worker, workers)
         if spins > most:
             _sleep(shared, generation)
-    # Who had to sleep spins less the next time: the cores are wanted elsewhere.
-    shared[own] = max(most // 2, min(most, FEWEST)) if spins > most else min(most + most // 8, SPINS)
     return atomic_load(shared, ABORT) == 0
