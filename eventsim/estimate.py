@@ -151,7 +151,8 @@ def _groups(network: Network, dt: float) -> list[list[Population]]:
 
 def _ports(network: Network, group: list[Population]) -> list[str]:
     """The ports on which a group of neurons receives anything, in the order of their arrays."""
-    names, model = {population.name for population in group}, group[0].neuron.model
+    neuron: Any = group[0].neuron  # a target is made of neurons: sources receive nothing
+    names, model = {population.name for population in group}, neuron.model
     arriving = [*network.projections, *(given for given in network.inputs if not isinstance(given, Current))]
     used = {model.default_port[0], *(arrival.port or model.default_port[0] for arrival in arriving if arrival.target in names)}
     return [port for port in model.ports if port in used]
@@ -166,7 +167,8 @@ def _places(network: Network, groups: list[list[Population]], worker: int, worke
     result = []
     for projection in network.projections:
         g, name = group_of[projection.target], projection.target
-        ports, default = _ports(network, groups[g]), groups[g][0].neuron.model.default_port[0]
+        target: Any = groups[g][0].neuron
+        ports, default = _ports(network, groups[g]), target.model.default_port[0]
         before = sum(counts[p.name] for p in groups[g] if number[p.name] < number[name])
         first = ports.index(projection.port or default) * sum(counts[p.name] for p in groups[g]) + before
         size = network.populations[number[name]].size
