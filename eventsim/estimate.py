@@ -14,7 +14,7 @@ from eventsim.distributions import Constant, PerSynapse
 from eventsim.errors import SimulationError
 from eventsim.expected import ProjectionEstimate, Slots, drawn, projection_estimate, row_bytes
 from eventsim.models import Neuron
-from eventsim.network import Network, Population, Projection
+from eventsim.network import Network, Population, Projection, used_ports
 from eventsim.ops import NUMPY
 from eventsim.state import SLOTS, TABLE_ROWS, share
 from eventsim.stimuli import Current, Increment, PoissonNoise, PoissonSource, SpikeSource
@@ -152,10 +152,8 @@ def _groups(network: Network, dt: float) -> list[list[Population]]:
 def _ports(network: Network, group: list[Population]) -> list[str]:
     """The ports on which a group of neurons receives anything, in the order of their arrays."""
     neuron: Any = group[0].neuron  # a target is made of neurons: sources receive nothing
-    names, model = {population.name for population in group}, neuron.model
-    arriving = [*network.projections, *(given for given in network.inputs if not isinstance(given, Current))]
-    used = {model.default_port[0], *(arrival.port or model.default_port[0] for arrival in arriving if arrival.target in names)}
-    return [port for port in model.ports if port in used]
+    used = set().union(*(used_ports(network, population) for population in group))
+    return [port for port in neuron.model.ports if port in used]
 
 
 def _places(network: Network, groups: list[list[Population]], worker: int, workers: int) -> list[Slots]:

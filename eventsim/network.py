@@ -210,3 +210,12 @@ def check_port(target: Population, port: str | None, label: str) -> None:
 
 
 __all__ = ["Distribution", "Network", "Population", "Projection", "check_port"]
+
+
+def used_ports(network: Network, population: Population) -> set[str]:
+    """The names of the ports on which a population of neurons receives anything, and of its default one."""
+    neuron: Any = population.neuron
+    default = neuron.model.default_port[0]
+    given = [p.port for p in network.projections if p.target == population.name]
+    given += [i.port for i in network.inputs if not isinstance(i, Current) and i.target == population.name]
+    return {port or default for port in given} | {default}

@@ -20,7 +20,7 @@ from eventsim.distributions import sample
 from eventsim.errors import NetworkError, SimulationError
 from eventsim.grid import steps_of
 from eventsim.models.model import Neuron
-from eventsim.network import Network, Population
+from eventsim.network import Network, used_ports
 from eventsim.ops import NUMPY
 from eventsim.random import key
 from eventsim.rows import Rows, RowSpec, build_rows, check_delays
@@ -283,14 +283,6 @@ def _cycle(edges: list[tuple[int, int]]) -> list[int]:
         return []
 
     return next(found for found in (walk([source]) for source in followers) if found)
-
-
-def used_ports(network: Network, population: Population) -> set[str]:
-    """The names of the ports on which a population receives anything."""
-    default = population.neuron.model.default_port[0]
-    given = [p.port for p in network.projections if p.target == population.name]
-    given += [i.port for i in network.inputs if not isinstance(i, Current) and i.target == population.name]
-    return {port or default for port in given} | {default}
 
 
 def _mode(update: str | Mapping[str, str], name: str) -> str:

@@ -62,9 +62,8 @@ RISES = 40  # float64 (2 states, N or 1): how far each state can lift the margin
 SIZE = 41
 
 SLOTS = 1024  # of the ring of predictions: a power of two
-DIGIT = (
-    8  # bits of a number of steps for which one propagator is tabulated: row L * 2**DIGIT + d is that of d * 2**(L * DIGIT) steps
-)
+# Bits of a number of steps for which one propagator is tabulated: row L * 2**DIGIT + d is that of d * 2**(L * DIGIT) steps.
+DIGIT = 8
 WAKE = 7  # touched neurons that cost as much as it costs to find the step of a spike and to wait for it
 FAR = 2**40  # steps after which a flow has come to rest
 TABLE_ROWS = 40 // DIGIT * 2**DIGIT + 1  # all digits of numbers below FAR, and FAR

@@ -5,6 +5,8 @@
     an arriving weight w on port "exc": exc -> exc + w; on port "inh": inh -> inh + w (w >= 0 on both)
     fires where v > v_th; then v = v_reset
 
+State, ports, threshold and reset are those of `eventsim.models.lif_exc_inh`.
+
 r_mem is the inverse of the leak conductance g: with the default 1, conductances are relative to it; with g in nS give r_mem = 1/g,
 weights in nS and currents in pA (potentials in mV, tau_mem = capacity in pF / g). The default potentials are those of the source in
 units of the 10 mV from rest to threshold.
@@ -26,13 +28,9 @@ from typing import Any, NamedTuple
 
 from numba.extending import register_jitable
 
+from eventsim.models import lif_exc_inh
+from eventsim.models.lif_exc_inh import State
 from eventsim.models.model import Model
-
-
-class State(NamedTuple):
-    v: Any
-    exc: Any
-    inh: Any
 
 
 class Params(NamedTuple):
@@ -139,34 +137,6 @@ def advance(s, k, p):
     )
 
 
-def receive_exc(s, w, p):
-    return State(s.v, s.exc + w, s.inh)
-
-
-def receive_inh(s, w, p):
-    return State(s.v, s.exc, s.inh + w)
-
-
-def kick(s, w, p):
-    return State(s.v + w, s.exc, s.inh)
-
-
-def margin(s, p):
-    return s.v - p.v_th
-
-
-def reset(s, z, p):
-    return State(s.v - z * s.v + z * p.v_reset, s.exc, s.inh)
-
-
-def inject(p, current):
-    return p._replace(v_leak=p.v_leak + p.r_mem * current)
-
-
-def initial(p):
-    return State(p.v_leak, 0.0 * p.v_leak, 0.0 * p.v_leak)
-
-
 LIFCondExp = Model(
     name="LIFCondExp",
     State=State,
@@ -175,11 +145,11 @@ LIFCondExp = Model(
     exact=exact,
     euler=euler,
     advance=advance,
-    ports={"exc": receive_exc, "inh": receive_inh, "v": kick},
-    margin=margin,
-    reset=reset,
-    inject=inject,
-    initial=initial,
+    ports=lif_exc_inh.LIFExcInh.ports,
+    margin=lif_exc_inh.margin,
+    reset=lif_exc_inh.reset,
+    inject=lif_exc_inh.inject,
+    initial=lif_exc_inh.initial,
     positive=("tau_mem", "tau_exc", "tau_inh"),
     units={
         "tau_mem": "ms",
