@@ -13,7 +13,7 @@ from eventsim.errors import SimulationError
 from eventsim.network import Network, Projection
 from eventsim.rows import BLOCK_BITS, targets_are_narrow
 
-SEGMENT = 24  # bytes of a segment: group, delay (4 each), two words (`eventsim.rows.Rows`)
+SEGMENT = 24  # bytes of a segment: inlet, delay (4 each), two words (`eventsim.rows.Rows`)
 SOURCE = 8  # bytes of a source in each worker: where its segments begin
 
 
@@ -75,9 +75,9 @@ class Drawn(NamedTuple):
 
 
 class Slots(NamedTuple):
-    """Where a projection's targets lie in one worker: its group, the slot of the first, how many, and their share of all."""
+    """Where a projection's targets lie in one worker: its inlet, the slot of the first, how many, and their share of all."""
 
-    group: int
+    inlet: int
     first: int
     count: int
     share: float
@@ -168,7 +168,7 @@ def row_bytes(network: Network, dt: float, all_drawn: Sequence[Drawn], places: S
     for projection, one, slots in zip(network.projections, all_drawn, places, strict=True):
         weight = projection.weight.value if isinstance(projection.weight, Constant) else None
         for block, share in _blocks(slots, narrow):
-            bundles.setdefault((projection.source, slots.group, weight, block), []).append(
+            bundles.setdefault((projection.source, slots.inlet, weight, block), []).append(
                 one._replace(synapses=one.synapses * share)
             )
     segments = sum(expected_segments(bundle, network.population(key[0]).size) for key, bundle in bundles.items())
@@ -176,7 +176,7 @@ def row_bytes(network: Network, dt: float, all_drawn: Sequence[Drawn], places: S
     for kind in (False, True):
         which = [i for i in range(len(places)) if constant[i] == kind]
         kinds = max(1, len({network.projections[i].weight.value for i in which})) if kind else 1
-        codes = len({slots.group for slots in places}) * span * kinds * (max(blocks, 1) if narrow else 1)
+        codes = len({slots.inlet for slots in places}) * span * kinds * (max(blocks, 1) if narrow else 1)
         mine = sum(all_drawn[i].synapses * places[i].share for i in which)
         building += mine * (1 if codes <= 2**8 else 2 if codes <= 2**16 else 4)
     return RowBytes(2 if narrow else 4, round(segments * SEGMENT) + SOURCE * (network.size + 1), round(building))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import os
 import pickle
 import shutil
@@ -24,13 +25,18 @@ from typing import Any
 
 import numba
 from numba import njit
-from numba.core import compiler, config, serialize, sigutils
+from numba.core import bytecode, compiler, config, serialize, sigutils
 from numba.core.ccallback import CFunc
 
 PACKAGE = Path(__file__).parent
 DIGEST = hashlib.sha256().digest_size
 KEPT_VERSIONS = 4
 OPTIONS = {"nogil": True, "error_model": "numpy"}
+
+# Numba numbers functions to tell apart those of one name, as the functions are that a maker of kernels returns, and begins with 1
+# in every process. Code that two processes have put on disk could then hold two functions under one name, of which a third
+# process would take one for both.
+bytecode.FunctionIdentity._unique_ids = itertools.count(int.from_bytes(os.urandom(6)))
 
 
 @functools.cache

@@ -14,7 +14,7 @@ import numpy as np
 from eventsim.adaptation import costs
 from eventsim.coefficients import Numbers, check_fits, flow_params, holds_whole, parameters_in_numbers
 from eventsim.cpu.kernels import KernelSpec
-from eventsim.cpu.workers import GIVEN, NEURONS, POISSON
+from eventsim.cpu.frame import GIVEN, NEURONS, POISSON
 from eventsim.currents import under_currents
 from eventsim.distributions import sample
 from eventsim.errors import NetworkError, SimulationError
@@ -24,6 +24,7 @@ from eventsim.network import Network, used_ports
 from eventsim.ops import NUMPY
 from eventsim.random import key
 from eventsim.rows import Rows, RowSpec, build_rows, check_delays
+from eventsim.stages import Schedule, schedule
 from eventsim.state import share
 from eventsim.stimuli import Current, Increment, PoissonNoise, PoissonSource
 
@@ -31,8 +32,7 @@ from eventsim.stimuli import Current, Increment, PoissonNoise, PoissonSource
 SYNAPSES, INITIAL, NOISE, SOURCE = range(4)
 
 MOST_EVENTS = 1_000_000  # of Poisson noise on one neuron in one step, on average
-MOST_LINES = 10_000_000  # of the wheel: groups times steps of the longest delay
-LONGEST_SPAN = 64  # steps between two meetings of the workers, at the most
+MOST_LISTS = 10_000_000  # of the wheel: inlets times steps of the longest delay
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,8 @@ class Group:
     members : numbers of the populations, ascending
     size : neurons
     spec : which kernels (neurons only)
-    meet_after : whether a later group needs this one's spikes in the same step
+    stage : its stage (`eventsim.stages`)
+    meet_after : whether a later group of its stage needs its spikes in the same step
     update : "auto", "dense" or "sparse", as asked for; "dense" for sources
     """
 
@@ -51,6 +52,7 @@ class Group:
     members: tuple[int, ...]
     size: int
     spec: KernelSpec | None
+    stage: int
     meet_after: bool
     update: str
 
@@ -61,8 +63,8 @@ class Program:
 
     place : for each population its group
     offset : for each population the number of its first member in the network
-    delay_range : shortest and longest delay in steps
-    span : steps that workers may run without meeting
+    schedule : in which order they go through the steps
+    inlets : (group, stage) pairs, ascending: the wheel has lists of its own for what a group receives from each stage
     """
 
     network: Network
@@ -73,13 +75,31 @@ class Program:
     groups: tuple[Group, ...]
     place: tuple[int, ...]
     offset: tuple[int, ...]
-    delay_range: tuple[int, int]
-    span: int
+    schedule: Schedule
+    inlets: tuple[tuple[int, int], ...]
 
     @property
     def size(self) -> int:
         """Neurons and sources in the network."""
         return self.network.size
+
+    @property
+    def stages(self) -> list[int]:
+        """The first group of each stage, and behind the last the number of groups."""
+        return [sum(group.stage < s for group in self.groups) for s in range(len(self.schedule.span) + 1)]
+
+    @property
+    def room(self) -> tuple[int, int]:
+        """The most spikes that can lie between two meetings, and the most pairs of group and step."""
+        spikes, chunks = 0, 0
+        for stage, span in enumerate(self.schedule.span):
+            mine = [group.size for group in self.groups if group.stage == stage]
+            spikes, chunks = max(spikes, sum(mine) * span), max(chunks, len(mine) * span)
+        return spikes, chunks
+
+    def inlet_ends(self) -> list[int]:
+        """The first inlet of each group, and behind the last the number of inlets."""
+        return [sum(g < group for g, _ in self.inlets) for group in range(len(self.groups) + 1)]
 
     def local(self, population: int, worker: int, workers: int) -> tuple[int, int, int]:
         """The members of a population that a worker owns, as a range, and the place of the first of them in the worker's group."""
@@ -131,7 +151,7 @@ class Program:
                     n_target=self.network.populations[target].size,
                     same=source == target,
                     source_offset=self.offset[source],
-                    group=g,
+                    inlet=self.inlets.index((g, self.groups[self.place[source]].stage)),
                     slot_offset=self.port_number(target, projection.port) * self.owned(g, worker, workers) + at,
                     target_lo=first,
                     target_hi=last,
@@ -202,19 +222,14 @@ def build(
     if network.size >= 2**31:
         raise NetworkError(f"the network has {network.size} neurons; at most 2**31 - 1 can be numbered")
     ranges = [check_delays(projection, dt) for projection in network.projections]
-    names = [population.name for population in network.populations]
-    instant = []
-    for projection, (least, _) in zip(network.projections, ranges, strict=True):
-        source, target = network.number(projection.source), network.number(projection.target)
-        sizes = network.populations[source].size, network.populations[target].size
-        projection.connectivity.check(*sizes, projection.label, same=source == target)
-        if least == 0 and projection.connectivity.expected(*sizes, same=source == target) > 0:
-            instant.append((source, target))
-    levels = zero_delay_levels(len(names), instant, names)
-    groups, place = _make_groups(network, dt, dtype, levels, {source for source, _ in instant}, update)
+    for projection in network.projections:
+        source, target = network.population(projection.source, projection.label), network.population(projection.target, projection.label)
+        projection.connectivity.check(source.size, target.size, projection.label, same=source is target)
+    order = schedule(network, ranges)
+    groups, place = _make_groups(network, dt, dtype, order, update)
+    inlets = sorted({(place[network.number(p.target)], order.stage[network.number(p.source)]) for p in network.projections})
     _check_inputs(network, dt, dtype)
-    _check_ring(network, ranges, len(groups), dt)
-    shortest = min((low for low, _ in ranges), default=LONGEST_SPAN)
+    _check_wheel(network, ranges, len(inlets), order.slots, dt)
     offsets = np.concatenate([[0], np.cumsum([p.size for p in network.populations])])
     return Program(
         network=network,
@@ -225,8 +240,8 @@ def build(
         groups=groups,
         place=place,
         offset=tuple(int(o) for o in offsets),
-        delay_range=(shortest if ranges else 0, max((high for _, high in ranges), default=0)),
-        span=max(1, min(shortest, LONGEST_SPAN)),
+        schedule=order,
+        inlets=tuple(inlets),
     )
 
 
@@ -240,49 +255,15 @@ def _float_type(given: Any, name: str, allowed: tuple[str, ...]) -> np.dtype:
     return dtype
 
 
-def _check_ring(network: Network, ranges: list[tuple[int, int]], groups: int, dt: float) -> None:
-    """Refuse delays so long that the wheel of deliveries, a list for each group and step, would not fit."""
-    for projection, (_, most) in zip(network.projections, ranges, strict=True):
-        if groups * (most + 1) > MOST_LINES:
-            raise NetworkError(
-                f"{projection.label}: its longest delay, {most * dt:g} ms, is {most} steps; at most {MOST_LINES // groups} fit "
-                "the wheel of this network: use a larger dt or shorter delays"
-            )
-
-
-def zero_delay_levels(count: int, edges: list[tuple[int, int]], names: list[str]) -> list[int]:
-    """For each population the length of the longest chain of zero delays that leads to it; refuses a cycle, naming it."""
-    levels = [0] * count
-    for _ in range(count + 1):
-        changed = False
-        for source, target in edges:
-            if levels[target] <= levels[source]:
-                levels[target] = levels[source] + 1
-                changed = True
-        if not changed:
-            return levels
-    raise NetworkError(
-        f"zero delays form a cycle: {' -> '.join(names[p] for p in _cycle(edges))}; a spike cannot reach its own source in the "
-        "same step, give one of these projections a delay of at least dt"
-    )
-
-
-def _cycle(edges: list[tuple[int, int]]) -> list[int]:
-    """One cycle of the directed edges, its first population also last."""
-    followers: dict[int, list[int]] = {}
-    for source, target in edges:
-        followers.setdefault(source, []).append(target)
-
-    def walk(path):
-        for target in followers.get(path[-1], []):
-            if target in path:
-                return [*path[path.index(target) :], target]
-            found = walk([*path, target])
-            if found:
-                return found
-        return []
-
-    return next(found for found in (walk([source]) for source in followers) if found)
+def _check_wheel(network: Network, ranges: list[tuple[int, int]], inlets: int, slots: int, dt: float) -> None:
+    """Refuse delays so long that the wheel of deliveries, a list for each inlet and step, would not fit."""
+    if inlets * slots > MOST_LISTS:
+        longest = max(most for _, most in ranges)
+        projection = next(p for p, (_, most) in zip(network.projections, ranges, strict=True) if most == longest)
+        raise NetworkError(
+            f"{projection.label}: its longest delay, {longest * dt:g} ms, is {longest} steps; at most {MOST_LISTS // inlets} fit "
+            "the wheel of this network: use a larger dt or shorter delays"
+        )
 
 
 def _mode(update: str | Mapping[str, str], name: str) -> str:
@@ -302,11 +283,11 @@ def _group_key(network: Network, number: int, level: int, update: str | Mapping[
     return (level, 2, id(neuron.model), neuron.method, neuron.order, neuron.hold, neuron.refractory, tuple(neuron.params), mode)
 
 
-def _make_groups(network, dt, dtype, levels, instant_sources, update) -> tuple[tuple[Group, ...], tuple[int, ...]]:
+def _make_groups(network, dt, dtype, order: Schedule, update) -> tuple[tuple[Group, ...], tuple[int, ...]]:
     members: dict[tuple, list[int]] = {}
     for number in range(len(network.populations)):
-        members.setdefault(_group_key(network, number, levels[number], update), []).append(number)
-    ordered = sorted(members.values(), key=lambda numbers: (levels[numbers[0]], numbers[0]))
+        members.setdefault(_group_key(network, number, order.level[number], update), []).append(number)
+    ordered = sorted(members.values(), key=lambda numbers: (order.level[numbers[0]], numbers[0]))
     groups, place = [], [0] * len(network.populations)
     for g, numbers in enumerate(ordered):
         for number in numbers:
@@ -320,7 +301,8 @@ def _make_groups(network, dt, dtype, levels, instant_sources, update) -> tuple[t
                 members=tuple(numbers),
                 size=sum(p.size for p in populations),
                 spec=_kernel_spec(network, populations, dt, dtype) if kind == NEURONS else None,
-                meet_after=any(number in instant_sources for number in numbers),
+                stage=order.stage[numbers[0]],
+                meet_after=any(number in order.instant for number in numbers),
                 update=_mode(update, populations[0].name) if kind == NEURONS else "dense",
             )
         )

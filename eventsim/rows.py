@@ -33,8 +33,8 @@ class RowSpec(NamedTuple):
 
     The worker owns targets ``target_lo .. target_hi - 1`` of the target population; the slot of a target is
     ``slot_offset + target - target_lo``, counted from the first of its group. ``source_offset`` is the global number of the source
-    population's first neuron, ``same`` says whether source and target are one population, ``group`` numbers what the slots belong
-    to.
+    population's first neuron, ``same`` says whether source and target are one population, ``inlet`` numbers the
+    lists of the wheel that its segments wait in: one for each group and stage that it receives from (`eventsim.stages`).
     """
 
     projection: Any
@@ -42,7 +42,7 @@ class RowSpec(NamedTuple):
     n_target: int
     same: bool
     source_offset: int
-    group: int
+    inlet: int
     slot_offset: int
     target_lo: int
     target_hi: int
@@ -53,31 +53,32 @@ class Index(NamedTuple):
     """Which segments a source has, and where they are due: segments ``indptr[s] .. indptr[s + 1] - 1`` are those of source s.
 
     indptr : int64 (sources + 1,)
-    group : int32 (segments,)
+    inlet : int32 (segments,), into which list of the wheel
     delay : int32 (segments,), steps
+    words : int64 (segments, 2), where its synapses lie: begin + kind * 2**KIND_SHIFT, length + block * 2**BLOCK_SHIFT
     """
 
     indptr: np.ndarray
-    group: np.ndarray
+    inlet: np.ndarray
     delay: np.ndarray
+    words: np.ndarray
 
 
 class Rows(NamedTuple):
-    """Segments of synapses that share source, group, delay, kind of weight and block of slots.
+    """Segments of synapses that share source, inlet, delay, kind of weight and block of slots.
 
     The segments of a source: first those whose synapses have weights of their own, then those that share one; among each sorted by
-    (group, delay, weight, block). Segment i is synapses ``begin .. begin + length - 1``, sorted by slot, those of one slot in the
+    (inlet, delay, weight, block). Segment i is synapses ``begin .. begin + length - 1``, sorted by slot, those of one slot in the
     order (projection, synapse). `segment_at` reads it.
 
-    segments : int64 (segments, 2): begin + kind * 2**KIND_SHIFT, length + block * 2**BLOCK_SHIFT
-        Kind 0 has weights of its own, kind k the weight ``shared[k - 1]``.
+    Kind 0 has weights of its own, kind k the weight ``shared[k - 1]``.
+
     targets : uint16 or uint32 (synapses,), slots of the group, less 2**16 times the block where they have 16 bits
     weights : of the synapses that have their own, which come first; as wide as was asked for
     shared : of the state's type, ascending
     """
 
     index: Index
-    segments: np.ndarray
     targets: np.ndarray
     weights: np.ndarray
     shared: np.ndarray
@@ -85,32 +86,32 @@ class Rows(NamedTuple):
     @property
     def lengths(self) -> np.ndarray:
         """The number of synapses of each segment."""
-        return self.segments[:, 1] & ((1 << BLOCK_SHIFT) - 1)
+        return self.index.words[:, 1] & ((1 << BLOCK_SHIFT) - 1)
 
     def segment_at(self, i: int) -> tuple[int, int, np.ndarray, np.ndarray]:
-        """Segment i: (group, delay in steps, slots, weights)."""
-        begin, kind = int(self.segments[i, 0]) & ((1 << KIND_SHIFT) - 1), int(self.segments[i, 0]) >> KIND_SHIFT
-        end, block = begin + int(self.lengths[i]), int(self.segments[i, 1]) >> BLOCK_SHIFT
+        """Segment i: (inlet, delay in steps, slots, weights)."""
+        begin, kind = int(self.index.words[i, 0]) & ((1 << KIND_SHIFT) - 1), int(self.index.words[i, 0]) >> KIND_SHIFT
+        end, block = begin + int(self.lengths[i]), int(self.index.words[i, 1]) >> BLOCK_SHIFT
         weights = np.full(end - begin, self.shared[kind - 1]) if kind else self.weights[begin:end]
         slots = self.targets[begin:end].astype(np.int64) + (block << BLOCK_BITS)
-        return int(self.index.group[i]), int(self.index.delay[i]), slots, weights
+        return int(self.index.inlet[i]), int(self.index.delay[i]), slots, weights
 
 
 class _Layout(NamedTuple):
-    """How (group, delay, kind of weight, block of slots) become one code whose order is the order of segments.
+    """How (inlet, delay, kind of weight, block of slots) become one code whose order is the order of segments.
 
-    code = ((rank of group * span + delay - least) * kinds + kind) * blocks + block
+    code = ((rank of inlet * span + delay - least) * kinds + kind) * blocks + block
     """
 
-    groups: np.ndarray  # sorted, int32
+    inlets: np.ndarray  # sorted, int32
     least: int
     span: int
     kinds: int
     blocks: int
 
-    def base(self, group: int, kind: int) -> int:
+    def base(self, inlet: int, kind: int) -> int:
         """The code of a projection's synapses at the least delay in block 0."""
-        return (int(np.searchsorted(self.groups, group)) * self.span * self.kinds + kind) * self.blocks
+        return (int(np.searchsorted(self.inlets, inlet)) * self.span * self.kinds + kind) * self.blocks
 
     @property
     def stride(self) -> int:
@@ -120,7 +121,7 @@ class _Layout(NamedTuple):
     @property
     def size(self) -> int:
         """One more than the largest code."""
-        return len(self.groups) * self.span * self.stride
+        return len(self.inlets) * self.span * self.stride
 
     @property
     def tag(self) -> type:
@@ -282,7 +283,7 @@ def build_rows(specs: Sequence[RowSpec], n_sources: int, dt: float, dtype: Any, 
     dtype : of the state; weight_dtype : of weights that each synapse has of its own, the state's if None
 
     What a target receives does not depend on how targets are divided among workers. Peak memory beside the result: a byte a
-    synapse, 2 or 4 with more than 256 or 65,536 combinations of group, delay, shared weight and block.
+    synapse, 2 or 4 with more than 256 or 65,536 combinations of inlet, delay, shared weight and block.
     """
     dtype, dt = np.dtype(dtype), float(dt)
     stored = dtype if weight_dtype is None else np.dtype(weight_dtype)
@@ -291,7 +292,7 @@ def build_rows(specs: Sequence[RowSpec], n_sources: int, dt: float, dtype: Any, 
     shared = _shared_weights([spec for spec, own in zip(specs, is_own, strict=True) if not own], dtype)
     steps = np.array([check_delays(spec.projection, dt) for spec in specs]).reshape(-1, 2)
     least, most = int(steps[:, 0].min(initial=_INT32_MAX)), int(steps[:, 1].max(initial=0))
-    span, groups = max(most - least, 0) + 1, np.unique(np.array([spec.group for spec in specs], dtype=np.int32))
+    span, inlets = max(most - least, 0) + 1, np.unique(np.array([spec.inlet for spec in specs], dtype=np.int32))
     slots = max((spec.slot_offset + spec.target_hi - spec.target_lo for spec in specs), default=0)
     blocks = -(-slots >> BLOCK_BITS)
 
@@ -301,7 +302,7 @@ def build_rows(specs: Sequence[RowSpec], n_sources: int, dt: float, dtype: Any, 
     rows, synapses = sum(int(np.count_nonzero(np.diff(p))) for p in indptrs), sum(int(p[-1]) for p in indptrs)
     narrow = targets_are_narrow(synapses, rows, span, blocks)
     bits = BLOCK_BITS if narrow else 31
-    layouts = [_Layout(groups, least, span, kinds, max(blocks, 1) if narrow else 1) for kinds in (1, max(len(shared), 1))]
+    layouts = [_Layout(inlets, least, span, kinds, max(blocks, 1) if narrow else 1) for kinds in (1, max(len(shared), 1))]
     _check_size(layouts, indptrs)
 
     targets = np.empty(synapses, np.uint16 if narrow else np.uint32)
@@ -310,7 +311,7 @@ def build_rows(specs: Sequence[RowSpec], n_sources: int, dt: float, dtype: Any, 
     begin, tags, segments = 0, [], 0
     for (part, part_codes), indptr, layout, kept in zip(tables, indptrs, layouts, (_bits_of(weights), bare), strict=True):
         kinds = [0 if kept is not bare else int(np.searchsorted(shared, dtype.type(s.projection.weight.value))) for s in part]
-        bases = [layout.base(spec.group, kind) for spec, kind in zip(part, kinds, strict=True)]
+        bases = [layout.base(spec.inlet, kind) for spec, kind in zip(part, kinds, strict=True)]
         mine_targets, tag = targets[begin : begin + int(indptr[-1])], np.empty(int(indptr[-1]), layout.tag)
         _fill_rows(part, part_codes, bases, layout, bits, dt, indptr, mine_targets, tag, kept)
         segments += sort_rows(indptr, min(bits, slots.bit_length()), layout.size.bit_length(), mine_targets, tag, kept)
@@ -318,11 +319,15 @@ def build_rows(specs: Sequence[RowSpec], n_sources: int, dt: float, dtype: Any, 
         tags.append(tag)
     if segments > _INT32_MAX:
         raise NetworkError(f"the synapses fall into {segments} segments of one source and delay; a worker can number 2**31 - 1")
-    index = Index(np.empty(n_sources + 1, np.int64), np.empty(segments, np.int32), np.empty(segments, np.int32))
-    words = np.empty((segments, 2), np.int64)
+    index = Index(
+        np.empty(n_sources + 1, np.int64),
+        np.empty(segments, np.int32),
+        np.empty(segments, np.int32),
+        np.empty((segments, 2), np.int64),
+    )
     pieces = [part for table in zip(indptrs, tags, map(tuple, layouts), strict=True) for part in table]
-    cut(*pieces, *index, words)
-    return Rows(index, words, targets, weights, shared)
+    cut(*pieces, *index)
+    return Rows(index, targets, weights, shared)
 
 
 def _bits_of(weights: np.ndarray) -> np.ndarray:
@@ -334,7 +339,7 @@ def _check_size(layouts: Sequence[_Layout], indptrs: Sequence[np.ndarray]) -> No
     for layout, indptr in zip(layouts, indptrs, strict=True):
         if layout.size > _INT32_MAX or layout.kinds >= 1 << (63 - KIND_SHIFT):
             raise NetworkError(
-                f"the network's delays take {layout.span} steps, in {len(layout.groups)} groups, with {layout.kinds} kinds of "
+                f"the network's delays take {layout.span} steps, in {len(layout.inlets)} groups, with {layout.kinds} kinds of "
                 "weight: that is too much to sort; use fewer distinct constant weights or shorter delays"
             )
         longest = int(np.diff(indptr).max(initial=0))

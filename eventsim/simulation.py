@@ -12,7 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from eventsim.adaptation import Adaptation, costs
-from eventsim.cpu import workers as w
+from eventsim.cpu import frame as f
 from eventsim.cpu.counting import RateSet, SpikeSet
 from eventsim.cpu.instance import Instance
 from eventsim.cpu.part import Part
@@ -147,11 +147,11 @@ class Simulation:
     def counters(self) -> Counters:
         """What has been done so far."""
         members = [member for item in self._items for member in item.members]
-        neurons = sum(group.size for group in self._program.groups if group.kind == w.NEURONS)
+        neurons = sum(group.size for group in self._program.groups if group.kind == f.NEURONS)
         return Counters(
             steps=self._step * self._batch,
-            spikes=sum(int(member.position[w.SPIKES]) for member in members),
-            synaptic_events=sum(int(member.position[w.EVENTS_DELIVERED]) for member in members),
+            spikes=sum(int(member.position[f.SPIKES]) for member in members),
+            synaptic_events=sum(int(member.position[f.DELIVERED]) for member in members),
             updates=sum(item.updates() for item in self._items),
             neuron_steps=self._step * self._batch * neurons,
         )

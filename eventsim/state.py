@@ -50,16 +50,15 @@ SPARSE = 29  # 1 while the group is updated sparsely
 TOUCHED_COUNT = 30  # how many of TOUCHED there are so far in this step
 INPUT_SIZE = 31  # ports * N
 # The worker's synapses (`eventsim.rows.Rows`)
-SEGMENTS = 32  # int64 (SEGMENT_COUNT, 2)
-SEGMENT_COUNT = 33
-SYNAPSE_TARGETS = 34  # uint16 or uint32 (TARGET_COUNT,)
-TARGET_COUNT = 35
-SYNAPSE_WEIGHTS = 36  # float16, float32 or float64 (WEIGHT_COUNT,)
-WEIGHT_COUNT = 37
-SHARED_WEIGHTS = 38  # real (SHARED_COUNT,)
-SHARED_COUNT = 39
-RISES = 40  # float64 (2 states, N or 1): how far each state can lift the margin (`eventsim.ceiling`)
-SIZE = 41
+SYNAPSE_TARGETS = 32  # uint16 or uint32 (TARGET_COUNT,)
+TARGET_COUNT = 33
+SYNAPSE_WEIGHTS = 34  # float16, float32 or float64 (WEIGHT_COUNT,)
+WEIGHT_COUNT = 35
+SHARED_WEIGHTS = 36  # real (SHARED_COUNT,)
+SHARED_COUNT = 37
+RISES = 38  # float64 (2 states, N or 1): how far each state can lift the margin (`eventsim.ceiling`)
+RATE_COUNT = 39  # of a Poisson source: how many entries FLOW has
+SIZE = 40
 
 SLOTS = 1024  # of the ring of predictions: a power of two
 # Bits of a number of steps for which one propagator is tabulated: row L * 2**DIGIT + d is that of d * 2**(L * DIGIT) steps.
@@ -96,12 +95,12 @@ def share(number: int, size: int, worker: int, workers: int) -> tuple[int, int]:
 
 def synapse_arrays(rows: Any) -> dict[int, np.ndarray]:
     """What `eventsim.rows.Rows` holds for delivery, by its place."""
-    return {SEGMENTS: rows.segments, SYNAPSE_TARGETS: rows.targets, SYNAPSE_WEIGHTS: rows.weights, SHARED_WEIGHTS: rows.shared}
+    return {SYNAPSE_TARGETS: rows.targets, SYNAPSE_WEIGHTS: rows.weights, SHARED_WEIGHTS: rows.shared}
 
 
 def synapse_counts(rows: Any) -> dict[int, int]:
     """The lengths of these arrays, by their place."""
-    arrays = {SEGMENT_COUNT: rows.segments, TARGET_COUNT: rows.targets, WEIGHT_COUNT: rows.weights, SHARED_COUNT: rows.shared}
+    arrays = {TARGET_COUNT: rows.targets, WEIGHT_COUNT: rows.weights, SHARED_COUNT: rows.shared}
     return {place: len(array) for place, array in arrays.items()}
 
 

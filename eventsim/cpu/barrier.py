@@ -24,7 +24,8 @@ from eventsim.jit import jit
 
 # Places in what workers share, int64; 128 bytes apart, so that no two stand in one cache line or in a pair of them.
 STRIDE = 16
-ARRIVED, PASSED, ABORT, ASLEEP, MUTEX, CONDITION, PATIENCE, CORES = range(0, 8 * STRIDE, STRIDE)
+ARRIVED, PASSED, ABORT, ASLEEP, MUTEX, CONDITION, PATIENCE, ABSENT, THREADS = range(0, 9 * STRIDE, STRIDE)
+# From THREADS on a stride for each thread: its core, and what `eventsim.cpu.crew` keeps of it. Then, for each, one number: AWAY.
 LOOK = 20_000  # spins after which a waiting worker looks whether it shares its core with another: some 20 microseconds
 SPINS = 200_000  # before a worker sleeps, some 200 microseconds: to be woken costs half of that on a virtual machine
 CAN_SLEEP = sys.platform != "win32"
@@ -72,9 +73,9 @@ def _prepare(shared):
 
 
 def new_shared(workers: int) -> np.ndarray:
-    """What the workers of one batch item share: the places above; from CORES on the core of each, PATIENCE: how long they spin."""
-    shared = np.zeros(CORES + workers * STRIDE, np.int64)
-    shared[CORES::STRIDE] = -1
+    """What the workers of one batch item share: the places above, with PATIENCE: how long they spin."""
+    shared = np.zeros(THREADS + workers * (STRIDE + 1), np.int64)
+    shared[THREADS : THREADS + workers * STRIDE : STRIDE] = -1
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     shared[PATIENCE] = SPINS if workers <= available else 0  # with more workers than cores who spins is in the way
     _prepare(shared)
@@ -113,40 +114,38 @@ def give_up(shared):
 
 
 @jit
-def arrive(shared, worker, workers):
-    """Say that this worker is here (modifies shared); what to `wait` for."""
-    if workers == 1:
-        return 0
-    atomic_store(shared, CORES + worker * STRIDE, current_core())
-    before = atomic_add(shared, ARRIVED, 1)
-    generation = before // workers + 1
-    if before % workers == workers - 1:
+def arrive(shared, thread, workers, count):
+    """Say that the ``count`` workers that this thread runs are here (modifies shared); what to `wait` for."""
+    atomic_store(shared, THREADS + thread * STRIDE, current_core())
+    arrived = atomic_add(shared, ARRIVED, count) + count
+    generation = (arrived - 1) // workers + 1
+    if arrived == generation * workers:
         atomic_store(shared, PASSED, generation)
         _wake(shared)
     return generation
 
 
 @jit
-def _make_way(shared, worker, workers):
-    """Leave this core if another worker was last seen on it (modifies shared)."""
+def _make_way(shared, thread, workers):
+    """Leave this core if another thread was last seen on it (modifies shared)."""
     core = current_core()
     for other in range(workers):
-        if other != worker and atomic_load(shared, CORES + other * STRIDE) == core:
+        if other != thread and atomic_load(shared, THREADS + other * STRIDE) == core:
             leave_core(core)
-            atomic_store(shared, CORES + worker * STRIDE, current_core())
+            atomic_store(shared, THREADS + thread * STRIDE, current_core())
             return
 
 
 @jit
-def wait(shared, worker, workers, generation):
-    """Wait until all workers have arrived (modifies shared); False if one of them has given up."""
+def wait(shared, thread, workers, generation):
+    """Wait until all workers have arrived (modifies shared); False if somebody has given up."""
     spins, most = 0, shared[PATIENCE]
     while atomic_load(shared, PASSED) < generation:
         if atomic_load(shared, ABORT):
             return False
         spins += 1
         if spins == min(LOOK, most):
-            _make_way(shared, worker, workers)
+            _make_way(shared, thread, workers)
         if spins > most:
             _sleep(shared, generation)
     return atomic_load(shared, ABORT) == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from eventsim.cpu.workers import Recorder
+from eventsim.cpu.frame import Recorder
 from eventsim.grid import whole_steps
 from eventsim.program import Program
 from eventsim.recording import RateData, Rates, SpikeBuffer, SpikeData, Spikes, chosen_neurons

@@ -21,8 +21,6 @@ from eventsim.state import (
     INPUT,
     INPUT_SIZE,
     MARK,
-    SEGMENT_COUNT,
-    SEGMENTS,
     SHARED_COUNT,
     SHARED_WEIGHTS,
     SIZE,
@@ -35,8 +33,7 @@ from eventsim.state import (
     N,
 )
 
-WORDS_AHEAD = 8  # entries whose words are asked for before they are read
-SYNAPSES_AHEAD = 4  # entries whose synapses are: their words must have come by then
+AHEAD = 4  # entries whose synapses are asked for before they are read
 LONG = 192  # synapses from which on a segment is asked for whole
 LONGEST = 1024  # and up to which; what follows the processor fetches by itself, as it does all of a short one
 LINE = 64  # bytes of a cache line
@@ -55,7 +52,7 @@ class DeliverSpec:
 def line_of(segment, place, index, slots):
     """The list of the wheel, of ``slots`` steps for each group, in which a segment of a spike waits; place: its step % slots."""
     due = place + index.delay[segment]
-    return index.group[segment] * slots + (due if due < slots else due - slots)
+    return index.inlet[segment] * slots + (due if due < slots else due - slots)
 
 
 @jit
@@ -65,7 +62,8 @@ def push(gid, place, index, slots, wheel, counts):
     for segment in range(index.indptr[gid], index.indptr[gid + 1]):
         line = line_of(segment, place, index, slots)
         at = counts[line]
-        wheel[line, at] = segment
+        wheel[line, 2 * at] = index.words[segment, 0]
+        wheel[line, 2 * at + 1] = index.words[segment, 1]
         counts[line] = at + 1
         longest = max(longest, at + 1)
     return longest
@@ -100,7 +98,7 @@ def widen(weights: np.dtype, dtype: np.dtype):
 
 @functools.cache
 def bind_rows(spec: DeliverSpec):
-    """Functions: the arrays of a context; a segment's begin, length, kind and first slot; what asks for entries ahead."""
+    """Functions: the arrays of a context; an entry's begin, length, kind and first slot; what asks for entries ahead."""
     real = REALS[spec.dtype]
     stored = types.uint16 if spec.weights == np.dtype(np.float16) else REALS[spec.weights]
     target = types.uint16 if spec.targets == np.dtype(np.uint16) else types.uint32
@@ -111,7 +109,6 @@ def bind_rows(spec: DeliverSpec):
     @jit
     def arrays(c):
         return (
-            view(c[SEGMENTS], 2 * c[SEGMENT_COUNT], types.int64),
             view(c[SYNAPSE_TARGETS], c[TARGET_COUNT], target),
             view(c[SYNAPSE_WEIGHTS], c[WEIGHT_COUNT], stored),
             view(c[SHARED_WEIGHTS], c[SHARED_COUNT], real),
@@ -119,15 +116,13 @@ def bind_rows(spec: DeliverSpec):
         )
 
     @jit
-    def words(segment, segments):
-        first, second = segments[2 * segment], segments[2 * segment + 1]
+    def words(e, entries):
+        first, second = entries[2 * e], entries[2 * e + 1]
         return first & begin_mask, second & length_mask, first >> KIND_SHIFT, (second >> BLOCK_SHIFT) << block_bits
 
     @jit
-    def ask(e, entries, segments, targets, weights):
-        last = entries.size - 1
-        prefetch(segments, 2 * np.int64(entries[min(e + WORDS_AHEAD, last)]))
-        begin, length, kind, _ = words(np.int64(entries[min(e + SYNAPSES_AHEAD, last)]), segments)
+    def ask(e, entries, targets, weights):
+        begin, length, kind, _ = words(min(e + AHEAD, entries.size // 2 - 1), entries)
         prefetch(targets, begin)
         prefetch(weights, begin)
         if length >= LONG:
@@ -147,12 +142,12 @@ def make_deliver(spec: DeliverSpec):
 
     def deliver(context, address, count):
         c = values_at(context, SIZE)
-        entries = view(address, count, types.int32)
-        segments, targets, weights, shared, inputs = arrays(c)
+        entries = view(address, 2 * count, types.int64)
+        targets, weights, shared, inputs = arrays(c)
         events = 0
         for e in range(count):
-            ask(e, entries, segments, targets, weights)
-            begin, length, kind, first = words(np.int64(entries[e]), segments)
+            ask(e, entries, targets, weights)
+            begin, length, kind, first = words(e, entries)
             events += length
             slots, own = targets[begin : begin + length], inputs[first:]
             if kind == 0:
@@ -176,13 +171,13 @@ def make_deliver_and_touch(spec: DeliverSpec):
     def deliver_and_touch(context, address, count):
         c = values_at(context, SIZE)
         n = c[N]
-        entries = view(address, count, types.int32)
-        segments, targets, weights, shared, inputs = arrays(c)
+        entries = view(address, 2 * count, types.int64)
+        targets, weights, shared, inputs = arrays(c)
         mark, touched = view(c[MARK], n, types.uint8), view(c[TOUCHED], n, types.int32)
         events, found = 0, c[TOUCHED_COUNT]
         for e in range(count):
-            ask(e, entries, segments, targets, weights)
-            begin, length, kind, first = words(np.int64(entries[e]), segments)
+            ask(e, entries, targets, weights)
+            begin, length, kind, first = words(e, entries)
             events += length
             for q in range(begin, begin + length):
                 slot = first + np.int64(targets[q])

@@ -1,4 +1,4 @@
-"""What comes from outside in one step: noise, increments, sources. Every random number is keyed by (stream, neuron, step)."""
+"""What comes from outside in one step: noise and increments. Every random number is keyed by (stream, neuron, step)."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ import numpy as np
 
 from eventsim.cpu.deliver import touch
 from eventsim.jit import jit, jit_borrowing
-from eventsim.queue import pop_due, schedule
 from eventsim.random import draw4, draw4_each, uniform
-from eventsim.state import NEVER
 
 BLOCK = 1024  # neurons whose random numbers stand in the L1 cache together
 MANY = 64  # thresholds from which on a search beats counting
@@ -195,38 +193,3 @@ def add_increment(increments, e, t, inputs, n, sparse, mark, touched, count):
             if sparse:
                 count = touch((slot + j) % n, mark, touched, count)
     return count
-
-
-@jit
-def next_source_spike(key, gid, t, log_silence):
-    """The step after t of the next spike of a source whose chance of silence in a step is exp(log_silence); modifies nothing."""
-    if log_silence == 0.0:
-        return NEVER
-    word, other, _, _ = draw4(key, np.uint64(gid), np.uint64(t))
-    u = (np.float64(np.int64(word)) * 4294967296.0 + np.float64(np.int64(other)) + 0.5) * 2.0**-64
-    gap = math.log(u) / log_silence
-    return t + 1 + np.int64(gap) if gap < 2.0**52 else NEVER
-
-
-@jit
-def fire_sources(key, t, gids, log_silence, due, head, following, previous, mark, out_neurons):
-    """Write the sources that fire in step t to out_neurons, ascending, and draw when they fire next (modifies all); their count."""
-    count = pop_due(t, due, head, following, previous, mark, out_neurons, 0)
-    shared = log_silence.size == 1
-    for index in range(count):
-        j = out_neurons[index]
-        mark[j] = 0
-        step = next_source_spike(key, gids[j], t, log_silence[0 if shared else j])
-        schedule(j, step, due, head, following, previous)
-    if count > 1:
-        out_neurons[:count].sort()
-    return count
-
-
-@jit
-def start_sources(key, gids, log_silence, due, head, following, previous):
-    """Draw the first spike of every source (modifies the ring)."""
-    shared = log_silence.size == 1
-    for j in range(gids.size):
-        step = next_source_spike(key, gids[j], 0, log_silence[0 if shared else j])
-        schedule(j, step, due, head, following, previous)

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import ctypes
+import time
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
 
-from eventsim.cpu import workers as w
+from eventsim.cpu import frame as f
 from eventsim.cpu.barrier import give_up, new_shared
+from eventsim.cpu.crew import Rests, muster
 from eventsim.cpu.deliver import DeliverSpec, compile_deliver
-from eventsim.cpu.inputs import start_sources
+from eventsim.cpu.inputs import new_scratch
 from eventsim.cpu.kernels import compile_kernel
 from eventsim.cpu.part import Part
+from eventsim.cpu.sources import compile_source, start_sources
 from eventsim.cpu.threads import GaveUp, run_all
+from eventsim.cpu.workers import STATUSES, compile_drive
 from eventsim.program import SOURCE
 from eventsim.random import key
 from eventsim.recording import SpikeBuffer
@@ -34,6 +38,7 @@ from eventsim.state import (
     NEXT,
     OUT,
     PREVIOUS,
+    RATE_COUNT,
     SIZE,
     SLOT,
     SPARSE,
@@ -48,6 +53,7 @@ from eventsim.state import (
 )
 
 _CALL = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
+_DRIVE = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 5)
 
 
 def call(name: str, spec: Any, group: GroupState, t: int, argument: int = 0) -> None:
@@ -64,23 +70,43 @@ class Member:
         self.inputs = np.zeros(part.slots[-1], program.dtype)
         self.context = np.zeros((count, SIZE), np.int64)
         self.groups = [self._new_group(g, item, given) for g in range(count)]
-        ring = program.delay_range[1] + 1
-        self.wheel = np.empty((count * ring, part.wheel_width), np.int32)
-        self.wheel_counts = np.zeros(count * ring, np.int64)
-        self.position = np.zeros(w.POSITION_SIZE, np.int64)
-        self.position[w.STEP] = 1
-        self.box_step = np.zeros(program.span * count, np.int64)
-        self.noise = part.noise_of(item)
-        self.increments = part.increments(increments)
-        self.kernels = w.Groups(
-            kind=np.array([g.kind for g in program.groups]),
+        lists = len(program.inlets) * program.schedule.slots
+        self.wheel = np.empty((lists, 2 * part.wheel_width), np.int64)
+        self.count = np.zeros(lists, np.int64)
+        self.position = np.zeros(f.POSITION_SIZE, np.int64)
+        self.position[[f.STEP, f.BLOCK]] = 1
+        self.kernels = f.Groups(
             context=self.context,
-            dense=np.zeros(count, np.int64),
+            dense=np.array([0 if g.kind == f.NEURONS else compile_source(g.kind == f.POISSON).address for g in program.groups]),
             sparse=np.zeros(count, np.int64),
             deliver=np.zeros(2, np.int64),
-            meet_after=np.array([g.meet_after for g in program.groups], np.uint8),
-            rate_size=np.array([len(g.arrays.get(FLOW, ())) for g in self.groups]),
+            meet_after=np.array([g.meet_after for g in program.groups], np.int64),
+            inlet=np.array(program.inlet_ends()),
         )
+        self.box_step = np.zeros(program.room[1], np.int64)
+        self.fixed = {
+            "received": np.zeros(len(program.schedule.span), np.int64),
+            "tally": np.zeros(lists, np.int64),
+            "cursor": np.zeros(part.workers, np.int64),
+            "scratch": new_scratch(),
+            "noise": part.noise_of(item),
+            "increments": part.increments(increments),
+        }
+
+    def frame(self, samplers: f.Samplers) -> np.ndarray:
+        """The words of its `Frame`, as its arrays lie now."""
+        arrays = f.Frame(
+            position=self.position,
+            groups=self.kernels,
+            index=self.part.rows.index,
+            inputs=self.inputs,
+            wheel=self.wheel,
+            count=self.count,
+            box_step=self.box_step,
+            samplers=samplers,
+            **self.fixed,
+        )
+        return f.packed(arrays, f.frame_kind(self.program.dtype))
 
     def _new_group(self, g: int, item: int, given: Any) -> GroupState:
         part, group = self.part, self.program.groups[g]
@@ -89,7 +115,7 @@ class Member:
         state.context[N], state.context[SLOT] = n, part.slots[g]
         state.put(GIDS, part.gids[g])
         state.put_all(part.parameters[g])
-        if group.kind == w.NEURONS:
+        if group.kind == f.NEURONS:
             inputs = self.inputs[part.slots[g] : part.slots[g + 1]].reshape(len(group.spec.ports), n)
             state.put_all(neuron_arrays(part.states[g], group.spec.holds, inputs))
             state.context[INPUT_SIZE] = inputs.size
@@ -98,11 +124,12 @@ class Member:
                 state.context[place] = size
             return state
         state.put(OUT, np.empty(n, np.int32))
-        if group.kind == w.POISSON:
+        if group.kind == f.POISSON:
             state.put_all(prediction_arrays(n))
             stream = key(self.program.seed, SOURCE, group.members[0], item)
             state.context[KEY] = np.uint64(stream).astype(np.int64)
             a = state.arrays
+            state.context[RATE_COUNT] = len(a[FLOW])
             start_sources(stream, a[GIDS], a[FLOW], a[DUE], a[HEAD], a[NEXT], a[PREVIOUS])
             return state
         steps, neurons = given[group.members[0]]
@@ -154,11 +181,11 @@ class Member:
 
     def make_room(self) -> None:
         """A wheel with room for what is to be pushed."""
-        used = int(self.wheel_counts.max())
-        wheel = np.empty((self.wheel.shape[0], 2 * int(self.position[w.NEED])), np.int32)
-        wheel[:, :used] = self.wheel[:, :used]
+        used = int(self.count.max())
+        self.part.wheel_width = 2 * int(self.position[f.NEED])
+        wheel = np.empty((self.wheel.shape[0], 2 * self.part.wheel_width), np.int64)
+        wheel[:, : 2 * used] = self.wheel[:, : 2 * used]
         self.wheel = wheel
-        self.part.wheel_width = wheel.shape[1]
 
     def counted(self, place: int, g: int) -> int:
         """A counter of a group: `UPDATES` or `ACTIVE`."""
@@ -172,62 +199,58 @@ class Instance:
         self.program = program = parts[0].program
         workers = len(parts)
         self.members = [Member(part, item, given, increments) for part in parts]
-        room = program.size * program.span
+        spikes, chunks = program.room
         self.shared = new_shared(workers)
-        self.box_gid = np.empty((2, workers, room), np.int32)
-        self.box_end = np.zeros((2, workers, program.span * len(program.groups) + 1), np.int64)
-        self.buffer = SpikeBuffer(max(room, 4096))
+        self.box_gid = np.empty((2, workers, spikes), np.int32)
+        self.box_end = np.zeros((2, workers, chunks + 1), np.int64)
+        self.buffer = SpikeBuffer(max(spikes, 4096))
+        order = program.schedule
+        self.stages = f.Stages(*(np.array(values) for values in (program.stages, order.span, [order.block], [order.slots])))
+        self.rests = Rests(workers, time.monotonic)
+        self.drive = _DRIVE(compile_drive(program.dtype).address)
         for g, group in enumerate(program.groups):
-            if group.kind == w.NEURONS:
+            if group.kind == f.NEURONS:
                 for member in self.members:
                     member.set_mode(g, sparse[g], 0)
 
-    def run(self, stop: int, recorder: w.Recorder, samplers: list[w.Samplers], pool: Executor | None, here: bool) -> None:
+    def run(self, stop: int, recorder: f.Recorder, samplers: list[f.Samplers], pool: Executor | None, here: bool) -> None:
         """Simulate to the end of step ``stop``; here: the calling thread is one of the workers."""
-        if len(self.members) == 1 or pool is None:
-            self._work(0, stop, recorder, samplers[0])
+        workers = len(self.members)
+        common = f.packed(f.Common(self.shared, self.stages, self.box_gid, self.box_end, recorder), f.COMMON)
+        frames = [member.frame(mine) for member, mine in zip(self.members, samplers, strict=True)]
+        addresses = np.array([frame.ctypes.data for frame in frames])
+        present = self.rests.present()
+        muster(self.shared, workers, present)
+
+        def work(thread: int) -> None:
+            try:
+                while True:
+                    result = self.drive(stop, thread, workers, addresses.ctypes.data, common.ctypes.data)
+                    worker, status = divmod(result, STATUSES)
+                    if status == f.DONE:
+                        return
+                    if status == f.LEFT:
+                        return self.rests.left(thread)
+                    if status == f.WHEEL_FULL:
+                        self.members[worker].make_room()
+                        frames[worker] = self.members[worker].frame(samplers[worker])
+                        addresses[worker] = frames[worker].ctypes.data
+                    elif status == f.RECORD_FULL:
+                        self.buffer.drain()
+                    else:
+                        raise GaveUp("another worker failed")
+            except BaseException:
+                self.give_up()
+                raise
+
+        if workers == 1 or pool is None:
+            work(0)
         else:
-            run_all(pool, lambda k: self._work(k, stop, recorder, samplers[k]), range(len(self.members)), self.give_up, here)
+            run_all(pool, work, present, self.give_up, here)
 
     def give_up(self) -> None:
         """Let all workers return where they next meet."""
         give_up(self.shared)
-
-    def _work(self, k: int, stop: int, recorder: w.Recorder, samplers: w.Samplers) -> None:
-        member, program = self.members[k], self.program
-        try:
-            while True:
-                status = w.drive(
-                    stop,
-                    program.span,
-                    k,
-                    len(self.members),
-                    member.position,
-                    self.shared,
-                    self.box_gid,
-                    self.box_end,
-                    member.box_step,
-                    member.kernels,
-                    member.part.rows.index,
-                    member.inputs,
-                    member.wheel,
-                    member.wheel_counts,
-                    member.noise,
-                    member.increments,
-                    recorder,
-                    samplers,
-                )
-                if status == w.DONE:
-                    return
-                if status == w.WHEEL_FULL:
-                    member.make_room()
-                elif status == w.RECORD_FULL:
-                    self.buffer.drain()
-                else:
-                    raise GaveUp("another worker failed")
-        except BaseException:
-            self.give_up()
-            raise
 
     def counted(self, place: int, g: int) -> int:
         """A counter of a group over all workers."""

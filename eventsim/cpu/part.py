@@ -9,7 +9,7 @@ import numpy as np
 
 from eventsim.cpu.inputs import Increments, Noise
 from eventsim.cpu.poisson import thresholds
-from eventsim.cpu.workers import NEURONS, POISSON
+from eventsim.cpu.frame import NEURONS, POISSON
 from eventsim.program import NOISE, Program
 from eventsim.random import key
 from eventsim.state import COMMON, FLOW, OWN, parameter_arrays

@@ -1,4 +1,4 @@
-"""The few things that Numba has no name for: arrays at an address, calls to an address, prefetches, atomics, the processor.
+"""The few things that Numba has no name for: arrays at an address, calls to an address, prefetches, atomics, processor and clocks.
 
 Kernels of different models have one signature, ``(context, t, count) -> count``, and find their arrays in a context of
 addresses, so that the loop over steps is compiled once for all networks.
@@ -6,10 +6,12 @@ addresses, so that the loop over steps is compiled once for all networks.
 
 from __future__ import annotations
 
+import functools
 import sys
+from typing import Any
 
 from llvmlite import ir
-from numba import types
+from numba import from_dtype, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
@@ -70,6 +72,50 @@ def values_at(typingctx, pointer, count):
         return _array_at(context, builder, kind, args[0], [args[1]])
 
     return kind(pointer, types.int64), codegen
+
+
+def words_of(arrays: Any, kind: types.NamedTuple) -> list[int]:
+    """Where the arrays of a named tuple lie, tuples within it included: address and shape of each, as `reader` of its kind wants."""
+    words: list[int] = []
+    for name, value, member in zip(kind.fields, arrays, kind.types, strict=True):
+        if isinstance(member, types.NamedTuple):
+            words += words_of(value, member)
+        else:
+            found = from_dtype(value.dtype)
+            if found != member.dtype or value.ndim != member.ndim or not value.flags.c_contiguous:
+                raise TypeError(f"{name}: kernels expect a contiguous {member}, not {value.ndim} axes of {found}")
+            words += [value.__array_interface__["data"][0], *value.shape]
+    return words
+
+
+def _build_tuple(context, builder, kind, base, at):
+    """The named tuple of arrays whose `words_of` begin at ``base[at]``, and where they end."""
+    members = []
+    for member in kind.types:
+        if isinstance(member, types.Array):
+            words = [builder.load(builder.gep(base, [_INT64(at + place)])) for place in range(1 + member.ndim)]
+            pointer = builder.inttoptr(words[0], context.get_data_type(member.dtype).as_pointer())
+            members.append(_array_at(context, builder, member, pointer, words[1:]))
+            at += len(words)
+        else:
+            made, at = _build_tuple(context, builder, member, base, at)
+            members.append(made)
+    return context.make_tuple(builder, kind, members), at
+
+
+@functools.cache
+def reader(kind: types.NamedTuple):
+    """A function ``address -> named tuple``, where its `words_of` lie: no copy. kind : its type for Numba, of contiguous arrays."""
+
+    @intrinsic
+    def read(typingctx, address):
+        def codegen(context, builder, signature, args):
+            made, _ = _build_tuple(context, builder, kind, builder.inttoptr(args[0], _INT64.as_pointer()), 0)
+            return made
+
+        return kind(types.int64), codegen
+
+    return read
 
 
 @intrinsic
@@ -156,3 +202,27 @@ def yield_processor(typingctx):
         return context.get_dummy_value()
 
     return types.void(), codegen
+
+
+def _clock(number):
+    """An intrinsic that reads a clock of the system in nanoseconds; 0 where it is not known."""
+
+    def codegen(context, builder, signature, args):
+        if sys.platform != "linux":
+            return _INT64(0)
+        time = cgutils.alloca_once(builder, ir.ArrayType(_INT64, 2))
+        kind = ir.FunctionType(ir.IntType(32), [ir.IntType(32), time.type])
+        function = cgutils.get_or_insert_function(builder.module, kind, "clock_gettime")
+        builder.call(function, [ir.Constant(ir.IntType(32), number), time])
+        seconds, nanoseconds = (builder.load(cgutils.gep_inbounds(builder, time, 0, place)) for place in (0, 1))
+        return builder.add(builder.mul(seconds, _INT64(10**9)), nanoseconds)
+
+    @intrinsic
+    def clock(typingctx):
+        return types.int64(), codegen
+
+    return clock
+
+
+wall_clock = _clock(1)
+thread_clock = _clock(3)  # stands while the thread does not run

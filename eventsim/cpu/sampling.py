@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from eventsim.cpu.kernels import compile_kernel
-from eventsim.cpu.workers import Samplers
+from eventsim.cpu.frame import Samplers
 from eventsim.grid import whole_steps
 from eventsim.program import Program
 from eventsim.recording import StateData, States, chosen_neurons

@@ -25,7 +25,7 @@ def project(connectivity, weight=1.0, delay=0.5):
 
 
 def one_spec(projection, n_source, n_target, **changes):
-    values = {"n_source": n_source, "n_target": n_target, "same": False, "source_offset": 0, "group": 0, "slot_offset": 0}
+    values = {"n_source": n_source, "n_target": n_target, "same": False, "source_offset": 0, "inlet": 0, "slot_offset": 0}
     values |= {"target_lo": 0, "target_hi": n_target, "key": key(1)}
     return RowSpec(projection, **values | changes)
 
@@ -41,7 +41,7 @@ def expected_rows(specs, n_sources, dtype):
             for j in range(made.indptr[source], made.indptr[source + 1]):
                 if spec.target_lo <= made.targets[j] < spec.target_hi:
                     slot = spec.slot_offset + made.targets[j] - spec.target_lo
-                    place = shared[0], spec.group, round(made.delays[j] / DT), shared[1]
+                    place = shared[0], spec.inlet, round(made.delays[j] / DT), shared[1]
                     rows[spec.source_offset + source].append((place, int(slot), dtype(made.weights[j])))
     out = []
     for row in rows:
@@ -171,7 +171,7 @@ def test_long_rows_are_sorted_stably(n):
     made = Connectivity.from_coo(
         np.zeros(n, int), rng.integers(0, 5, n) * 70_000, 1, 300_000, np.arange(n) * 1.0, rng.integers(0, 4, n) * 100.0
     )
-    specs = [one_spec(project(made, None, None), 1, 300_000, slot_offset=7, group=2), one_spec(project(made, 9.0, 0.0), 1, 300_000)]
+    specs = [one_spec(project(made, None, None), 1, 300_000, slot_offset=7, inlet=2), one_spec(project(made, 9.0, 0.0), 1, 300_000)]
     rows = build_rows(specs, 1, DT, np.float64)
     assert found_rows(rows) == expected_rows(specs, 1, np.float64)
 
@@ -239,7 +239,7 @@ def test_delays_beyond_int32_are_refused(delay):
 
 
 def test_too_many_segments_are_refused():
-    specs = [one_spec(project(OneToOne(), weight, 1e8 - weight), 2, 2, group=weight) for weight in (1, 2)]
+    specs = [one_spec(project(OneToOne(), weight, 1e8 - weight), 2, 2, inlet=weight) for weight in (1, 2)]
     specs.append(one_spec(project(OneToOne(), 1.0, 0.0), 2, 2))
     with pytest.raises(NetworkError, match="too much to sort"):
         build_rows(specs, 2, DT, np.float32)

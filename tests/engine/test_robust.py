@@ -170,7 +170,7 @@ def test_the_wheel_grows_by_its_longest_list_alone():
     simulation.run(100.0)
     member = simulation._items[0].members[0]
     assert simulation.counters.synaptic_events == n * k
-    assert member.wheel.shape[1] < 20 * n * k / longest
+    assert member.wheel.shape[1] // 2 < 20 * n * k / longest
 
 
 def test_a_current_that_changes_in_every_step_is_cheap_and_right():
@@ -207,3 +207,32 @@ def test_a_damaged_cache_is_compiled_anew(tmp_path):
         content[(37 * index + 101) % len(content)] ^= 0xFF
         file.write_bytes(bytes(content) if index % 2 else content[: len(content) // 2])
     assert run() == first == f"{0x6627E8D5}\n"  # the published number for counter and key 0
+
+
+KERNELS_OF_ONE_NAME = """
+import sys
+from ctypes import CFUNCTYPE, c_int64
+from numba import njit, types
+from eventsim.jit import compile_callback
+
+def make(number):
+    @njit
+    def inner(x):  # calls itself, so that it is not inlined
+        return number if x < 2 else inner(x - 1) + inner(x - 2)
+
+    def kernel(x):
+        return inner(x)
+
+    return compile_callback(types.int64(types.int64), kernel, f"kernel {number}")
+
+print(*[CFUNCTYPE(c_int64, c_int64)(make(int(number)).address)(2) // 2 for number in sys.argv[1:]])
+"""
+
+
+def test_code_that_several_processes_have_kept_stays_apart(tmp_path):
+    environment = {**os.environ, "EVENTSIM_CACHE_DIR": str(tmp_path)}
+    for numbers in (["1"], ["2"], ["1", "2"], ["2", "1"]):
+        made = subprocess.run(
+            [sys.executable, "-c", KERNELS_OF_ONE_NAME, *numbers], env=environment, capture_output=True, text=True
+        )
+        assert made.stdout.split() == numbers, made.stderr

@@ -1,0 +1,150 @@
+"""What the loop over steps works on: the arrays of one worker, and those that all workers of a batch item share.
+
+The loop is machine code of its own (`eventsim.cpu.workers`), which finds the arrays by their address: so a thread can run any of the
+workers, and to call it costs nothing for each array.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import from_dtype, types
+
+from eventsim.cpu.inputs import Increments, Noise, Scratch
+from eventsim.cpu.pointers import reader, words_of
+from eventsim.rows import Index
+
+NEURONS, POISSON, GIVEN = range(3)  # kinds of group
+# What a worker or a thread returns: at a meeting; out of room; stopped; gone, so that others run its workers.
+DONE, MET, WHEEL_FULL, RECORD_FULL, ABORTED, LEFT = range(6)
+# Places of a position. BLOCK: the first step of the block; MEETING: whether the boxes are full; CHUNK: the next chunk of them to be
+# pushed; ARRIVED_AT: the last meeting that this worker has come to.
+STEP, GROUP, STAGE, BLOCK, MEETING, PARITY, CHUNKS, CHUNK, FILL, LONGEST, NEED, SPIKES, DELIVERED, FIRST_STEP, ARRIVED_AT = range(15)
+POSITION_SIZE = 15
+
+
+class Groups(NamedTuple):
+    """The groups of one worker in the order in which they are visited."""
+
+    context: np.ndarray  # int64 (groups, SIZE)
+    dense: np.ndarray  # int64: address of the kernel; of a source the only one
+    sparse: np.ndarray
+    deliver: np.ndarray  # int64 (2,): addresses of the kernels that deliver to a dense and to a sparse group
+    meet_after: np.ndarray  # int64: whether a later group of its stage needs its spikes in the same step
+    inlet: np.ndarray  # int64 (groups + 1,): its lists of the wheel are those of inlets inlet[g] .. inlet[g + 1] - 1
+
+
+class Samplers(NamedTuple):
+    """State recorders: a kernel to call every so many steps."""
+
+    group: np.ndarray
+    interval: np.ndarray
+    kernel: np.ndarray
+    request: np.ndarray
+
+
+class Frame(NamedTuple):
+    """The arrays of one worker. wheel : (lists, 2 * room), the words of
+    segments; count : how many each list holds; the list of a step: inlet * slots + step % slots"""
+
+    position: np.ndarray  # int64 (POSITION_SIZE,)
+    received: np.ndarray  # int64 (stages,): the last step whose input from outside each stage has received
+    groups: Groups
+    index: Index
+    inputs: np.ndarray  # real
+    wheel: np.ndarray  # int64
+    count: np.ndarray  # int64 (lists,)
+    tally: np.ndarray  # int64 (lists,): scratch
+    cursor: np.ndarray  # int64 (workers,): scratch
+    box_step: np.ndarray  # int64 (chunks,)
+    scratch: Scratch
+    noise: Noise
+    increments: Increments
+    samplers: Samplers
+
+
+class Stages(NamedTuple):
+    """Groups that go through steps together, a block of steps at a time, before those of the next stage do."""
+
+    first: np.ndarray  # int64 (stages + 1,): groups first[s] .. first[s + 1] - 1
+    span: np.ndarray  # int64 (stages,): steps that its workers may run without meeting
+    block: np.ndarray  # int64 (1,): steps
+    slots: np.ndarray  # int64 (1,): steps for which the wheel has lists
+
+
+class Recorder(NamedTuple):
+    """Where the first worker writes the spikes of all."""
+
+    wanted: np.ndarray  # uint8 (neurons,) or empty
+    step: np.ndarray  # int64
+    gid: np.ndarray  # int32
+    used: np.ndarray  # int64 (1,)
+    rate_of: np.ndarray  # int32 (neurons,): which rate recorder counts its spikes, or -1; or empty
+    rate_interval: np.ndarray  # int64 steps
+    rate_start: np.ndarray  # int64: the first bin that is counted
+    rate_counts: np.ndarray  # int64 (recorders, bins)
+
+
+class Common(NamedTuple):
+    """What the workers of one batch item share. A box holds the spikes of a worker since the last meeting, chunk by chunk.
+
+    box_gid : int32 (2, workers, room); box_end : int64 (2, workers, chunks + 1), where each chunk ends; two in turn
+    """
+
+    shared: np.ndarray  # int64 (`eventsim.cpu.barrier`)
+    stages: Stages
+    box_gid: np.ndarray
+    box_end: np.ndarray
+    recorder: Recorder
+
+
+def _kind(of: type, **named: Any) -> types.NamedTuple:
+    """The type of a named tuple for Numba; arrays of int64 with one axis are not named."""
+    plain = types.Array(types.int64, 1, "C")
+    return types.NamedTuple(tuple(named.get(name, plain) for name in of._fields), of)  # type: ignore[attr-defined]
+
+
+def _array(kind: Any, axes: int = 1) -> types.Array:
+    return types.Array(kind, axes, "C")
+
+
+@functools.cache
+def frame_kind(dtype: np.dtype) -> types.NamedTuple:
+    """The type of a `Frame` whose states have a type."""
+    real = from_dtype(dtype)
+    return _kind(
+        Frame,
+        groups=_kind(Groups, context=_array(types.int64, 2)),
+        index=_kind(Index, inlet=_array(types.int32), delay=_array(types.int32), words=_array(types.int64, 2)),
+        inputs=_array(real),
+        wheel=_array(types.int64, 2),
+        scratch=_kind(Scratch, bits=_array(types.uint32, 2), counts=_array(types.int32)),
+        noise=_kind(
+            Noise, key=_array(types.uint64), threshold=_array(types.uint32), mean=_array(types.float64), weight=_array(real)
+        ),
+        increments=_kind(Increments, value=_array(real)),
+        samplers=_kind(Samplers),
+    )
+
+
+COMMON = _kind(
+    Common,
+    stages=_kind(Stages),
+    box_gid=_array(types.int32, 3),
+    box_end=_array(types.int64, 3),
+    recorder=_kind(
+        Recorder,
+        wanted=_array(types.uint8),
+        gid=_array(types.int32),
+        rate_of=_array(types.int32),
+        rate_counts=_array(types.int64, 2),
+    ),
+)
+read_common = reader(COMMON)
+
+
+def packed(arrays: Any, kind: types.NamedTuple) -> np.ndarray:
+    """The words from which a reader of this kind makes the named tuple; its arrays must stay where they are."""
+    return np.array(words_of(arrays, kind), np.int64)
