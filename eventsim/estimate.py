@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -14,8 +13,9 @@ from eventsim.distributions import Constant, PerSynapse
 from eventsim.errors import SimulationError
 from eventsim.expected import ProjectionEstimate, Slots, drawn, projection_estimate, row_bytes
 from eventsim.models import Neuron
-from eventsim.network import Network, Population, Projection, used_ports
+from eventsim.network import Network, Population, used_ports
 from eventsim.ops import NUMPY
+from eventsim.stages import Schedule, schedule
 from eventsim.state import SLOTS, TABLE_ROWS, share
 from eventsim.stimuli import Current, Increment, PoissonNoise, PoissonSource, SpikeSource
 from eventsim.table import bytes_text, text_table
@@ -29,7 +29,7 @@ EVENT = 12  # bytes of a given spike: step, neuron
 
 # What spikes pass through (`eventsim.cpu.part`, `eventsim.cpu.instance`, `eventsim.recording.SpikeBuffer`)
 SEGMENTS_DUE = 64  # segments for which a list of the wheel has room at first; it grows as activity asks for
-LONGEST_SPAN = 64  # steps between two meetings of the workers, at the most
+ENTRY = 16  # bytes of a segment that is due
 BUFFERED = 4096  # spikes for which the buffer has room at least
 SPIKE = 12  # bytes of a spike in the buffer: step, neuron
 GID = 4  # bytes of a spike in a box
@@ -118,35 +118,40 @@ class Estimate:
         return "\n\n".join(parts)
 
 
-def _step_range(projections: Iterable[Projection], dt: float) -> tuple[int, int]:
-    """The shortest delay (`LONGEST_SPAN` if there is none) and the longest one (0) in steps."""
-    ranges = [(max(0, round(p.delay.minimum / dt)), max(0, round(p.delay.maximum / dt))) for p in projections]
-    return min((low for low, _ in ranges), default=LONGEST_SPAN), max((high for _, high in ranges), default=0)
+def _schedule(network: Network, dt: float) -> Schedule:
+    """In which order the populations go through the steps, if delays fit the grid."""
+    return schedule(
+        network, [(max(0, round(p.delay.minimum / dt)), max(0, round(p.delay.maximum / dt))) for p in network.projections]
+    )
 
 
-def _levels(network: Network, dt: float) -> dict[str, int]:
-    """For each population the length of the longest chain of zero delays that leads to it."""
-    instant = [(p.source, p.target) for p in network.projections if _step_range([p], dt)[0] == 0]
-    levels = {population.name: 0 for population in network.populations}
-    for _ in network.populations:
-        for source, target in instant:
-            levels[target] = max(levels[target], levels[source] + 1)
-    return levels
-
-
-def _groups(network: Network, dt: float) -> list[list[Population]]:
+def _groups(network: Network, order: Schedule) -> list[list[Population]]:
     """Populations that one sweep updates together (`eventsim.program`), if all are updated in the same way."""
-    levels = _levels(network, dt)
     driven = {given.target for given in network.inputs if isinstance(given, Current)}
     groups: dict[Any, list[Population]] = {}
-    for population in network.populations:
+    for population, level in zip(network.populations, order.level, strict=True):
         neuron = population.neuron
-        key: tuple = (levels[population.name], population.name)
+        key: tuple = (level, population.name)
         if isinstance(neuron, Neuron) and not neuron.sizes() and population.name not in driven:
-            kind = (id(neuron.model), neuron.method, neuron.order, neuron.hold, float(neuron.refractory), tuple(neuron.params))
-            key = (levels[population.name], *kind)
+            key = (
+                level,
+                id(neuron.model),
+                neuron.method,
+                neuron.order,
+                neuron.hold,
+                float(neuron.refractory),
+                tuple(neuron.params),
+            )
         groups.setdefault(key, []).append(population)
     return list(groups.values())
+
+
+def _inlets(network: Network, order: Schedule, groups: list[list[Population]]) -> dict[tuple[int, int], int]:
+    """The number of each (group, stage that it receives from)."""
+    group_of = {population.name: g for g, group in enumerate(groups) for population in group}
+    stage_of = {population.name: stage for population, stage in zip(network.populations, order.stage, strict=True)}
+    pairs = {(group_of[p.target], stage_of[p.source]) for p in network.projections}
+    return {pair: number for number, pair in enumerate(sorted(pairs))}
 
 
 def _ports(network: Network, group: list[Population]) -> list[str]:
@@ -156,8 +161,9 @@ def _ports(network: Network, group: list[Population]) -> list[str]:
     return [port for port in neuron.model.ports if port in used]
 
 
-def _places(network: Network, groups: list[list[Population]], worker: int, workers: int) -> list[Slots]:
+def _places(network: Network, order: Schedule, groups: list[list[Population]], worker: int, workers: int) -> list[Slots]:
     """Where the targets of each projection lie in a worker."""
+    inlets = _inlets(network, order, groups)
     number = {population.name: p for p, population in enumerate(network.populations)}
     owned = {population.name: share(p, population.size, worker, workers) for p, population in enumerate(network.populations)}
     counts = {name: high - low for name, (low, high) in owned.items()}
@@ -170,7 +176,8 @@ def _places(network: Network, groups: list[list[Population]], worker: int, worke
         before = sum(counts[p.name] for p in groups[g] if number[p.name] < number[name])
         first = ports.index(projection.port or default) * sum(counts[p.name] for p in groups[g]) + before
         size = network.populations[number[name]].size
-        result.append(Slots(g, first, counts[name], counts[name] / size))
+        inlet = inlets[g, order.stage[number[projection.source]]]
+        result.append(Slots(inlet, first, counts[name], counts[name] / size))
     return result
 
 
@@ -217,17 +224,21 @@ def _input_bytes(network: Network, itemsize: int, batch: int) -> int:
     return total + EVENT * batch * sum(len(source.times) for source in sources)
 
 
-def _machinery(network: Network, dt: float, groups: list[list[Population]], workers: int, batch: int) -> dict[str, int]:
+def _machinery(network: Network, order: Schedule, groups: list[list[Population]], workers: int, batch: int) -> dict[str, int]:
     """Bytes of what spikes pass through."""
-    shortest, longest = _step_range(network.projections, dt)
-    span = max(1, min(shortest, LONGEST_SPAN))
     predicted = sum(not isinstance(group[0].neuron, SpikeSource) for group in groups)
-    ends = 2 * workers * (span * len(groups) + 1) + workers * span * len(groups)
+    stage_of = {population.name: stage for population, stage in zip(network.populations, order.stage, strict=True)}
+    spikes = chunks = 0
+    for stage, span in enumerate(order.span):
+        spikes = max(spikes, span * sum(p.size for p in network.populations if stage_of[p.name] == stage))
+        chunks = max(chunks, span * sum(stage_of[group[0].name] == stage for group in groups))
+    ends = 2 * workers * (chunks + 1) + workers * chunks
+    lists = len(_inlets(network, order, groups)) * order.slots
     return {
         "predictions": batch * workers * predicted * SLOTS * 4,
-        "wheel": batch * workers * len(groups) * (longest + 1) * (SEGMENTS_DUE * 4 + COUNT),
-        "boxes": batch * (2 * workers * network.size * span * GID + ends * COUNT),
-        "spike buffer": batch * max(network.size * span, BUFFERED) * SPIKE,
+        "wheel": batch * workers * lists * (SEGMENTS_DUE * ENTRY + 2 * COUNT),
+        "boxes": batch * (2 * workers * spikes * GID + ends * COUNT),
+        "spike buffer": batch * max(spikes, BUFFERED) * SPIKE,
     }
 
 
@@ -283,10 +294,11 @@ def estimate(
     _check(dt, dtype, workers, batch, weight_dtype)
     itemsize, parts = np.dtype(dtype).itemsize, workers if batch == 1 else 1
     weight_size = np.dtype(weight_dtype or dtype).itemsize
-    groups = _groups(network, dt)
+    order = _schedule(network, dt)
+    groups = _groups(network, order)
     place = {population.name: number for number, group in enumerate(groups) for population in group}
     all_drawn = [drawn(network, projection, dt) for projection in network.projections]
-    places = [_places(network, groups, worker, parts) for worker in range(parts)]
+    places = [_places(network, order, groups, worker, parts) for worker in range(parts)]
     rows = [row_bytes(network, dt, all_drawn, mine) for mine in places]
     projections = []
     for index, (projection, one) in enumerate(zip(network.projections, all_drawn, strict=True)):
@@ -306,6 +318,6 @@ def estimate(
         "coefficients": parts * sum(each.table for each in held),
         "inputs": _input_bytes(network, itemsize, batch),
         "given": _given_bytes(network),
-        **_machinery(network, dt, groups, parts, batch),
+        **_machinery(network, order, groups, parts, batch),
     }
     return Estimate(tuple(populations), tuple(projections), sizes, sum(row.building for row in rows))

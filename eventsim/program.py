@@ -13,8 +13,8 @@ import numpy as np
 
 from eventsim.adaptation import costs
 from eventsim.coefficients import Numbers, check_fits, flow_params, holds_whole, parameters_in_numbers
-from eventsim.cpu.kernels import KernelSpec
 from eventsim.cpu.frame import GIVEN, NEURONS, POISSON
+from eventsim.cpu.kernels import KernelSpec
 from eventsim.currents import under_currents
 from eventsim.distributions import sample
 from eventsim.errors import NetworkError, SimulationError
@@ -223,7 +223,10 @@ def build(
         raise NetworkError(f"the network has {network.size} neurons; at most 2**31 - 1 can be numbered")
     ranges = [check_delays(projection, dt) for projection in network.projections]
     for projection in network.projections:
-        source, target = network.population(projection.source, projection.label), network.population(projection.target, projection.label)
+        source, target = (
+            network.population(projection.source, projection.label),
+            network.population(projection.target, projection.label),
+        )
         projection.connectivity.check(source.size, target.size, projection.label, same=source is target)
     order = schedule(network, ranges)
     groups, place = _make_groups(network, dt, dtype, order, update)

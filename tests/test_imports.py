@@ -19,7 +19,7 @@ LAYERS = (
     ("eventsim.rules", "eventsim.distributions", "eventsim.connectivity", "eventsim.stimuli", "eventsim.npz"),
     ("eventsim.network",),
     ("eventsim.state", "eventsim.queue", "eventsim.segments", "eventsim.rows", "eventsim.recording", "eventsim.storage"),
-    ("eventsim.expected",),
+    ("eventsim.expected", "eventsim.stages"),
     ("eventsim.estimate",),
     ("eventsim.cpu.scalar", "eventsim.cpu.pointers"),  # what every kernel is written in
     ("eventsim.crossing", "eventsim.networks", "eventsim.recording_file"),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import types
 
-from eventsim.cpu.pointers import KERNEL, prefetch, values_at, view
+from eventsim.cpu.pointers import KERNEL, prefetch, unforeseen, values_at, view
 from eventsim.cpu.scalar import REALS
 from eventsim.jit import compile_callback
 from eventsim.jit import jit_borrowing as jit
@@ -37,6 +37,7 @@ AHEAD = 4  # entries whose synapses are asked for before they are read
 LONG = 192  # synapses from which on a segment is asked for whole
 LONGEST = 1024  # and up to which; what follows the processor fetches by itself, as it does all of a short one
 LINE = 64  # bytes of a cache line
+UNROLLED, WORTH_UNROLLING = 8, 32  # synapses
 
 
 @dataclass(frozen=True)
@@ -135,10 +136,32 @@ def bind_rows(spec: DeliverSpec):
     return arrays, words, ask
 
 
+@functools.cache
+def adder(read, step):
+    """A function that adds ``read(weights[step * q])`` to the input at ``slots[q]``, one after the other (modifies inputs).
+
+    A loop that the compiler unrolls is quick where it goes round often; a short one costs a mispredicted branch for each of its
+    exits, so what is left goes through one that is not.
+    """
+
+    @jit
+    def add(inputs, slots, weights):
+        whole = slots.size // UNROLLED * UNROLLED if slots.size >= WORTH_UNROLLING else 0
+        for q in range(whole):
+            inputs[slots[q]] += read(weights[step * q])
+        q = whole
+        while q < slots.size:
+            inputs[slots[q]] += read(weights[step * q])
+            q = unforeseen(q + 1)
+
+    return add
+
+
 def make_deliver(spec: DeliverSpec):
     """The kernel ``(context, entries, count) -> events``: adds the segments at an address to the group's inputs (modified)."""
     arrays, words, ask = bind_rows(spec)
-    read = widen(spec.weights, spec.dtype)
+    add_own = adder(widen(spec.weights, spec.dtype), 1)
+    add_shared = adder(jit(lambda weight: weight), 0)
 
     def deliver(context, address, count):
         c = values_at(context, SIZE)
@@ -149,15 +172,10 @@ def make_deliver(spec: DeliverSpec):
             ask(e, entries, targets, weights)
             begin, length, kind, first = words(e, entries)
             events += length
-            slots, own = targets[begin : begin + length], inputs[first:]
             if kind == 0:
-                values = weights[begin : begin + length]
-                for q in range(slots.size):
-                    own[slots[q]] += read(values[q])
+                add_own(inputs[first:], targets[begin : begin + length], weights[begin : begin + length])
             else:
-                weight = shared[kind - 1]
-                for q in range(slots.size):
-                    own[slots[q]] += weight
+                add_shared(inputs[first:], targets[begin : begin + length], shared[kind - 1 : kind])
         return events
 
     return deliver

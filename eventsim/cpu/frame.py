@@ -21,7 +21,9 @@ NEURONS, POISSON, GIVEN = range(3)  # kinds of group
 DONE, MET, WHEEL_FULL, RECORD_FULL, ABORTED, LEFT = range(6)
 # Places of a position. BLOCK: the first step of the block; MEETING: whether the boxes are full; CHUNK: the next chunk of them to be
 # pushed; ARRIVED_AT: the last meeting that this worker has come to.
-STEP, GROUP, STAGE, BLOCK, MEETING, PARITY, CHUNKS, CHUNK, FILL, LONGEST, NEED, SPIKES, DELIVERED, FIRST_STEP, ARRIVED_AT = range(15)
+STEP, GROUP, STAGE, BLOCK, MEETING, PARITY, CHUNKS, CHUNK, FILL, LONGEST, NEED, SPIKES, DELIVERED, FIRST_STEP, ARRIVED_AT = range(
+    15
+)
 POSITION_SIZE = 15
 
 
@@ -120,7 +122,7 @@ def frame_kind(dtype: np.dtype) -> types.NamedTuple:
         index=_kind(Index, inlet=_array(types.int32), delay=_array(types.int32), words=_array(types.int64, 2)),
         inputs=_array(real),
         wheel=_array(types.int64, 2),
-        scratch=_kind(Scratch, bits=_array(types.uint32, 2), counts=_array(types.int32)),
+        scratch=_kind(Scratch, bits=_array(types.uint32), counts=_array(types.int32)),
         noise=_kind(
             Noise, key=_array(types.uint64), threshold=_array(types.uint32), mean=_array(types.float64), weight=_array(real)
         ),

@@ -8,10 +8,12 @@ from typing import NamedTuple
 import numpy as np
 
 from eventsim.cpu.deliver import touch
-from eventsim.jit import jit, jit_borrowing
+from eventsim.jit import jit_borrowing
 from eventsim.random import draw4, draw4_each, uniform
 
 BLOCK = 1024  # neurons whose random numbers stand in the L1 cache together
+GRAIN = 128  # neurons that are drawn together in a small population, in a large one a block: a slice may need a part of them
+LARGE = 8192  # neurons of a large population
 MANY = 64  # thresholds from which on a search beats counting
 
 
@@ -21,6 +23,7 @@ class Noise(NamedTuple):
     slot : place in the group's inputs, ports and all, of the first of them
     first : number in its population of the first of them: what its random numbers are keyed by
     key : uint64
+    grain : neurons that are drawn together, counted from the first of the population
     threshold_begin, threshold : uint32, ascending; the number of events is the number of thresholds that 32 random bits reach
     listed : where the rate differs between neurons, ``count[e]`` entries from here on of `who` (offset) and `mean`; else -1
     weight_begin, weight_step : into `weight`
@@ -31,6 +34,7 @@ class Noise(NamedTuple):
     count: np.ndarray
     first: np.ndarray
     key: np.ndarray
+    grain: np.ndarray
     threshold_begin: np.ndarray
     threshold: np.ndarray
     listed: np.ndarray
@@ -45,7 +49,7 @@ class Scratch(NamedTuple):
     """Room for the random numbers of one block of neurons."""
 
     quads: np.ndarray  # int64 (BLOCK / 4,)
-    bits: np.ndarray  # uint32 (4, BLOCK / 4)
+    bits: np.ndarray  # uint32 (BLOCK,)
     counts: np.ndarray  # int32 (BLOCK,)
 
 
@@ -93,24 +97,30 @@ def poisson_thresholds_reached(bits, thresholds, out_counts):
         m += 1
 
 
-@jit
-def new_scratch():
+def new_scratch() -> Scratch:
     """Room for the random numbers of one block."""
-    return Scratch(np.empty(BLOCK // 4, np.int64), np.zeros((4, BLOCK // 4), np.uint32), np.empty(BLOCK, np.int32))
+    return Scratch(np.empty(BLOCK // 4, np.int64), np.zeros(BLOCK, np.uint32), np.empty(BLOCK, np.int32))
+
+
+def grain_of(size: int) -> int:
+    """How many neurons of a population of this size are drawn together."""
+    return BLOCK if size >= LARGE else GRAIN
 
 
 @jit_borrowing
-def draw_counts(key, block, t, count, thresholds, scratch):
-    """Write the Poisson counts in step t of the first ``count`` neurons of a block of `BLOCK` to scratch (modified); how many.
+def draw_counts(key, first, grain, t, count, thresholds, scratch):
+    """Write the Poisson counts in step t of ``count`` neurons to scratch (modified); how many, up to BLOCK.
 
-    Neuron w * BLOCK / 4 + q of the block has word w of the counter (block * BLOCK / 4 + q, t): its number alone decides.
+    first : number of the first of them, a multiple of the grain
+    Neuron w * grain / 4 + q of grain g has word w of the counter (g * grain / 4 + q, t): its number alone decides.
     """
-    quads = min(count, BLOCK // 4)
-    for q in range(quads):
-        scratch.quads[q] = block * (BLOCK // 4) + q
-    draw4_each(key, scratch.quads, np.uint64(t), quads, scratch.bits)
-    drawn = min(count, BLOCK)
-    poisson_thresholds_reached(scratch.bits.reshape(BLOCK)[:drawn], thresholds, scratch.counts[:drawn])
+    drawn, quarter = min(count, BLOCK), grain // 4
+    for begin in range(0, drawn, grain):
+        quad = (first + begin) // 4
+        for q in range(quarter):
+            scratch.quads[q] = quad + q
+        draw4_each(key, scratch.quads, np.uint64(t), quarter, scratch.bits[begin : begin + grain].reshape(4, quarter))
+    poisson_thresholds_reached(scratch.bits[:drawn], thresholds, scratch.counts[:drawn])
     return drawn
 
 
@@ -147,10 +157,10 @@ def add_noise(noise, e, t, inputs, n, sparse, mark, touched, count, scratch):
     first = noise.first[e]
     end = first + noise.count[e]
     thresholds = noise.threshold[noise.threshold_begin[e] : noise.threshold_begin[e + 1]]
-    aligned = first - first % BLOCK
+    aligned = first - first % noise.grain[e]
     while aligned < end:
         low = max(aligned, first)
-        drawn = draw_counts(noise.key[e], aligned // BLOCK, t, end - aligned, thresholds, scratch)
+        drawn = draw_counts(noise.key[e], aligned, noise.grain[e], t, end - aligned, thresholds, scratch)
         block = scratch.counts[low - aligned : drawn]
         place = slot + low - first
         weights = noise.weight[at + step * (low - first) :]

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from eventsim.cpu.inputs import Increments, Noise
-from eventsim.cpu.poisson import thresholds
 from eventsim.cpu.frame import NEURONS, POISSON
+from eventsim.cpu.inputs import Increments, Noise, grain_of
+from eventsim.cpu.poisson import thresholds
 from eventsim.program import NOISE, Program
 from eventsim.random import key
 from eventsim.state import COMMON, FLOW, OWN, parameter_arrays
@@ -25,7 +25,7 @@ class Part:
     states : for each group of neurons their state at time 0, (states, neurons)
     parameters : for each group the arrays that kernels only read, by their place (`eventsim.state`)
     wheel_width : room for this many segments that are due in one step; what an earlier batch item has needed
-    noise : `Noise`, with the keys of batch item 0; drives : the numbers of its inputs in the network, entry for entry
+    noise : `Noise`, without keys; drives : the numbers of its inputs in the network, entry for entry
     """
 
     def __init__(self, program: Program, worker: int, workers: int):
@@ -98,6 +98,7 @@ def noise_table(program: Program, worker: int, workers: int) -> tuple[Noise, lis
         g = program.place[population]
         slot = program.port_number(population, given.port) * program.owned(g, worker, workers) + at
         means = given.rate * program.dt / 1000.0
+        grain = grain_of(program.network.populations[population].size)
         count, begin, cuts = last - first, -1, np.zeros(0, np.uint32)
         if given.rate.ndim:
             driven = np.flatnonzero(means[first:last] > 0)
@@ -112,7 +113,7 @@ def noise_table(program: Program, worker: int, workers: int) -> tuple[Noise, lis
         own = given.weight.ndim > 0
         weight.append(given.weight[first:last] if own else given.weight.reshape(1))
         drives.append(number)
-        rows.append((g, slot, count, first, int(key(program.seed, NOISE, number, 0)), begin, weights, int(own)))
+        rows.append((g, slot, count, first, begin, weights, int(own), grain))
         weights += len(weight[-1])
     columns = list(zip(*rows, strict=True)) if rows else [()] * 8
     noise = Noise(
@@ -120,14 +121,15 @@ def noise_table(program: Program, worker: int, workers: int) -> tuple[Noise, lis
         slot=np.array(columns[1], np.int64),
         count=np.array(columns[2], np.int64),
         first=np.array(columns[3], np.int64),
-        key=np.array(columns[4], np.uint64),
+        key=np.zeros(len(rows), np.uint64),  # `Part.noise_of` says which
+        grain=np.array(columns[7], np.int64),
         threshold_begin=np.array(ends, np.int64),
         threshold=np.concatenate(table),
-        listed=np.array(columns[5], np.int64),
+        listed=np.array(columns[4], np.int64),
         who=np.concatenate(who),
         mean=np.concatenate(mean),
-        weight_begin=np.array(columns[6], np.int64),
-        weight_step=np.array(columns[7], np.int64),
+        weight_begin=np.array(columns[5], np.int64),
+        weight_step=np.array(columns[6], np.int64),
         weight=np.concatenate(weight).astype(program.dtype),
     )
     return noise, drives

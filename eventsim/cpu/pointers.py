@@ -161,6 +161,17 @@ def prefetch(typingctx, array, index):
 
 
 @intrinsic
+def unforeseen(typingctx, value):
+    """The same number, of which the compiler knows nothing: a loop that counts with it is not unrolled."""
+
+    def codegen(context, builder, signature, args):
+        same = ir.InlineAsm(ir.FunctionType(_INT64, [_INT64]), "", "=r,0")
+        return builder.call(same, [args[0]])
+
+    return types.int64(types.int64), codegen
+
+
+@intrinsic
 def atomic_add(typingctx, array, index, value):
     """``array[index] += value`` as one indivisible operation; returns the value before."""
 

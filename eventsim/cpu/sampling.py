@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from eventsim.cpu.kernels import compile_kernel
 from eventsim.cpu.frame import Samplers
+from eventsim.cpu.kernels import compile_kernel
 from eventsim.grid import whole_steps
 from eventsim.program import Program
 from eventsim.recording import StateData, States, chosen_neurons

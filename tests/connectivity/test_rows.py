@@ -60,7 +60,7 @@ def found_rows(rows):
         for i in range(rows.index.indptr[source], rows.index.indptr[source + 1]):
             group, delay, slots, weights = rows.segment_at(i)
             synapses = list(zip(slots.tolist(), weights, strict=True))
-            kind = int(rows.segments[i, 0]) >> KIND_SHIFT
+            kind = int(rows.index.words[i, 0]) >> KIND_SHIFT
             if before == (group, delay, kind):
                 segments[-1][1].extend(synapses)
             else:
@@ -137,9 +137,9 @@ def test_rows_are_the_realised_synapses_for_any_division(network, cuts, dtype, g
         specs, n_sources, _, _ = specs_of(*network, bounds, worker, groups)
         rows = build_rows(specs, n_sources, DT, dtype)
         assert found_rows(rows) == expected_rows(specs, n_sources, dtype)
-        assert tuple(array.dtype for array in rows.index) == (np.int64, np.int32, np.int32)
+        assert tuple(array.dtype for array in rows.index) == (np.int64, np.int32, np.int32, np.int64)
         assert rows.targets.dtype == np.uint16 and rows.weights.dtype == rows.shared.dtype == dtype
-        kinds = rows.segments[:, 0] >> KIND_SHIFT
+        kinds = rows.index.words[:, 0] >> KIND_SHIFT
         shared = {spec.projection.weight.value for spec in specs if isinstance(spec.projection.weight, Constant)}
         assert len(rows.weights) == rows.lengths[kinds == 0].sum() and len(rows.shared) == len(shared)
         assert rows.lengths.sum() == len(rows.targets)
@@ -202,14 +202,14 @@ def test_targets_beyond_16_bits():
             assert rows.targets.dtype == dtype
             assert found_rows(rows) == expected_rows(specs, sources, np.float32)
     blocks = build_rows([one_spec(project(long, None, 0.5), 1, targets)], 1, DT, np.float32)
-    assert len(blocks.segments) == 4 and blocks.targets.max() < 2**16
+    assert len(blocks.index.words) == 4 and blocks.targets.max() < 2**16
 
 
 def test_weights_of_16_bits_are_rounded_to_them():
     specs = [one_spec(project(FixedTotalNumber(5000), Normal(100.0, 30.0)), 20, 30)]
     wide, narrow = (build_rows(specs, 20, DT, np.float32, dtype) for dtype in (np.float32, np.float16))
     assert narrow.weights.dtype == np.float16 and np.array_equal(narrow.weights, wide.weights.astype(np.float16))
-    assert np.array_equal(narrow.targets, wide.targets) and np.array_equal(narrow.segments, wide.segments)
+    assert np.array_equal(narrow.targets, wide.targets) and np.array_equal(narrow.index.words, wide.index.words)
     with pytest.raises(NetworkError, match="'a' -> 'b': a weight of magnitude .* overflows float16"):
         build_rows([one_spec(project(AllToAll(), Normal(70_000.0, 10.0)), 20, 30)], 20, DT, np.float32, np.float16)
 

@@ -61,11 +61,11 @@ def _rounds(shared, worker, workers, rounds, counts, seen):
     """Meets again and again; every worker must then see what all had counted."""
     for number in range(1, rounds + 1):
         counts[worker] = number
-        if not barrier.wait(shared, worker, workers, barrier.arrive(shared, worker, workers)):
+        if not barrier.wait(shared, worker, workers, barrier.arrive(shared, worker, workers, 1)):
             return number
         for other in range(workers):
             seen[worker] += counts[other] < number
-        if not barrier.wait(shared, worker, workers, barrier.arrive(shared, worker, workers)):
+        if not barrier.wait(shared, worker, workers, barrier.arrive(shared, worker, workers, 1)):
             return number
     return 0
 
