@@ -236,7 +236,7 @@ def _machinery(network: Network, order: Schedule, groups: list[list[Population]]
     lists = len(_inlets(network, order, groups)) * order.slots
     return {
         "predictions": batch * workers * predicted * SLOTS * 4,
-        "wheel": batch * workers * lists * (SEGMENTS_DUE * ENTRY + 2 * COUNT),
+        "wheel": batch * workers * lists * (SEGMENTS_DUE * ENTRY + COUNT),
         "boxes": batch * (2 * workers * spikes * GID + ends * COUNT),
         "spike buffer": batch * max(spikes, BUFFERED) * SPIKE,
     }

@@ -37,6 +37,8 @@ def steps_of(time: Any, dt: float, label: str) -> Any:
 
 def whole_steps(time: Any, dt: float, label: str) -> int:
     """As `steps_of`, of one time."""
+    if type(time) is float and abs(time / dt) < 2.0**52 and abs(time / dt - round(time / dt)) <= TOLERANCE:
+        return round(time / dt)
     if np.ndim(time) != 0:
         raise SimulationError(f"{label} must be one time in ms, not {time!r}")
     return int(steps_of(time, dt, label))

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -117,10 +118,13 @@ class Simulation:
             self._parts = list(self._pool.map(lambda k: Part(self._program, k, parts), range(parts)))
         sizes, sparse, free = [group.size for group in groups], [mode[0] for mode in modes], [mode[1] for mode in modes]
         self._items = [Instance(self._parts, item, given[item], extra[item], sparse) for item in range(self._batch)]
+        rates, buffers = [r for r in self._recorders if isinstance(r, Rates)], [item.buffer for item in self._items]
+        self._rates = RateSet(self._program, rates, self._spikes.wanted, buffers)
         prices = [costs(g.spec.dtype, g.spec.tabulated, g.spec.closed) if g.spec else None for g in groups]
         self._choices = [Adaptation(sizes, sparse, free, prices) for _ in self._items]
         self._adaptive = any(free)
         self._step = 0
+        self._length = SHORT  # of a piece of a run, in steps
         self._whole = True  # whether the state of all workers and batch items is that of one step
 
     @property
@@ -196,15 +200,16 @@ class Simulation:
             raise SimulationError(f"run: duration must not be negative, not {duration} ms")
         start, stop = self._step, self._step + steps
         samples = SampleSet(self._program, self._items, [r for r in self._recorders if isinstance(r, States)])
-        counts = RateSet(self._program, [r for r in self._recorders if isinstance(r, Rates)], self._batch, start, stop)
+        self._rates.begin(start, stop)
         for item in self._items:
             item.buffer.take()  # what a run that was interrupted has left
-        bar = tqdm(total=stop, initial=start, unit="ms", unit_scale=self.dt, disable=not progress, delay=1.0)
-        with bar, deferred_interrupt() as interrupt:
+        bar = tqdm(total=stop, initial=start, unit="ms", unit_scale=self.dt, delay=1.0) if progress else nullcontext()
+        with bar as shown, deferred_interrupt() as interrupt:
             for until in self._pieces(stop):
                 before = self._step
-                self._run_to(until, samples, counts)
-                bar.update(until - before)
+                self._run_to(until, samples)
+                if shown is not None:
+                    shown.update(until - before)
                 self._adapt()
                 self._change_currents()
                 if interrupt.asked:
@@ -215,7 +220,7 @@ class Simulation:
             dt=self.dt,
             spikes=self._spikes.take([item.buffer for item in self._items]),
             states=samples.take(self._batch),
-            rates=counts.take(),
+            rates=self._rates.take(),
         )
 
     def _check_whole(self) -> None:
@@ -226,30 +231,28 @@ class Simulation:
 
     def _pieces(self, stop: int) -> Iterator[int]:
         """Where to pause on the way to ``stop``: to choose updates, to change currents, to show progress (without effect)."""
-        length = SHORT
         while self._step < stop:
-            until = min(stop, self._step + length)
+            until = min(stop, self._step + self._length)
             if self._adaptive:
                 until = min(until, *(choice.next for choice in self._choices))
             change = self._next_current_change()
             if change is not None:
                 until = min(until, change)
-            began, asked = time.perf_counter(), self._step + length
+            began, asked = time.perf_counter(), self._step + self._length
             yield until
             took = time.perf_counter() - began
             if took > 2.0 * PATIENCE:
-                length = max(SHORT, int(length * PATIENCE / took))
+                self._length = max(SHORT, int(self._length * PATIENCE / took))
             elif until == asked and took < PATIENCE:
-                length = min(2 * length, LONG)
+                self._length = min(2 * self._length, LONG)
 
-    def _run_to(self, until: int, samples: SampleSet, counts: RateSet) -> None:
+    def _run_to(self, until: int, samples: SampleSet) -> None:
         """Run all batch items to the end of step ``until``."""
         requests = samples.prepare(self._step, until)
 
         def run_item(item: int) -> None:
-            recorder = counts.recorder(item, self._spikes.wanted, self._items[item].buffer)
             here = until - self._step <= HERE
-            self._items[item].run(until, recorder, requests[item], self._pool if self._batch == 1 else None, here)
+            self._items[item].run(until, self._rates.written[item], requests[item], self._pool if self._batch == 1 else None, here)
 
         self._whole = False
         if self._batch == 1 or self._pool is None:

@@ -18,15 +18,20 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from eventsim.cpu.cores import current_core, leave_core
-from eventsim.cpu.pointers import address_of, atomic_add, atomic_load, atomic_store, yield_processor
-from eventsim.jit import jit
+from eventsim.cpu.cores import ROOM, current_core, leave_core
+from eventsim.cpu.pointers import address_of, atomic_add, atomic_load, atomic_store, wall_clock, yield_processor
+from eventsim.jit import jit_borrowing as jit
 
 # Places in what workers share, int64; 128 bytes apart, so that no two stand in one cache line or in a pair of them.
 STRIDE = 16
 ARRIVED, PASSED, ABORT, ASLEEP, MUTEX, CONDITION, PATIENCE, ABSENT, THREADS = range(0, 9 * STRIDE, STRIDE)
-# From THREADS on a stride for each thread: its core, and what `eventsim.cpu.crew` keeps of it. Then, for each, one number: AWAY.
-LOOK = 20_000  # spins after which a waiting worker looks whether it shares its core with another: some 20 microseconds
+# From THREADS on a stride for each thread: its core, when it last left one, and what `eventsim.cpu.crew` keeps of it; then `ROOM`
+# numbers of scratch for each; then, for each, one number that `eventsim.cpu.crew` explains.
+MOVED = 1
+NOWHERE = -1  # the core of a thread that was not seen yet
+LOOK = 20_000  # spins after which a waiting thread looks again whether it shares its core with another: some 20 microseconds
+STAY = 200_000  # ns that a thread stays on a core before it leaves it again
+WELCOME = 300_000  # ns that the first thread waits for the others, at most
 SPINS = 200_000  # before a worker sleeps, some 200 microseconds: to be woken costs half of that on a virtual machine
 CAN_SLEEP = sys.platform != "win32"
 
@@ -74,8 +79,8 @@ def _prepare(shared):
 
 def new_shared(workers: int) -> np.ndarray:
     """What the workers of one batch item share: the places above, with PATIENCE: how long they spin."""
-    shared = np.zeros(THREADS + workers * (STRIDE + 1), np.int64)
-    shared[THREADS : THREADS + workers * STRIDE : STRIDE] = -1
+    shared = np.zeros(THREADS + workers * (STRIDE + ROOM + 1), np.int64)
+    shared[THREADS : THREADS + workers * STRIDE : STRIDE] = NOWHERE
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     shared[PATIENCE] = SPINS if workers <= available else 0  # with more workers than cores who spins is in the way
     _prepare(shared)
@@ -104,6 +109,7 @@ def _wake(shared):
         _lock(address_of(shared, MUTEX))
         _wake_all(address_of(shared, CONDITION))
         _unlock(address_of(shared, MUTEX))
+        yield_processor()  # the system tends to wake a thread on this very core: let it see that, and leave
 
 
 @jit
@@ -114,9 +120,8 @@ def give_up(shared):
 
 
 @jit
-def arrive(shared, thread, workers, count):
-    """Say that the ``count`` workers that this thread runs are here (modifies shared); what to `wait` for."""
-    atomic_store(shared, THREADS + thread * STRIDE, current_core())
+def arrive(shared, workers, count):
+    """Say that ``count`` of the workers are here (modifies shared); what to `wait` for."""
     arrived = atomic_add(shared, ARRIVED, count) + count
     generation = (arrived - 1) // workers + 1
     if arrived == generation * workers:
@@ -126,26 +131,55 @@ def arrive(shared, thread, workers, count):
 
 
 @jit
-def _make_way(shared, thread, workers):
-    """Leave this core if another thread was last seen on it (modifies shared)."""
-    core = current_core()
+def make_way(shared, thread, workers):
+    """Say on which core this thread runs, and leave it if another one was last seen there (modifies shared), but not all the time.
+
+    The system may wake two threads on one core, and takes milliseconds to notice that another one is free.
+    """
+    core, mine = current_core(), THREADS + thread * STRIDE
+    if shared[mine] != core:
+        atomic_store(shared, mine, core)
+    if core < 0 or shared[PATIENCE] == 0:  # not known, or not enough cores
+        return
     for other in range(workers):
         if other != thread and atomic_load(shared, THREADS + other * STRIDE) == core:
-            leave_core(core)
-            atomic_store(shared, THREADS + thread * STRIDE, current_core())
+            now = wall_clock()
+            if now - shared[mine + MOVED] > STAY:
+                shared[mine + MOVED] = now
+                atomic_store(shared, mine, NOWHERE)  # first, or the other one would leave too
+                room = THREADS + workers * STRIDE + thread * ROOM
+                leave_core(core, shared[room : room + ROOM])
+                atomic_store(shared, mine, current_core())
             return
+
+
+@jit
+def enter(shared, thread, workers):
+    """Begin a piece of a run (modifies shared). The first thread waits a moment for the others to come.
+
+    The system may have woken them on its own core; there they must get a turn to find that out and to leave.
+    """
+    make_way(shared, thread, workers)
+    if thread == 0 and shared[PATIENCE]:
+        begin = wall_clock()
+        for other in range(1, workers):
+            expected = shared[shared.size - workers + other] > 0  # it takes part
+            while expected and atomic_load(shared, THREADS + other * STRIDE) == NOWHERE and wall_clock() - begin < WELCOME:
+                yield_processor()
 
 
 @jit
 def wait(shared, thread, workers, generation):
     """Wait until all workers have arrived (modifies shared); False if somebody has given up."""
     spins, most = 0, shared[PATIENCE]
+    make_way(shared, thread, workers)
     while atomic_load(shared, PASSED) < generation:
         if atomic_load(shared, ABORT):
             return False
         spins += 1
-        if spins == min(LOOK, most):
-            _make_way(shared, thread, workers)
+        if spins == LOOK:
+            make_way(shared, thread, workers)
         if spins > most:
             _sleep(shared, generation)
+            make_way(shared, thread, workers)
     return atomic_load(shared, ABORT) == 0

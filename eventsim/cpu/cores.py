@@ -11,10 +11,11 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from eventsim.cpu.pointers import address_of
-from eventsim.jit import jit
+from eventsim.jit import jit_borrowing as jit
 
 KNOWN = sys.platform == "linux"
 WORDS = 16  # of 64 bits in a set of cores: 1024 of them, as in the C library
+ROOM = 2 * WORDS
 
 _INT, _LONG = ir.IntType(32), ir.IntType(64)
 
@@ -55,17 +56,22 @@ def current_core():
 
 
 @jit
-def leave_core(core):
-    """Move this thread to another core that it may use, if there is one; it may come back later."""
+def leave_core(core, room):
+    """Move this thread to another core that it may use, if there is one; it may come back later. room : `ROOM` numbers, modified"""
     if not KNOWN or not 0 <= core < 64 * WORDS:
         return
-    cores = np.zeros(WORDS, np.uint64)
-    if _allowed(address_of(cores, 0)) < 0:
+    allowed, others = room[:WORDS], room[WORDS : 2 * WORDS]
+    for w in range(WORDS):
+        allowed[w] = 0
+    if _allowed(address_of(allowed, 0)) < 0:
         return
-    others = cores.copy()
-    others[core // 64] &= ~(np.uint64(1) << np.uint64(core % 64))
-    if others.any():
+    left = np.int64(0)
+    for w in range(WORDS):
+        others[w] = allowed[w] & ~(np.int64(1) << (core % 64)) if w == core // 64 else allowed[w]
+        left |= others[w]
+    if left:
         _allow(address_of(others, 0))  # this alone moves it
-        if _allow(address_of(cores, 0)) < 0:  # what it may use has changed meanwhile
-            cores[:] = np.uint64(0xFFFFFFFFFFFFFFFF)
-            _allow(address_of(cores, 0))  # all that there is: the system leaves out what it may not use
+        if _allow(address_of(allowed, 0)) < 0:  # what it may use has changed meanwhile
+            for w in range(WORDS):
+                allowed[w] = -1
+            _allow(address_of(allowed, 0))  # all that there is: the system leaves out what it may not use

@@ -29,6 +29,8 @@ class SpikeSet:
 
     def take(self, buffers: list[SpikeBuffer]) -> dict[str, SpikeData]:
         """What the buffers of all batch items hold, by population; they are empty afterwards."""
+        if not self.chosen:
+            return {}
         taken = [buffer.take() for buffer in buffers]
         steps, gids = np.concatenate([t[0] for t in taken]), np.concatenate([t[1] for t in taken])
         batch = np.repeat(np.arange(len(taken)), [len(t[0]) for t in taken])
@@ -44,10 +46,15 @@ class SpikeSet:
 
 
 class RateSet:
-    """All rate recorders, in one call of `run` from the end of step ``start`` to that of ``stop``."""
+    """All rate recorders of a simulation.
 
-    def __init__(self, program: Program, recorders: list[Rates], batch: int, start: int, stop: int):
-        self.program, self.recorders, self.batch, self.start, self.stop = program, recorders, batch, start, stop
+    counts : int64 (batch, recorders, bins), of the present call of `run`
+    written : for each batch item where its kernels write, spikes (wanted, buffers) and counts; the same as long as the bins are
+    """
+
+    def __init__(self, program: Program, recorders: list[Rates], wanted: np.ndarray, buffers: list[SpikeBuffer]):
+        self.program, self.recorders, self.batch = program, recorders, len(buffers)
+        self.wanted, self.buffers = wanted, buffers
         self.rate_of = np.full(program.size if recorders else 0, -1, np.int32)
         self.sizes = []
         for index, recorder in enumerate(recorders):
@@ -56,17 +63,28 @@ class RateSet:
             self.rate_of[program.offset[number] : program.offset[number] + size] = index
             self.sizes.append(size)
         self.interval = np.array([whole_steps(r.interval, program.dt, "Rates: interval") for r in recorders], np.int64)
-        self.first = start // self.interval
-        bins = int(np.max(-(-stop // self.interval) - self.first, initial=1))
-        self.counts = np.zeros((batch, len(recorders), bins), np.int64)
+        self.counts, self.written = np.zeros((0, 0, 0), np.int64), list[Recorder]()
+        self.begin(0, 0)
 
-    def recorder(self, item: int, wanted: np.ndarray, buffer: SpikeBuffer) -> Recorder:
-        """Where the kernels of one batch item write."""
-        return Recorder(wanted, buffer.step, buffer.gid, buffer.used, self.rate_of, self.interval, self.first, self.counts[item])
+    def begin(self, start: int, stop: int) -> None:
+        """Count from the end of step ``start`` to that of ``stop``."""
+        self.start, self.stop = start, stop
+        first = start // self.interval
+        bins = max((-(-stop // interval) - start // interval for interval in self.interval.tolist()), default=1)
+        shape = (self.batch, len(self.recorders), max(bins, 1))
+        if self.counts.shape != shape:
+            self.counts, self.first = np.zeros(shape, np.int64), first
+            self.written = [self._recorder(item, buffer) for item, buffer in enumerate(self.buffers)]
+        self.counts[:] = 0
+        self.first[:] = first
+
+    def _recorder(self, item: int, buffer: SpikeBuffer) -> Recorder:
+        arrays = (self.rate_of, self.interval, self.first, self.counts[item])
+        return Recorder(self.wanted, buffer.step, buffer.gid, buffer.used, *arrays)
 
     def take(self) -> dict[str, RateData]:
         """The counts, by population."""
-        result = {}
+        result: dict[str, RateData] = {}
         for index, recorder in enumerate(self.recorders):
             interval, first = int(self.interval[index]), int(self.first[index])
             bins = -(-self.stop // interval) - first

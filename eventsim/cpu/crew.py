@@ -11,14 +11,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from eventsim.cpu.barrier import ABSENT, PATIENCE, STRIDE, THREADS
+from eventsim.cpu.barrier import ABSENT, NOWHERE, PATIENCE, STRIDE, THREADS
 from eventsim.cpu.pointers import atomic_add, atomic_load, atomic_store, thread_clock, wall_clock
-from eventsim.jit import jit
+from eventsim.jit import jit_borrowing as jit
 from eventsim.state import NEVER
 
-# Places beside the core of a thread, after THREADS + thread * STRIDE: since it was last looked at, the time that has passed while it
-# ran a piece of a run and the time in which it had a core, ns; both clocks when they were last read; how many were absent then.
-PASSED_TIME, CORE_TIME, WALL, CORE, SEEN = 1, 2, 3, 4, 5
+# Places beside the core of a thread, after THREADS + thread * STRIDE: since it was last looked at, the time that has passed while
+# it ran a piece of a run and the time in which it had a core, ns; both clocks when they were last read; how many were absent then.
+PASSED_TIME, CORE_TIME, WALL, CORE, SEEN = 2, 3, 4, 5, 6
 WINDOW, LEAST = PATIENCE + 1, PATIENCE + 2  # when to look, ns; the least share of a core for which a thread stays, per mille
 LOOK_AFTER = 20_000_000  # several turns that a system gives to programs on one core
 LEAST_SHARE = 667  # two threads with half a core each are no faster than one; with more than two thirds they are
@@ -65,7 +65,7 @@ def stop_clock(shared, thread):
 
 @jit
 def must_leave(shared, thread, workers, generation):
-    """Whether a thread, which is then absent from the meetings after this one, leaves (modifies shared): one in a window, at most."""
+    """Whether a thread leaves, and is absent from the meetings after this one (modifies shared); at most one in a window does."""
     at = THREADS + thread * STRIDE
     if shared[at + PASSED_TIME] + wall_clock() - shared[at + WALL] < shared[WINDOW]:
         return False
@@ -82,6 +82,7 @@ def must_leave(shared, thread, workers, generation):
         atomic_add(shared, ABSENT, -1)
         return False
     atomic_store(shared, shared.size - workers + thread, generation + 1)
+    atomic_store(shared, at, NOWHERE)
     return True
 
 
@@ -115,6 +116,7 @@ def muster(shared: np.ndarray, workers: int, present: list[int]) -> None:
     away = shared[len(shared) - workers :]
     away[:] = 0
     away[present] = NEVER
+    shared[THREADS : THREADS + workers * STRIDE : STRIDE] = NOWHERE
     shared[ABSENT] = workers - len(present)
     shared[WINDOW], shared[LEAST] = LOOK_AFTER, LEAST_SHARE
     shared[THREADS + SEEN : THREADS + workers * STRIDE : STRIDE] = shared[ABSENT]

@@ -33,11 +33,11 @@ from eventsim.state import (
     N,
 )
 
-AHEAD = 4  # entries whose synapses are asked for before they are read
-LONG = 192  # synapses from which on a segment is asked for whole
+AHEAD = 3  # entries whose synapses are asked for before they are read
+LONG = 96  # synapses from which on a segment is asked for whole
 LONGEST = 1024  # and up to which; what follows the processor fetches by itself, as it does all of a short one
 LINE = 64  # bytes of a cache line
-UNROLLED, WORTH_UNROLLING = 8, 32  # synapses
+WORTH_UNROLLING = 32  # synapses from which on
 
 
 @dataclass(frozen=True)
@@ -47,27 +47,6 @@ class DeliverSpec:
     targets: np.dtype
     weights: np.dtype
     dtype: np.dtype
-
-
-@jit
-def line_of(segment, place, index, slots):
-    """The list of the wheel, of ``slots`` steps for each group, in which a segment of a spike waits; place: its step % slots."""
-    due = place + index.delay[segment]
-    return index.inlet[segment] * slots + (due if due < slots else due - slots)
-
-
-@jit
-def push(gid, place, index, slots, wheel, counts):
-    """Put the segments of a spike of source ``gid`` into the wheel (modifies wheel, counts); the longest list then."""
-    longest = 0
-    for segment in range(index.indptr[gid], index.indptr[gid + 1]):
-        line = line_of(segment, place, index, slots)
-        at = counts[line]
-        wheel[line, 2 * at] = index.words[segment, 0]
-        wheel[line, 2 * at + 1] = index.words[segment, 1]
-        counts[line] = at + 1
-        longest = max(longest, at + 1)
-    return longest
 
 
 @jit
@@ -123,7 +102,7 @@ def bind_rows(spec: DeliverSpec):
 
     @jit
     def ask(e, entries, targets, weights):
-        begin, length, kind, _ = words(min(e + AHEAD, entries.size // 2 - 1), entries)
+        begin, length, kind, _ = words(min(e, entries.size // 2 - 1), entries)
         prefetch(targets, begin)
         prefetch(weights, begin)
         if length >= LONG:
@@ -140,16 +119,17 @@ def bind_rows(spec: DeliverSpec):
 def adder(read, step):
     """A function that adds ``read(weights[step * q])`` to the input at ``slots[q]``, one after the other (modifies inputs).
 
-    A loop that the compiler unrolls is quick where it goes round often; a short one costs a mispredicted branch for each of its
-    exits, so what is left goes through one that is not.
+    A loop that the compiler unrolls is quick where it goes round often, but has several exits, each a mispredicted branch: a short
+    segment goes through one that is not.
     """
 
     @jit
     def add(inputs, slots, weights):
-        whole = slots.size // UNROLLED * UNROLLED if slots.size >= WORTH_UNROLLING else 0
-        for q in range(whole):
-            inputs[slots[q]] += read(weights[step * q])
-        q = whole
+        if slots.size >= WORTH_UNROLLING:
+            for q in range(slots.size):
+                inputs[slots[q]] += read(weights[step * q])
+            return
+        q = 0
         while q < slots.size:
             inputs[slots[q]] += read(weights[step * q])
             q = unforeseen(q + 1)
@@ -168,8 +148,10 @@ def make_deliver(spec: DeliverSpec):
         entries = view(address, 2 * count, types.int64)
         targets, weights, shared, inputs = arrays(c)
         events = 0
-        for e in range(count):
+        for e in range(min(AHEAD, count)):
             ask(e, entries, targets, weights)
+        for e in range(count):
+            ask(e + AHEAD, entries, targets, weights)
             begin, length, kind, first = words(e, entries)
             events += length
             if kind == 0:
@@ -193,8 +175,10 @@ def make_deliver_and_touch(spec: DeliverSpec):
         targets, weights, shared, inputs = arrays(c)
         mark, touched = view(c[MARK], n, types.uint8), view(c[TOUCHED], n, types.int32)
         events, found = 0, c[TOUCHED_COUNT]
-        for e in range(count):
+        for e in range(min(AHEAD, count)):
             ask(e, entries, targets, weights)
+        for e in range(count):
+            ask(e + AHEAD, entries, targets, weights)
             begin, length, kind, first = words(e, entries)
             events += length
             for q in range(begin, begin + length):

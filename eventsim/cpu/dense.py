@@ -33,18 +33,18 @@ def collect(fired, words, out_neurons):
     """Write the places where ``fired`` (bytes of 0 and 1) is 1 to out_neurons, ascending; their count.
 
     words : the same bytes, eight to a uint64, as far as they fill one: spikes are rare, and most words are 0
+
+    What follows them in out_neurons may be anything: within a word there is no branch, since nobody could foresee it.
     """
     count = 0
     for w in range(words.size):
         if words[w]:
             for j in range(8 * w, 8 * w + 8):
-                if fired[j]:
-                    out_neurons[count] = j
-                    count += 1
+                out_neurons[count] = j
+                count += fired[j]
     for j in range(8 * words.size, fired.size):
-        if fired[j]:
-            out_neurons[count] = j
-            count += 1
+        out_neurons[count] = j
+        count += fired[j]
     return count
 
 

@@ -9,17 +9,15 @@ from __future__ import annotations
 import numpy as np
 from numba import types
 
-from eventsim.cpu.deliver import line_of, push
 from eventsim.cpu.frame import (
     CHUNK,
     CHUNKS,
     DONE,
     FILL,
-    LONGEST,
     MEETING,
-    NEED,
     PARITY,
     RECORD_FULL,
+    SEGMENT,
     SPIKES,
     WHEEL_FULL,
 )
@@ -29,6 +27,7 @@ from eventsim.state import GIDS, OUT, N
 
 LINE = 16  # 32-bit numbers in a cache line
 NO_NEURON = 2**31
+NONE, ALL = -2, -1  # instead of the segment with which pushing goes on: no spike of the chunk is pushed; the next spike is, whole
 
 
 @jit
@@ -45,62 +44,47 @@ def post(c, spikes, t, worker, position, box_gid, box_end, box_step):
 
 
 @jit
-def count_segments(parity, chunk, box_gid, box_end, index):
-    """The spikes of a chunk and their segments; asks for these. Modifies nothing."""
-    spikes, segments = 0, 0
+def ask(parity, chunk, box_gid, box_end, index):
+    """Ask for what pushing a chunk will read."""
     for w in range(box_gid.shape[1]):
-        box = box_gid[parity, w, box_end[parity, w, chunk] : box_end[parity, w, chunk + 1]]
-        spikes += box.size
-        for gid in box:
+        for gid in box_gid[parity, w, box_end[parity, w, chunk] : box_end[parity, w, chunk + 1]]:
             begin, end = index.indptr[gid], index.indptr[gid + 1]
-            segments += end - begin
+            if begin < end:
+                prefetch(index.words, 2 * begin)
             for segment in range(begin, min(end, begin + 4 * LINE), LINE):
                 prefetch(index.inlet, segment)
                 prefetch(index.delay, segment)
-    return spikes, segments
 
 
 @jit
-def longest_list(parity, chunk, place, box_gid, box_end, frame, slots):
-    """The longest list of the wheel once a chunk is pushed (modifies the tally)."""
-    index, tally = frame.index, frame.tally
-    longest = 0
-    for line in range(tally.size):
-        tally[line] = frame.count[line]
-        longest = max(longest, tally[line])
-    for w in range(box_gid.shape[1]):
-        for gid in box_gid[parity, w, box_end[parity, w, chunk] : box_end[parity, w, chunk + 1]]:
-            for segment in range(index.indptr[gid], index.indptr[gid + 1]):
-                line = line_of(segment, place, index, slots)
-                tally[line] += 1
-                longest = max(longest, tally[line])
-    return longest
+def line_of(segment, place, index, slots):
+    """The list of the wheel, of ``slots`` steps for each inlet, in which a segment of a spike waits; place: its step % slots."""
+    due = place + index.delay[segment]
+    return index.inlet[segment] * slots + (due if due < slots else due - slots)
 
 
 @jit
-def has_room(parity, chunk, need, place, box_gid, box_end, frame, slots):
-    """Whether the ``need`` segments of a chunk fit the wheel; if not, position[NEED] is how long its lists must be."""
-    position, room = frame.position, frame.wheel.shape[1] // 2
-    if position[LONGEST] + need <= room:  # a bound that costs little; where it fails, count
-        return True
-    position[NEED] = longest_list(parity, chunk, place, box_gid, box_end, frame, slots)
-    longest = 0
-    for line in range(frame.count.size):
-        longest = max(longest, frame.count[line])
-    position[LONGEST] = longest
-    return position[NEED] <= room
+def push(begin, end, place, index, slots, wheel, count):
+    """Put segments begin .. end - 1 into the wheel (modified, and count) up to one whose list is full; which that is, or end."""
+    room = wheel.shape[1] // 2
+    for segment in range(begin, end):
+        line = line_of(segment, place, index, slots)
+        at = count[line]
+        if at == room:
+            return segment
+        wheel[line, 2 * at] = index.words[segment, 0]
+        wheel[line, 2 * at + 1] = index.words[segment, 1]
+        count[line] = at + 1
+    return end
 
 
 @jit
 def push_chunk(parity, chunk, place, box_gid, box_end, frame, slots):
-    """Push all spikes of a chunk into the wheel (modified, and the cursors), in ascending order."""
-    cursor, position, wheel, count, index = frame.cursor, frame.position, frame.wheel, frame.count, frame.index
-    workers, longest = box_gid.shape[1], position[LONGEST]
-    for w in range(workers):
-        cursor[w] = box_end[parity, w, chunk]
+    """Push the spikes of a chunk into the wheel (modified, as the cursors), in ascending order; False as soon as a list is full."""
+    cursor, position, index = frame.cursor, frame.position, frame.index
     while True:
         first, least, following = -1, NO_NEURON, NO_NEURON  # the box with the least neuron, and the least one of the others
-        for w in range(workers):
+        for w in range(box_gid.shape[1]):
             if cursor[w] < box_end[parity, w, chunk + 1]:
                 gid = np.int64(box_gid[parity, w, cursor[w]])
                 if gid < least:
@@ -108,18 +92,30 @@ def push_chunk(parity, chunk, place, box_gid, box_end, frame, slots):
                 elif gid < following:
                     following = gid
         if first < 0:
-            break
+            return True
         box, at = box_gid[parity, first, : box_end[parity, first, chunk + 1]], cursor[first]
         while at < box.size and box[at] < following:
-            longest = max(longest, push(box[at], place, index, slots, wheel, count))
+            begin, end = index.indptr[box[at]], index.indptr[box[at] + 1]
+            if position[SEGMENT] != ALL:
+                begin = position[SEGMENT]
+                position[SEGMENT] = ALL
+            reached = push(begin, end, place, index, slots, frame.wheel, frame.count)
+            if reached < end:
+                position[SEGMENT] = reached
+                cursor[first] = at
+                return False
             at += 1
         cursor[first] = at
-    position[LONGEST] = longest
 
 
 @jit
 def record_chunk(parity, chunk, step, box_gid, box_end, recorder):
-    """Write a chunk's spikes to the recorder (modified), and count them for rates."""
+    """Write a chunk's spikes to the recorder (modified), and count them for rates; how many, or -1, without room and undone."""
+    spikes = 0
+    for w in range(box_gid.shape[1]):
+        spikes += box_end[parity, w, chunk + 1] - box_end[parity, w, chunk]
+    if recorder.wanted.size and recorder.used[0] + spikes > recorder.gid.size:
+        return -1
     for w in range(box_gid.shape[1]):
         box = box_gid[parity, w, box_end[parity, w, chunk] : box_end[parity, w, chunk + 1]]
         if recorder.wanted.size:
@@ -131,31 +127,37 @@ def record_chunk(parity, chunk, step, box_gid, box_end, recorder):
                     at += 1
             recorder.used[0] = at
         if recorder.rate_of.size:
+            last, time = -1, 0
             for gid in box:
                 r = recorder.rate_of[gid]
                 if r >= 0:
-                    recorder.rate_counts[r, (step - 1) // recorder.rate_interval[r] - recorder.rate_start[r]] += 1
+                    if r != last:
+                        last, time = r, (step - 1) // recorder.rate_interval[r] - recorder.rate_start[r]
+                    recorder.rate_counts[r, time] += 1
+    return spikes
 
 
 @jit
 def exchange(worker, frame, common):
     """Push all spikes since the last meeting into this worker's wheel; or what is full, and called again it goes on there."""
-    position, box_gid, box_end, recorder = frame.position, common.box_gid, common.box_end, common.recorder
+    position, box_gid, box_end = frame.position, common.box_gid, common.box_end
     parity, slots = position[PARITY], common.stages.slots[0]
     while position[CHUNK] < position[CHUNKS]:
         chunk = position[CHUNK]
         step = frame.box_step[chunk]
-        spikes, need = count_segments(parity, chunk, box_gid, box_end, frame.index)
-        if spikes:
-            if need and not has_room(parity, chunk, need, step % slots, box_gid, box_end, frame, slots):
-                return WHEEL_FULL
+        if position[SEGMENT] == NONE:
             if worker == 0:
-                if recorder.wanted.size and recorder.used[0] + spikes > recorder.gid.size:
+                spikes = record_chunk(parity, chunk, step, box_gid, box_end, common.recorder)
+                if spikes < 0:
                     return RECORD_FULL
-                record_chunk(parity, chunk, step, box_gid, box_end, recorder)
                 position[SPIKES] += spikes
-            if need:
-                push_chunk(parity, chunk, step % slots, box_gid, box_end, frame, slots)
+            ask(parity, chunk, box_gid, box_end, frame.index)
+            for w in range(box_gid.shape[1]):
+                frame.cursor[w] = box_end[parity, w, chunk]
+            position[SEGMENT] = ALL
+        if not push_chunk(parity, chunk, step % slots, box_gid, box_end, frame, slots):
+            return WHEEL_FULL
+        position[SEGMENT] = NONE
         position[CHUNK] = chunk + 1
     position[PARITY] = 1 - parity
     position[CHUNKS] = 0

@@ -1,12 +1,13 @@
 """What the loop over steps works on: the arrays of one worker, and those that all workers of a batch item share.
 
-The loop is machine code of its own (`eventsim.cpu.workers`), which finds the arrays by their address: so a thread can run any of the
-workers, and to call it costs nothing for each array.
+The loop is machine code of its own (`eventsim.cpu.workers`), which finds the arrays by their address: so a thread can run any of
+the workers, and to call it costs nothing for each array.
 """
 
 from __future__ import annotations
 
 import functools
+from collections import namedtuple
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,11 +21,9 @@ NEURONS, POISSON, GIVEN = range(3)  # kinds of group
 # What a worker or a thread returns: at a meeting; out of room; stopped; gone, so that others run its workers.
 DONE, MET, WHEEL_FULL, RECORD_FULL, ABORTED, LEFT = range(6)
 # Places of a position. BLOCK: the first step of the block; MEETING: whether the boxes are full; CHUNK: the next chunk of them to be
-# pushed; ARRIVED_AT: the last meeting that this worker has come to.
-STEP, GROUP, STAGE, BLOCK, MEETING, PARITY, CHUNKS, CHUNK, FILL, LONGEST, NEED, SPIKES, DELIVERED, FIRST_STEP, ARRIVED_AT = range(
-    15
-)
-POSITION_SIZE = 15
+# pushed, SEGMENT: where pushing it goes on (`eventsim.cpu.exchange`); ARRIVED_AT: the last meeting that this worker has come to.
+STEP, GROUP, STAGE, BLOCK, MEETING, PARITY, CHUNKS, CHUNK, SEGMENT, FILL, SPIKES, DELIVERED, FIRST_STEP, ARRIVED_AT = range(14)
+POSITION_SIZE = 14
 
 
 class Groups(NamedTuple):
@@ -58,7 +57,6 @@ class Frame(NamedTuple):
     inputs: np.ndarray  # real
     wheel: np.ndarray  # int64
     count: np.ndarray  # int64 (lists,)
-    tally: np.ndarray  # int64 (lists,): scratch
     cursor: np.ndarray  # int64 (workers,): scratch
     box_step: np.ndarray  # int64 (chunks,)
     scratch: Scratch
@@ -147,6 +145,12 @@ COMMON = _kind(
 read_common = reader(COMMON)
 
 
-def packed(arrays: Any, kind: types.NamedTuple) -> np.ndarray:
+def words_before_last(arrays: Any, kind: types.NamedTuple) -> list[int]:
+    """The words of all arrays of a named tuple but those of its last member, the one that changes with every piece of a run."""
+    first = types.NamedTuple(kind.types[:-1], namedtuple("First", kind.fields[:-1]))
+    return words_of(arrays[:-1], first)
+
+
+def packed(words: list[int], last: Any, kind: types.NamedTuple) -> np.ndarray:
     """The words from which a reader of this kind makes the named tuple; its arrays must stay where they are."""
-    return np.array(words_of(arrays, kind), np.int64)
+    return np.array([*words, *words_of(last, kind.types[-1])], np.int64)

@@ -12,8 +12,8 @@ from eventsim.jit import jit_borrowing
 from eventsim.random import draw4, draw4_each, uniform
 
 BLOCK = 1024  # neurons whose random numbers stand in the L1 cache together
-GRAIN = 128  # neurons that are drawn together in a small population, in a large one a block: a slice may need a part of them
-LARGE = 8192  # neurons of a large population
+GRAIN = 256  # neurons that are drawn together in a small population, in a large one a block: a slice may need a part of them
+LARGE = 4096  # neurons of a large population
 MANY = 64  # thresholds from which on a search beats counting
 
 

@@ -14,6 +14,7 @@ from eventsim.cpu import frame as f
 from eventsim.cpu.barrier import give_up, new_shared
 from eventsim.cpu.crew import Rests, muster
 from eventsim.cpu.deliver import DeliverSpec, compile_deliver
+from eventsim.cpu.exchange import NONE
 from eventsim.cpu.inputs import new_scratch
 from eventsim.cpu.kernels import compile_kernel
 from eventsim.cpu.part import Part
@@ -75,6 +76,7 @@ class Member:
         self.count = np.zeros(lists, np.int64)
         self.position = np.zeros(f.POSITION_SIZE, np.int64)
         self.position[[f.STEP, f.BLOCK]] = 1
+        self.position[f.SEGMENT] = NONE
         self.kernels = f.Groups(
             context=self.context,
             dense=np.array([0 if g.kind == f.NEURONS else compile_source(g.kind == f.POISSON).address for g in program.groups]),
@@ -84,29 +86,36 @@ class Member:
             inlet=np.array(program.inlet_ends()),
         )
         self.box_step = np.zeros(program.room[1], np.int64)
-        self.fixed = {
-            "received": np.zeros(len(program.schedule.span), np.int64),
-            "tally": np.zeros(lists, np.int64),
-            "cursor": np.zeros(part.workers, np.int64),
-            "scratch": new_scratch(),
-            "noise": part.noise_of(item),
-            "increments": part.increments(increments),
-        }
+        self.received = np.zeros(len(program.schedule.span), np.int64)
+        self.noise, self.increments = part.noise_of(item), part.increments(increments)
+        self.cursor, self.scratch = np.zeros(part.workers, np.int64), new_scratch()
+        self.words = self._words()
+        self.packed: tuple[f.Samplers, np.ndarray] | None = None
 
-    def frame(self, samplers: f.Samplers) -> np.ndarray:
-        """The words of its `Frame`, as its arrays lie now."""
+    def _words(self) -> list[int]:
+        """The words of its `Frame`, but for the samplers."""
         arrays = f.Frame(
             position=self.position,
+            received=self.received,
             groups=self.kernels,
             index=self.part.rows.index,
             inputs=self.inputs,
             wheel=self.wheel,
             count=self.count,
+            cursor=self.cursor,
             box_step=self.box_step,
-            samplers=samplers,
-            **self.fixed,
+            scratch=self.scratch,
+            noise=self.noise,
+            increments=self.increments,
+            samplers=None,  # type: ignore[arg-type]
         )
-        return f.packed(arrays, f.frame_kind(self.program.dtype))
+        return f.words_before_last(arrays, f.frame_kind(self.program.dtype))
+
+    def frame(self, samplers: f.Samplers) -> np.ndarray:
+        """The words of its `Frame`, as its arrays lie now."""
+        if self.packed is None or self.packed[0] is not samplers:
+            self.packed = samplers, f.packed(self.words, samplers, f.frame_kind(self.program.dtype))
+        return self.packed[1]
 
     def _new_group(self, g: int, item: int, given: Any) -> GroupState:
         part, group = self.part, self.program.groups[g]
@@ -180,12 +189,12 @@ class Member:
         return out.T
 
     def make_room(self) -> None:
-        """A wheel with room for what is to be pushed."""
-        used = int(self.count.max())
-        self.part.wheel_width = 2 * int(self.position[f.NEED])
-        wheel = np.empty((self.wheel.shape[0], 2 * self.part.wheel_width), np.int64)
-        wheel[:, : 2 * used] = self.wheel[:, : 2 * used]
-        self.wheel = wheel
+        """A wheel with twice the room."""
+        width = self.wheel.shape[1]
+        wheel = np.empty((self.wheel.shape[0], 2 * width), np.int64)
+        wheel[:, :width] = self.wheel
+        self.wheel, self.part.wheel_width = wheel, width  # `wheel_width` is in segments, of two words each
+        self.words, self.packed = self._words(), None
 
     def counted(self, place: int, g: int) -> int:
         """A counter of a group: `UPDATES` or `ACTIVE`."""
@@ -206,6 +215,9 @@ class Instance:
         self.buffer = SpikeBuffer(max(spikes, 4096))
         order = program.schedule
         self.stages = f.Stages(*(np.array(values) for values in (program.stages, order.span, [order.block], [order.slots])))
+        arrays = f.Common(self.shared, self.stages, self.box_gid, self.box_end, recorder=None)  # type: ignore[arg-type]
+        self.words = f.words_before_last(arrays, f.COMMON)
+        self.packed: tuple[f.Recorder, np.ndarray] | None = None
         self.rests = Rests(workers, time.monotonic)
         self.drive = _DRIVE(compile_drive(program.dtype).address)
         for g, group in enumerate(program.groups):
@@ -216,7 +228,9 @@ class Instance:
     def run(self, stop: int, recorder: f.Recorder, samplers: list[f.Samplers], pool: Executor | None, here: bool) -> None:
         """Simulate to the end of step ``stop``; here: the calling thread is one of the workers."""
         workers = len(self.members)
-        common = f.packed(f.Common(self.shared, self.stages, self.box_gid, self.box_end, recorder), f.COMMON)
+        if self.packed is None or self.packed[0] is not recorder:
+            self.packed = recorder, f.packed(self.words, recorder, f.COMMON)
+        common = self.packed[1]
         frames = [member.frame(mine) for member, mine in zip(self.members, samplers, strict=True)]
         addresses = np.array([frame.ctypes.data for frame in frames])
         present = self.rests.present()

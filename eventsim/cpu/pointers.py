@@ -11,10 +11,11 @@ import sys
 from typing import Any
 
 from llvmlite import ir
-from numba import from_dtype, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
+from numba.np.numpy_support import as_dtype
 
 KERNEL = types.int64(types.CPointer(types.int64), types.int64, types.int64)
 
@@ -75,15 +76,14 @@ def values_at(typingctx, pointer, count):
 
 
 def words_of(arrays: Any, kind: types.NamedTuple) -> list[int]:
-    """Where the arrays of a named tuple lie, tuples within it included: address and shape of each, as `reader` of its kind wants."""
+    """Where the arrays of a named tuple lie, tuples within it included: the address and shape of each, as `reader` wants them."""
     words: list[int] = []
     for name, value, member in zip(kind.fields, arrays, kind.types, strict=True):
         if isinstance(member, types.NamedTuple):
             words += words_of(value, member)
         else:
-            found = from_dtype(value.dtype)
-            if found != member.dtype or value.ndim != member.ndim or not value.flags.c_contiguous:
-                raise TypeError(f"{name}: kernels expect a contiguous {member}, not {value.ndim} axes of {found}")
+            if value.dtype != as_dtype(member.dtype) or value.ndim != member.ndim or not value.flags.c_contiguous:
+                raise TypeError(f"{name}: kernels expect a contiguous {member}, not {value.ndim} axes of {value.dtype}")
             words += [value.__array_interface__["data"][0], *value.shape]
     return words
 
@@ -147,7 +147,7 @@ def address_of(typingctx, array, index):
 
 @intrinsic
 def prefetch(typingctx, array, index):
-    """Ask for the cache line of ``array[index]``, of a contiguous array with one axis; any index is harmless."""
+    """Ask for the cache line of element ``index`` of a contiguous array, all axes counted as one; any index is harmless."""
 
     def codegen(context, builder, signature, args):
         byte, flag = ir.IntType(8).as_pointer(), ir.IntType(32)

@@ -12,6 +12,8 @@ from eventsim.grid import whole_steps
 from eventsim.program import Program
 from eventsim.recording import StateData, States, chosen_neurons
 
+NONE = Samplers(*[np.zeros(0, np.int64) for _ in Samplers._fields])
+
 
 class Sampler:
     """One recorder: its neurons, where they stand, and what has been written for each batch item and worker."""
@@ -48,7 +50,9 @@ class SampleSet:
         """Room for what is sampled in the steps step + 1 ... until: for each batch item and worker what `drive` takes."""
         self.pending, self.keep = [], []
         count = len(self.samplers)
-        requests = np.zeros((len(self.items), self.workers, max(count, 1)), np.int64)
+        if not count:
+            return [[NONE] * self.workers] * len(self.items)
+        requests = np.zeros((len(self.items), self.workers, count), np.int64)
         for index, sampler in enumerate(self.samplers):
             rooms = until // sampler.interval - step // sampler.interval
             out = [
@@ -64,9 +68,7 @@ class SampleSet:
         group = np.array([sampler.group for sampler in self.samplers], np.int64)
         interval = np.array([sampler.interval for sampler in self.samplers], np.int64)
         kernel = np.array([sampler.kernel for sampler in self.samplers], np.int64)
-        return [
-            [Samplers(group, interval, kernel, requests[i, k, :count]) for k in range(self.workers)] for i in range(len(self.items))
-        ]
+        return [[Samplers(group, interval, kernel, requests[i, k]) for k in range(self.workers)] for i in range(len(self.items))]
 
     def collect(self, until: int) -> None:
         """Keep what the kernels have written."""

@@ -46,7 +46,7 @@ def next_source_spike(key, gid, t, log_silence):
 
 
 def fire_poisson(context, t, count):
-    """The kernel of Poisson sources, with the signature of all: who fires in step t, ascending, to out; draws when they fire next."""
+    """The kernel of Poisson sources: writes who fires in step t, ascending, to out, and draws when they fire next; their count."""
     c = values_at(context, SIZE)
     n, rates = c[N], c[RATE_COUNT]
     key, gids = np.uint64(c[KEY]), view(c[GIDS], n, types.int32)
@@ -64,7 +64,7 @@ def fire_poisson(context, t, count):
 
 
 def fire_given(context, t, count):
-    """The kernel of given spikes: those of step t to out (modifies the context)."""
+    """The kernel of given spikes: writes those of step t to out (modifies the context); their count."""
     c = values_at(context, SIZE)
     steps, neurons = view(c[EVENTS], c[EVENT_COUNT], types.int64), view(c[EVENT_NEURONS], c[EVENT_COUNT], types.int32)
     out = view(c[OUT], c[N], types.int32)

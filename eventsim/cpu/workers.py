@@ -11,7 +11,7 @@ import functools
 import numpy as np
 from numba import types
 
-from eventsim.cpu.barrier import ABORT, PASSED, arrive, wait
+from eventsim.cpu.barrier import ABORT, PASSED, arrive, enter, make_way, wait
 from eventsim.cpu.crew import must_leave, runner_of, start_clock, stop_clock
 from eventsim.cpu.exchange import exchange, post
 from eventsim.cpu.frame import (
@@ -106,7 +106,9 @@ def go_on(t, stop, position, stages):
 
 @functools.cache
 def compile_drive(dtype: np.dtype):
-    """The loop for states of a type, with an ``address``: (stop, thread, workers, address of addresses of frames, of what is common).
+    """The loop for states of a type; it has an ``address``.
+
+    Its arguments: stop, thread, workers, the address of the addresses of all frames, and that of what is common.
 
     Runs the workers of a thread to the end of step ``stop``, or as far as there is room. Returns DONE, or a status and the worker
     that it is about; call it again when there is room. Modifies all but the index.
@@ -114,7 +116,7 @@ def compile_drive(dtype: np.dtype):
     read_frame = reader(frame_kind(dtype))
 
     @jit_borrowing
-    def advance(stop, worker, workers, frame_address, common_address):
+    def advance(stop, worker, thread, workers, frame_address, common_address):
         """Run a worker to its next meeting with others; alone, to the end."""
         frame, common = read_frame(frame_address), read_common(common_address)
         position, groups, stages = frame.position, frame.groups, common.stages
@@ -136,6 +138,8 @@ def compile_drive(dtype: np.dtype):
             if g + 1 == stages.first[stage + 1]:
                 sample(t, stages.first[stage], g + 1, frame)
                 must_meet |= go_on(t, stop, position, stages)
+                if workers > 1:
+                    make_way(common.shared, thread, workers)
             else:
                 position[GROUP] = g + 1
             if must_meet:
@@ -162,7 +166,7 @@ def compile_drive(dtype: np.dtype):
                 if runner_of(shared, worker, workers, generation) == thread:
                     position = read_frame(addresses[worker]).position
                     if position[ARRIVED_AT] < generation:
-                        status = advance(stop, worker, workers, addresses[worker], common)
+                        status = advance(stop, worker, thread, workers, addresses[worker], common)
                         if status == MET:
                             position[ARRIVED_AT] = generation
                         elif status != DONE:
@@ -171,7 +175,7 @@ def compile_drive(dtype: np.dtype):
             if mine == 0:
                 return DONE
             leaves = thread > 0 and must_leave(shared, thread, workers, generation)
-            arrive(shared, thread, workers, mine)
+            arrive(shared, workers, mine)
             if leaves:
                 return LEFT
             prepare(stop, addresses[thread], common)  # while the others finish
@@ -180,8 +184,9 @@ def compile_drive(dtype: np.dtype):
 
     def drive(stop, thread, workers, frames, common):
         if workers == 1:
-            return advance(stop, 0, 1, view(frames, 1, types.int64)[0], common)
+            return advance(stop, 0, 0, 1, view(frames, 1, types.int64)[0], common)
         shared = read_common(common).shared
+        enter(shared, thread, workers)
         start_clock(shared, thread)
         status = run_thread(stop, thread, workers, frames, common)
         stop_clock(shared, thread)

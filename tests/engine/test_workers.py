@@ -12,9 +12,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventsim import LIF, Network, Population, Simulation, SimulationError
-from eventsim.cpu import barrier
-from eventsim.cpu.cores import current_core, leave_core
+from eventsim import (
+    LIF,
+    FixedProbability,
+    Network,
+    Normal,
+    PoissonNoise,
+    Population,
+    Projection,
+    Simulation,
+    SimulationError,
+    Spikes,
+    Uniform,
+)
+from eventsim.cpu import barrier, crew
+from eventsim.cpu.cores import ROOM, current_core, leave_core
+from eventsim.cpu.crew import FIRST_REST, LONGEST_REST, Rests, muster, runner_of
 from eventsim.cpu.dense import collect
 from eventsim.cpu.inputs import poisson_thresholds_reached
 from eventsim.jit import jit
@@ -43,7 +56,7 @@ def test_collect_finds_all_that_fired_in_order(n, share_of_them, seed):
     padded[:n] = fired
     out = np.full(n + 1, -1, np.int32)
     count = collect(padded[:n], padded.view(np.uint64)[: n // 8], out)
-    assert np.array_equal(out[:count], np.flatnonzero(fired)) and np.all(out[count:] == -1)
+    assert np.array_equal(out[:count], np.flatnonzero(fired)) and out[n] == -1
 
 
 @given(st.integers(0, 70), st.integers(1, 200), st.integers(0, 2**32 - 1))
@@ -61,11 +74,11 @@ def _rounds(shared, worker, workers, rounds, counts, seen):
     """Meets again and again; every worker must then see what all had counted."""
     for number in range(1, rounds + 1):
         counts[worker] = number
-        if not barrier.wait(shared, worker, workers, barrier.arrive(shared, worker, workers, 1)):
+        if not barrier.wait(shared, worker, workers, barrier.arrive(shared, workers, 1)):
             return number
         for other in range(workers):
             seen[worker] += counts[other] < number
-        if not barrier.wait(shared, worker, workers, barrier.arrive(shared, worker, workers, 1)):
+        if not barrier.wait(shared, worker, workers, barrier.arrive(shared, workers, 1)):
             return number
     return 0
 
@@ -108,17 +121,18 @@ def test_a_thread_leaves_its_core_and_may_come_back():
     allowed = os.sched_getaffinity(0)
     core = current_core()
     assert core in allowed
-    leave_core(core)
+    room = np.zeros(ROOM, np.int64)
+    leave_core(core, room)
     assert os.sched_getaffinity(0) == allowed
     if len(allowed) > 1:
         moved = set()
         for _ in range(20):  # the system may move it back at any time
             here = current_core()
-            leave_core(here)
+            leave_core(here, room)
             moved.add(current_core() != here)
         assert True in moved
-    leave_core(-1)
-    leave_core(10**6)
+    leave_core(-1, room)
+    leave_core(10**6, room)
     assert os.sched_getaffinity(0) == allowed
 
 
@@ -136,6 +150,65 @@ def test_a_simulation_with_threads_refuses_to_run_in_a_forked_process():
         os._exit(9)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
     simulation.run(1.0)
+
+
+@given(st.integers(1, 7), st.data())
+def test_every_worker_is_run_by_somebody_who_is_there(workers, data):
+    """Its own thread if that is there; what the absent ones leave goes round among the others."""
+    present = sorted({0, *data.draw(st.lists(st.integers(0, workers - 1)))})
+    shared = barrier.new_shared(workers)
+    muster(shared, workers, present)
+    runners = [runner_of(shared, worker, workers, 1) for worker in range(workers)]
+    assert all(runners[worker] == worker for worker in present)
+    taken = [runners[worker] for worker in range(workers) if worker not in present]
+    assert taken == [present[k % len(present)] for k in range(len(taken))]
+
+
+def test_who_leaves_again_at_once_rests_twice_as_long():
+    now = [0.0]
+    rests = Rests(3, lambda: now[0])
+    assert rests.present() == [0, 1, 2]
+    lengths = []
+    for _ in range(8):
+        rests.left(1)
+        assert rests.present() == [0, 2]
+        lengths.append(rests.until[1] - now[0])
+        now[0] = rests.until[1]
+        assert rests.present() == [0, 1, 2]
+        now[0] += 0.01
+    assert lengths[0] == FIRST_REST and lengths[-1] == LONGEST_REST
+    assert all(b == pytest.approx(min(2.0 * a, LONGEST_REST)) for a, b in zip(lengths, lengths[1:], strict=False))
+    now[0] += 100.0
+    rests.left(1)
+    assert rests.until[1] - now[0] == pytest.approx(FIRST_REST)
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+def test_threads_that_leave_and_come_back_change_nothing(monkeypatch, workers):
+    """Every thread but the first is told that it starves, again and again; others run its worker."""
+    network = Network(
+        [Population("a", 300, LIF(tau_mem=10.0)), Population("b", 70, LIF(tau_mem=15.0, refractory=1.0))],
+        [
+            Projection("a", "b", FixedProbability(0.2), weight=Normal(0.2, 0.05), delay=Uniform(0.1, 3.0)),
+            Projection("b", "a", FixedProbability(0.2), weight=Normal(-0.2, 0.05), delay=Uniform(0.1, 3.0)),
+        ],
+        [PoissonNoise("a", 2000.0, 0.15), PoissonNoise("b", 1000.0, 0.1)],
+    )
+
+    def run(count):
+        simulation = Simulation(network, workers=count, record=[Spikes("a"), Spikes("b")])
+        recordings = [simulation.run(40.0) for _ in range(3)]
+        return simulation, [array for r in recordings for name in "ab" for array in (r.spikes[name].times, r.spikes[name].neurons)]
+
+    _, wanted = run(1)
+    monkeypatch.setattr(crew, "LOOK_AFTER", 0)
+    monkeypatch.setattr(crew, "LEAST_SHARE", 10**6)
+    monkeypatch.setattr(crew, "FIRST_REST", 0.0)
+    monkeypatch.setattr(crew, "LONGEST_REST", 1e-3)
+    simulation, found = run(workers)
+    assert len(wanted[0]) > 100 and all(np.array_equal(a, b) for a, b in zip(wanted, found, strict=True))
+    left = [until > -np.inf for until in simulation._items[0].rests.until]
+    assert left[0] is False and any(left[1:]) or sys.platform != "linux"
 
 
 def test_pieces_of_a_run_follow_the_clock():

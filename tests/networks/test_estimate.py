@@ -139,13 +139,11 @@ def held_bytes(simulation: Simulation) -> dict[str, int]:
         "segments": size(a for part in rows for a in part),
         "coefficients": size(placed(state.TABLE)),
         "predictions": size(placed(state.HEAD)),
-        "inputs": size(
-            [*placed(state.EVENTS, state.EVENT_NEURONS), *(a for m in members for a in (*m.fixed["noise"], *m.fixed["increments"]))]
-        ),
+        "inputs": size([*placed(state.EVENTS, state.EVENT_NEURONS), *(a for m in members for a in (*m.noise, *m.increments))]),
         "neurons": size(
             [*(a for arrays in groups for a in arrays.values()), *(a for p in parts for a in p.states if a is not None)]
         ),
-        "wheel": size(a for member in members for a in (member.wheel, member.count, member.fixed["tally"])),
+        "wheel": size(a for member in members for a in (member.wheel, member.count)),
         "boxes": size([a for item in items for a in (item.box_gid, item.box_end)] + [member.box_step for member in members]),
         "spike buffer": size(a for item in items for a in (item.buffer.step, item.buffer.gid)),
     }
