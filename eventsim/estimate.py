@@ -28,7 +28,7 @@ PREDICTED = 29  # bytes of a Poisson source: its next spike
 EVENT = 12  # bytes of a given spike: step, neuron
 
 # What spikes pass through (`eventsim.cpu.part`, `eventsim.cpu.instance`, `eventsim.recording.SpikeBuffer`)
-SEGMENTS_DUE = 64  # segments for which a list of the wheel has room at first; it grows as activity asks for
+SEGMENTS_DUE = 16  # segments for which a list of the wheel has room at first; it grows as activity asks for
 ENTRY = 16  # bytes of a segment that is due
 BUFFERED = 4096  # spikes for which the buffer has room at least
 SPIKE = 12  # bytes of a spike in the buffer: step, neuron

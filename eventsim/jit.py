@@ -33,10 +33,20 @@ DIGEST = hashlib.sha256().digest_size
 KEPT_VERSIONS = 4
 OPTIONS = {"nogil": True, "error_model": "numpy"}
 
-# Numba numbers functions to tell apart those of one name, as the functions are that a maker of kernels returns, and begins with 1
-# in every process. Code that two processes have put on disk could then hold two functions under one name, of which a third
-# process would take one for both.
-bytecode.FunctionIdentity._unique_ids = itertools.count(int.from_bytes(os.urandom(6)))
+
+def _number_functions_anew() -> None:
+    """Let Numba number functions from a random number on.
+
+    The numbers tell apart functions of one name, as those are that a maker of kernels returns. Numba begins with 1 in every
+    process: code that two processes have put on disk could hold two functions under one name, and a third process, which loads
+    both, would take one for the other.
+    """
+    bytecode.FunctionIdentity._unique_ids = itertools.count(int.from_bytes(os.urandom(6)))
+
+
+_number_functions_anew()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_number_functions_anew)
 
 
 @functools.cache

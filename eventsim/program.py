@@ -32,7 +32,7 @@ from eventsim.stimuli import Current, Increment, PoissonNoise, PoissonSource
 SYNAPSES, INITIAL, NOISE, SOURCE = range(4)
 
 MOST_EVENTS = 1_000_000  # of Poisson noise on one neuron in one step, on average
-MOST_LISTS = 10_000_000  # of the wheel: inlets times steps of the longest delay
+MOST_LISTS = 10_000_000  # of the wheel: inlets times slots
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +99,8 @@ class Program:
 
     def inlet_ends(self) -> list[int]:
         """The first inlet of each group, and behind the last the number of inlets."""
-        return [sum(g < group for g, _ in self.inlets) for group in range(len(self.groups) + 1)]
+        counts = np.bincount([g for g, _ in self.inlets], minlength=len(self.groups))
+        return [0, *(int(end) for end in np.cumsum(counts))]
 
     def local(self, population: int, worker: int, workers: int) -> tuple[int, int, int]:
         """The members of a population that a worker owns, as a range, and the place of the first of them in the worker's group."""
@@ -140,6 +141,7 @@ class Program:
     def rows(self, worker: int, workers: int) -> Rows:
         """The synapses onto the neurons that a worker owns."""
         specs = []
+        numbers = {inlet: number for number, inlet in enumerate(self.inlets)}
         for number, projection in enumerate(self.network.projections):
             source, target = self.network.number(projection.source), self.network.number(projection.target)
             g = self.place[target]
@@ -151,7 +153,7 @@ class Program:
                     n_target=self.network.populations[target].size,
                     same=source == target,
                     source_offset=self.offset[source],
-                    inlet=self.inlets.index((g, self.groups[self.place[source]].stage)),
+                    inlet=numbers[g, self.groups[self.place[source]].stage],
                     slot_offset=self.port_number(target, projection.port) * self.owned(g, worker, workers) + at,
                     target_lo=first,
                     target_hi=last,
@@ -259,12 +261,19 @@ def _float_type(given: Any, name: str, allowed: tuple[str, ...]) -> np.dtype:
 
 
 def _check_wheel(network: Network, ranges: list[tuple[int, int]], inlets: int, slots: int, dt: float) -> None:
-    """Refuse delays so long that the wheel of deliveries, a list for each inlet and step, would not fit."""
+    """Refuse a wheel of deliveries, a list for each inlet and step for which there are slots, that would not fit."""
     if inlets * slots > MOST_LISTS:
         longest = max(most for _, most in ranges)
+        fit = MOST_LISTS // inlets - (slots - longest)
+        if fit < 1:
+            raise NetworkError(
+                f"the network has {inlets} pairs of a group and a stage that it receives from; at most "
+                f"{MOST_LISTS // slots} fit: "
+                "make one population of several that have the same neuron, or give them the same parameters"
+            )
         projection = next(p for p, (_, most) in zip(network.projections, ranges, strict=True) if most == longest)
         raise NetworkError(
-            f"{projection.label}: its longest delay, {longest * dt:g} ms, is {longest} steps; at most {MOST_LISTS // inlets} fit "
+            f"{projection.label}: its longest delay, {longest * dt:g} ms, is {longest} steps; at most {fit} fit "
             "the wheel of this network: use a larger dt or shorter delays"
         )
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from eventsim.errors import NetworkError
 from eventsim.network import Network
 
-LONGEST_SPAN = 64  # steps between two meetings of the workers, at the most
+LONGEST_SPAN = 64  # steps between two meetings of the workers, and of a block, at the most
 MOST_IN_BLOCK = 2**22  # neurons times steps of a block of a stage: room is kept for all of them to fire
 UNBOUNDED = 2**40  # steps of a block where there is one stage
 

@@ -1,10 +1,10 @@
-"""The barrier at which workers meet. Who arrives may go on with what needs nobody else, and then waits for all.
+"""The barrier at which threads meet. Who arrives may go on with what needs nobody else, and then waits for all.
 
-Waiting spins for a moment, then sleeps, so that a worker that has to wait gives its core away.
+Waiting spins for a moment, then sleeps, so that a thread that has to wait gives its core away.
 
-On an idle machine workers arrive within microseconds of each other, and nobody sleeps. Where another program takes a core, a
-worker that spun, or yielded over and over, would keep its own core from the one that it waits for. And where the system has put
-two workers on one core, of which each in turn waits for the other, it takes long to notice: the one that waits moves away.
+On an idle machine threads arrive within microseconds of each other, and nobody sleeps. Where another program takes a core, a
+thread that spun, or yielded over and over, would keep its own core from the one that it waits for. And where the system has put
+two threads on one core, it takes long to notice: the one that finds another there moves away.
 """
 
 from __future__ import annotations
@@ -21,18 +21,19 @@ from numba.extending import intrinsic
 from eventsim.cpu.cores import ROOM, current_core, leave_core
 from eventsim.cpu.pointers import address_of, atomic_add, atomic_load, atomic_store, wall_clock, yield_processor
 from eventsim.jit import jit_borrowing as jit
+from eventsim.state import NEVER
 
 # Places in what workers share, int64; 128 bytes apart, so that no two stand in one cache line or in a pair of them.
 STRIDE = 16
 ARRIVED, PASSED, ABORT, ASLEEP, MUTEX, CONDITION, PATIENCE, ABSENT, THREADS = range(0, 9 * STRIDE, STRIDE)
-# From THREADS on a stride for each thread: its core, when it last left one, and what `eventsim.cpu.crew` keeps of it; then `ROOM`
-# numbers of scratch for each; then, for each, one number that `eventsim.cpu.crew` explains.
-MOVED = 1
+# From THREADS on a stride for each thread: its core, when it last left one, how long it slept, and what `eventsim.cpu.crew` keeps
+# of it; then `ROOM` numbers of scratch for each; then, for each, one number that `eventsim.cpu.crew` explains.
+MOVED, SLEPT = 1, 2
 NOWHERE = -1  # the core of a thread that was not seen yet
 LOOK = 20_000  # spins after which a waiting thread looks again whether it shares its core with another: some 20 microseconds
 STAY = 200_000  # ns that a thread stays on a core before it leaves it again
 WELCOME = 300_000  # ns that the first thread waits for the others, at most
-SPINS = 200_000  # before a worker sleeps, some 200 microseconds: to be woken costs half of that on a virtual machine
+SPINS = 200_000  # before a thread sleeps, some 200 microseconds: to be woken costs half of that on a virtual machine
 CAN_SLEEP = sys.platform != "win32"
 
 _POINTER = ir.IntType(8).as_pointer()
@@ -121,7 +122,7 @@ def give_up(shared):
 
 @jit
 def arrive(shared, workers, count):
-    """Say that ``count`` of the workers are here (modifies shared); what to `wait` for."""
+    """Say that ``count`` of the workers are here (modifies shared); the generation to `wait` for."""
     arrived = atomic_add(shared, ARRIVED, count) + count
     generation = (arrived - 1) // workers + 1
     if arrived == generation * workers:
@@ -160,10 +161,10 @@ def enter(shared, thread, workers):
     The system may have woken them on its own core; there they must get a turn to find that out and to leave.
     """
     make_way(shared, thread, workers)
-    if thread == 0 and shared[PATIENCE]:
+    if thread == 0 and shared[PATIENCE] and current_core() >= 0:
         begin = wall_clock()
         for other in range(1, workers):
-            expected = shared[shared.size - workers + other] > 0  # it takes part
+            expected = atomic_load(shared, shared.size - workers + other) == NEVER  # it takes part
             while expected and atomic_load(shared, THREADS + other * STRIDE) == NOWHERE and wall_clock() - begin < WELCOME:
                 yield_processor()
 
@@ -180,6 +181,8 @@ def wait(shared, thread, workers, generation):
         if spins == LOOK:
             make_way(shared, thread, workers)
         if spins > most:
+            begin = wall_clock()
             _sleep(shared, generation)
+            shared[THREADS + thread * STRIDE + SLEPT] += wall_clock() - begin
             make_way(shared, thread, workers)
     return atomic_load(shared, ABORT) == 0

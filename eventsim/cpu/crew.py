@@ -11,14 +11,15 @@ from collections.abc import Callable
 
 import numpy as np
 
-from eventsim.cpu.barrier import ABSENT, NOWHERE, PATIENCE, STRIDE, THREADS
+from eventsim.cpu.barrier import ABSENT, NOWHERE, PATIENCE, SLEPT, STRIDE, THREADS
 from eventsim.cpu.pointers import atomic_add, atomic_load, atomic_store, thread_clock, wall_clock
 from eventsim.jit import jit_borrowing as jit
 from eventsim.state import NEVER
 
-# Places beside the core of a thread, after THREADS + thread * STRIDE: since it was last looked at, the time that has passed while
-# it ran a piece of a run and the time in which it had a core, ns; both clocks when they were last read; how many were absent then.
-PASSED_TIME, CORE_TIME, WALL, CORE, SEEN = 2, 3, 4, 5, 6
+# Places beside those of `eventsim.cpu.barrier`, after THREADS + thread * STRIDE: since it was last looked at, the time that has
+# passed while it ran a piece of a run and that in which it used a core, ns; both clocks when last read; how many were absent then.
+PASSED_TIME, CORE_TIME, WALL, CORE, SEEN = 3, 4, 5, 6, 7
+STARVES = ABSENT + 1  # whether the first thread, which never leaves, gets too little of its core
 WINDOW, LEAST = PATIENCE + 1, PATIENCE + 2  # when to look, ns; the least share of a core for which a thread stays, per mille
 LOOK_AFTER = 20_000_000  # several turns that a system gives to programs on one core
 LEAST_SHARE = 667  # two threads with half a core each are no faster than one; with more than two thirds they are
@@ -65,17 +66,25 @@ def stop_clock(shared, thread):
 
 @jit
 def must_leave(shared, thread, workers, generation):
-    """Whether a thread leaves, and is absent from the meetings after this one (modifies shared); at most one in a window does."""
+    """Whether a thread leaves, and is absent from the meetings after this one (modifies shared); at most one in a window does.
+
+    It does where it, or the first thread, wanted a core and had none for too much of the time: neither used it nor slept.
+    """
     at = THREADS + thread * STRIDE
     if shared[at + PASSED_TIME] + wall_clock() - shared[at + WALL] < shared[WINDOW]:
         return False
     stop_clock(shared, thread)
     start_clock(shared, thread)
-    starved = 1000 * shared[at + CORE_TIME] < shared[LEAST] * shared[at + PASSED_TIME]
+    starved = 1000 * (shared[at + CORE_TIME] + shared[at + SLEPT]) < shared[LEAST] * shared[at + PASSED_TIME]
     seen = shared[at + SEEN]
     shared[at + PASSED_TIME] = 0
     shared[at + CORE_TIME] = 0
+    shared[at + SLEPT] = 0
     shared[at + SEEN] = atomic_load(shared, ABSENT)
+    if thread == 0:
+        atomic_store(shared, STARVES, starved)
+        return False
+    starved |= atomic_load(shared, STARVES) != 0
     if not starved:
         return False
     if atomic_add(shared, ABSENT, 1) != seen:  # another one has left meanwhile: see how it is now
@@ -117,6 +126,6 @@ def muster(shared: np.ndarray, workers: int, present: list[int]) -> None:
     away[:] = 0
     away[present] = NEVER
     shared[THREADS : THREADS + workers * STRIDE : STRIDE] = NOWHERE
-    shared[ABSENT] = workers - len(present)
+    shared[ABSENT], shared[STARVES] = workers - len(present), 0
     shared[WINDOW], shared[LEAST] = LOOK_AFTER, LEAST_SHARE
     shared[THREADS + SEEN : THREADS + workers * STRIDE : STRIDE] = shared[ABSENT]

@@ -32,7 +32,7 @@ NONE, ALL = -2, -1  # instead of the segment with which pushing goes on: no spik
 
 @jit
 def post(c, spikes, t, worker, position, box_gid, box_end, box_step):
-    """Put the spikes of one group in one step into the worker's box (modified)."""
+    """Put the spikes of one group in one step into the worker's box (modifies box_gid, box_end, box_step, position)."""
     parity, chunk, fill = position[PARITY], position[CHUNKS], position[FILL]
     gids, out, box = view(c[GIDS], c[N], types.int32), view(c[OUT], c[N], types.int32), box_gid[parity, worker]
     for index in range(spikes):

@@ -190,9 +190,9 @@ class Member:
 
     def make_room(self) -> None:
         """A wheel with twice the room."""
-        width = self.wheel.shape[1]
+        width, used = self.wheel.shape[1], np.flatnonzero(self.count)
         wheel = np.empty((self.wheel.shape[0], 2 * width), np.int64)
-        wheel[:, :width] = self.wheel
+        wheel[used, :width] = self.wheel[used]  # what nobody has touched takes no memory
         self.wheel, self.part.wheel_width = wheel, width  # `wheel_width` is in segments, of two words each
         self.words, self.packed = self._words(), None
 

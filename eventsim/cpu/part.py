@@ -43,7 +43,7 @@ class Part:
                 self.states.append(None)
                 self.parameters.append({FLOW: log_silence(program, g, worker, workers)} if group.kind == POISSON else {})
         self.noise, self.drives = noise_table(program, worker, workers)
-        self.wheel_width = 64
+        self.wheel_width = 16
 
     def set_currents(self, g: int, time: float) -> None:
         """Let a group's parameters be those under the currents from ``time`` (ms) on: in place, for all batch items."""

@@ -1,7 +1,7 @@
 """The loop over steps, which every thread runs in machine code for the workers that are its own.
 
 A worker owns a slice of every population and the synapses onto it. What workers tell each other is the spikes of the steps since
-they last met, no more steps than the shortest delay (`eventsim.cpu.exchange`).
+they last met (`eventsim.cpu.exchange`): within a stage no more steps than the shortest delay, and at the end of its block.
 """
 
 from __future__ import annotations
@@ -174,7 +174,7 @@ def compile_drive(dtype: np.dtype):
                     mine += position[ARRIVED_AT] == generation
             if mine == 0:
                 return DONE
-            leaves = thread > 0 and must_leave(shared, thread, workers, generation)
+            leaves = must_leave(shared, thread, workers, generation)
             arrive(shared, workers, mine)
             if leaves:
                 return LEFT

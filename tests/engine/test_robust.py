@@ -236,3 +236,20 @@ def test_code_that_several_processes_have_kept_stays_apart(tmp_path):
             [sys.executable, "-c", KERNELS_OF_ONE_NAME, *numbers], env=environment, capture_output=True, text=True
         )
         assert made.stdout.split() == numbers, made.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_forked_processes_number_functions_each_for_itself():
+    from numba.core.bytecode import FunctionIdentity
+
+    numbers = set()
+    for _ in range(2):
+        read, write = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.write(write, str(next(FunctionIdentity._unique_ids)).encode())
+            os._exit(0)
+        os.waitpid(child, 0)
+        numbers.add(os.read(read, 100))
+    assert len(numbers) == 2
