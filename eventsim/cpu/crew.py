@@ -22,6 +22,8 @@ PASSED_TIME, CORE_TIME, WALL, CORE, SEEN = 3, 4, 5, 6, 7
 STARVES = ABSENT + 1  # whether the first thread, which never leaves, gets too little of its core
 WINDOW, LEAST = PATIENCE + 1, PATIENCE + 2  # when to look, ns; the least share of a core for which a thread stays, per mille
 LOOK_AFTER = 20_000_000  # several turns that a system gives to programs on one core
+LOOK_AGAIN = 5_000_000  # where a thread has left a short while ago
+RECENT = 10.0  # s, such a while
 LEAST_SHARE = 667  # two threads with half a core each are no faster than one; with more than two thirds they are
 FIRST_REST, LONGEST_REST = 0.1, 3.0  # s
 
@@ -112,6 +114,10 @@ class Rests:
                 self.since[thread] = now
         return [thread for thread, until in enumerate(self.until) if until <= now]
 
+    def window(self) -> int:
+        """After how long to look, ns: sooner where somebody has left a short while ago."""
+        return LOOK_AGAIN if max(self.until) > self.clock() - RECENT else LOOK_AFTER
+
     def left(self, thread: int) -> None:
         """It has left."""
         now = self.clock()
@@ -120,12 +126,12 @@ class Rests:
         self.until[thread] = now + self.length[thread]
 
 
-def muster(shared: np.ndarray, workers: int, present: list[int]) -> None:
+def muster(shared: np.ndarray, workers: int, present: list[int], window: int) -> None:
     """Write down who takes part in the next piece of a run."""
     away = shared[len(shared) - workers :]
     away[:] = 0
     away[present] = NEVER
     shared[THREADS : THREADS + workers * STRIDE : STRIDE] = NOWHERE
     shared[ABSENT], shared[STARVES] = workers - len(present), 0
-    shared[WINDOW], shared[LEAST] = LOOK_AFTER, LEAST_SHARE
+    shared[WINDOW], shared[LEAST] = window, LEAST_SHARE
     shared[THREADS + SEEN : THREADS + workers * STRIDE : STRIDE] = shared[ABSENT]

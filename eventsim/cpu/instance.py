@@ -234,7 +234,7 @@ class Instance:
         frames = [member.frame(mine) for member, mine in zip(self.members, samplers, strict=True)]
         addresses = np.array([frame.ctypes.data for frame in frames])
         present = self.rests.present()
-        muster(self.shared, workers, present)
+        muster(self.shared, workers, present, self.rests.window())
 
         def work(thread: int) -> None:
             try:

@@ -27,7 +27,7 @@ from eventsim import (
 )
 from eventsim.cpu import barrier, crew
 from eventsim.cpu.cores import ROOM, current_core, leave_core
-from eventsim.cpu.crew import FIRST_REST, LONGEST_REST, Rests, muster, runner_of
+from eventsim.cpu.crew import FIRST_REST, LONGEST_REST, LOOK_AFTER, LOOK_AGAIN, Rests, muster, runner_of
 from eventsim.cpu.dense import collect
 from eventsim.cpu.inputs import poisson_thresholds_reached
 from eventsim.jit import jit
@@ -157,7 +157,7 @@ def test_every_worker_is_run_by_somebody_who_is_there(workers, data):
     """Its own thread if that is there; what the absent ones leave goes round among the others."""
     present = sorted({0, *data.draw(st.lists(st.integers(0, workers - 1)))})
     shared = barrier.new_shared(workers)
-    muster(shared, workers, present)
+    muster(shared, workers, present, 1)
     runners = [runner_of(shared, worker, workers, 1) for worker in range(workers)]
     assert all(runners[worker] == worker for worker in present)
     taken = [runners[worker] for worker in range(workers) if worker not in present]
@@ -178,7 +178,9 @@ def test_who_leaves_again_at_once_rests_twice_as_long():
         now[0] += 0.01
     assert lengths[0] == FIRST_REST and lengths[-1] == LONGEST_REST
     assert all(b == pytest.approx(min(2.0 * a, LONGEST_REST)) for a, b in zip(lengths, lengths[1:], strict=False))
+    assert rests.window() == LOOK_AGAIN
     now[0] += 100.0
+    assert rests.window() == LOOK_AFTER
     rests.left(1)
     assert rests.until[1] - now[0] == pytest.approx(FIRST_REST)
 
@@ -202,6 +204,7 @@ def test_threads_that_leave_and_come_back_change_nothing(monkeypatch, workers):
 
     _, wanted = run(1)
     monkeypatch.setattr(crew, "LOOK_AFTER", 0)
+    monkeypatch.setattr(crew, "LOOK_AGAIN", 0)
     monkeypatch.setattr(crew, "LEAST_SHARE", 10**6)
     monkeypatch.setattr(crew, "FIRST_REST", 0.0)
     monkeypatch.setattr(crew, "LONGEST_REST", 1e-3)
