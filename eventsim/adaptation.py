@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from eventsim.state import NEVER
+
 FIRST, WARY, LONGEST = 8, 128, 512  # steps between decisions: at first, where a change seems to pay, and at most
 WATCHED = 2**25  # neurons times steps between decisions, at most, as far as WARY allows: how late a burst may be noticed
 UNTIL_AT_REST = 2000.0  # steps that an input keeps a neuron awake, for a model that cannot jump
@@ -50,7 +52,7 @@ class Adaptation:
 
     sizes, sparse, free, costs : for each group its neurons, whether it starts sparse, whether that may change, and `Costs`
 
-    next : the step at whose end updates are chosen anew
+    next : the step at whose end updates are chosen anew; NEVER if none may change
     """
 
     def __init__(self, sizes: Sequence[int], sparse: Sequence[bool], free: Sequence[bool], costs: Sequence[Costs | None]):
@@ -60,7 +62,8 @@ class Adaptation:
         self.waits = [0] * len(self.sizes)
         self.patience = [1] * len(self.sizes)
         self.changed = [0] * len(self.sizes)
-        self.last, self.next, self.window = 0, FIRST, FIRST
+        self.last, self.window = 0, FIRST
+        self.next = FIRST if any(self.free) else NEVER
         watched = sum(size for size, f in zip(self.sizes, self.free, strict=True) if f)
         self.longest = max(WARY, min(LONGEST, WATCHED // max(1, watched)))
 

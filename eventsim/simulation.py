@@ -117,12 +117,13 @@ class Simulation:
         else:
             self._parts = list(self._pool.map(lambda k: Part(self._program, k, parts), range(parts)))
         sizes, sparse, free = [group.size for group in groups], [mode[0] for mode in modes], [mode[1] for mode in modes]
-        self._items = [Instance(self._parts, item, given[item], extra[item], sparse) for item in range(self._batch)]
+        prices = [costs(g.spec.dtype, g.spec.tabulated, g.spec.closed) if g.spec else None for g in groups]
+        self._items = [
+            Instance(self._parts, item, given[item], extra[item], Adaptation(sizes, sparse, free, prices))
+            for item in range(self._batch)
+        ]
         rates, buffers = [r for r in self._recorders if isinstance(r, Rates)], [item.buffer for item in self._items]
         self._rates = RateSet(self._program, rates, self._spikes.wanted, buffers)
-        prices = [costs(g.spec.dtype, g.spec.tabulated, g.spec.closed) if g.spec else None for g in groups]
-        self._choices = [Adaptation(sizes, sparse, free, prices) for _ in self._items]
-        self._adaptive = any(free)
         self._step = 0
         self._length = SHORT  # of a piece of a run, in steps
         self._whole = True  # whether the state of all workers and batch items is that of one step
@@ -156,7 +157,7 @@ class Simulation:
             steps=self._step * self._batch,
             spikes=sum(int(member.position[f.SPIKES]) for member in members),
             synaptic_events=sum(int(member.position[f.DELIVERED]) for member in members),
-            updates=sum(item.updates() for item in self._items),
+            updates=sum(item.neuron_updates() for item in self._items),
             neuron_steps=self._step * self._batch * neurons,
         )
 
@@ -170,7 +171,7 @@ class Simulation:
         result = {}
         for number, population in enumerate(self.network.populations):
             if isinstance(population.neuron, Neuron):
-                modes = {choice.sparse[self._program.place[number]] for choice in self._choices}
+                modes = {item.updates.sparse[self._program.place[number]] for item in self._items}
                 result[population.name] = "mixed" if len(modes) > 1 else "sparse" if modes.pop() else "dense"
         return result
 
@@ -210,7 +211,6 @@ class Simulation:
                 self._run_to(until, samples)
                 if shown is not None:
                     shown.update(until - before)
-                self._adapt()
                 self._change_currents()
                 if interrupt.asked:
                     raise KeyboardInterrupt
@@ -230,11 +230,9 @@ class Simulation:
             raise SimulationError("this simulation was stopped in the middle of a step and cannot go on; make a new one")
 
     def _pieces(self, stop: int) -> Iterator[int]:
-        """Where to pause on the way to ``stop``: to choose updates, to change currents, to show progress (without effect)."""
+        """Where to pause on the way to ``stop``: to hear Ctrl-C, to change currents, to show progress (without effect)."""
         while self._step < stop:
             until = min(stop, self._step + self._length)
-            if self._adaptive:
-                until = min(until, *(choice.next for choice in self._choices))
             change = self._next_current_change()
             if change is not None:
                 until = min(until, change)
@@ -263,15 +261,6 @@ class Simulation:
         samples.collect(until)
         self._step = until
         self._whole = True
-
-    def _adapt(self) -> None:
-        """Where a decision is due: update each group in the way that its activity asks for."""
-        for item, choice in zip(self._items, self._choices, strict=True):
-            if not self._adaptive or self._step != choice.next:
-                continue
-            for g in choice.decide(self._step, [item.active(g) for g in range(len(choice.sizes))]):
-                for member in item.members:
-                    member.set_mode(g, choice.sparse[g], self._step)
 
     def _varying(self) -> list[Current]:
         return [i for i in self.network.inputs if isinstance(i, Current) and i.varying]

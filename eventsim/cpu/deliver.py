@@ -14,6 +14,7 @@ from numba import types
 
 from eventsim.cpu.pointers import KERNEL, prefetch, unforeseen, values_at, view
 from eventsim.cpu.scalar import REALS
+from eventsim.cpu.weights import FOUR, four_weights_at, weight_at
 from eventsim.jit import compile_callback
 from eventsim.jit import jit_borrowing as jit
 from eventsim.segments import BLOCK_SHIFT, KIND_SHIFT
@@ -37,7 +38,7 @@ AHEAD = 3  # entries whose synapses are asked for before they are read
 LONG = 96  # synapses from which on a segment is asked for whole
 LONGEST = 1024  # and up to which; what follows the processor fetches by itself, as it does all of a short one
 LINE = 64  # bytes of a cache line
-WORTH_UNROLLING = 32  # synapses from which on
+GRAIN = 64  # and rounded up to these: a loop that goes round as often each time is predicted
 
 
 @dataclass(frozen=True)
@@ -57,23 +58,6 @@ def touch(j, mark, touched, count):
         touched[count] = j
         count += 1
     return count
-
-
-@functools.cache
-def widen(weights: np.dtype, dtype: np.dtype):
-    """A function ``weight -> real`` that reads a stored weight; float16 is stored as its bits."""
-    real = REALS[dtype]
-    if weights != np.dtype(np.float16):
-        return jit(lambda weight: real(weight))
-    # Moved to the place of a float's, with its sign spread over the bits above and cut out again, the bits of a half are the number
-    # times 2**-112; the product is exact.
-    place, mask, scale = np.int32(13), np.uint32(0x8FFFE000), np.float32(2.0**112)
-
-    @jit
-    def from_half(bits):
-        return real(np.uint32(np.uint32(np.int32(np.int16(bits)) << place) & mask).view(np.float32) * scale)
-
-    return from_half
 
 
 @functools.cache
@@ -103,35 +87,39 @@ def bind_rows(spec: DeliverSpec):
     @jit
     def ask(e, entries, targets, weights):
         begin, length, kind, _ = words(min(e, entries.size // 2 - 1), entries)
-        prefetch(targets, begin)
-        prefetch(weights, begin)
-        if length >= LONG:
-            for q in range(target_step, min(length, LONGEST), target_step):
-                prefetch(targets, begin + q)
+        if length < LONG:
+            prefetch(targets, begin)
+            prefetch(weights, begin)
+            return
+        for first in range(begin, begin + min(length, LONGEST), GRAIN):
+            for q in range(0, GRAIN, target_step):
+                prefetch(targets, first + q)
             if kind == 0:
-                for q in range(weight_step, min(length, LONGEST), weight_step):
-                    prefetch(weights, begin + q)
+                for q in range(0, GRAIN, weight_step):
+                    prefetch(weights, first + q)
 
     return arrays, words, ask
 
 
 @functools.cache
-def adder(read, step):
-    """A function that adds ``read(weights[step * q])`` to the input at ``slots[q]``, one after the other (modifies inputs).
+def adder(weight, four_weights):
+    """A function that adds the weights to the inputs at ``slots``, one after the other (modifies inputs).
 
-    A loop that the compiler unrolls is quick where it goes round often, but has several exits, each a mispredicted branch: a short
-    segment goes through one that is not.
+    weight, four_weights : functions ``(weights, q)`` of synapse q, and of synapses q .. q + 3
     """
 
     @jit
     def add(inputs, slots, weights):
-        if slots.size >= WORTH_UNROLLING:
-            for q in range(slots.size):
-                inputs[slots[q]] += read(weights[step * q])
-            return
-        q = 0
+        q, whole = 0, slots.size & -FOUR
+        while q < whole:
+            a, b, c, d = four_weights(weights, q)
+            inputs[slots[q]] += a
+            inputs[slots[q + 1]] += b
+            inputs[slots[q + 2]] += c
+            inputs[slots[q + 3]] += d
+            q = unforeseen(q + FOUR)  # unrolled, the loop would have several exits, each a mispredicted branch
         while q < slots.size:
-            inputs[slots[q]] += read(weights[step * q])
+            inputs[slots[q]] += weight(weights, q)
             q = unforeseen(q + 1)
 
     return add
@@ -140,8 +128,9 @@ def adder(read, step):
 def make_deliver(spec: DeliverSpec):
     """The kernel ``(context, entries, count) -> events``: adds the segments at an address to the group's inputs (modified)."""
     arrays, words, ask = bind_rows(spec)
-    add_own = adder(widen(spec.weights, spec.dtype), 1)
-    add_shared = adder(jit(lambda weight: weight), 0)
+    real = REALS[spec.dtype]
+    add_own = adder(jit(lambda w, q: weight_at(w, q, real)), jit(lambda w, q: four_weights_at(w, q, real)))
+    add_shared = adder(jit(lambda w, q: w[0]), jit(lambda w, q: (w[0], w[0], w[0], w[0])))
 
     def deliver(context, address, count):
         c = values_at(context, SIZE)
@@ -166,7 +155,7 @@ def make_deliver(spec: DeliverSpec):
 def make_deliver_and_touch(spec: DeliverSpec):
     """As `make_deliver`; also notes who received something, and how many (modifies mark, touched and the context)."""
     arrays, words, ask = bind_rows(spec)
-    read = widen(spec.weights, spec.dtype)
+    real = REALS[spec.dtype]
 
     def deliver_and_touch(context, address, count):
         c = values_at(context, SIZE)
@@ -183,7 +172,7 @@ def make_deliver_and_touch(spec: DeliverSpec):
             events += length
             for q in range(begin, begin + length):
                 slot = first + np.int64(targets[q])
-                inputs[slot] += shared[kind - 1] if kind else read(weights[q])
+                inputs[slot] += shared[kind - 1] if kind else weight_at(weights, q, real)
                 j = slot
                 while j >= n:
                     j -= n

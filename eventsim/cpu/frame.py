@@ -18,12 +18,15 @@ from eventsim.cpu.pointers import reader, words_of
 from eventsim.rows import Index
 
 NEURONS, POISSON, GIVEN = range(3)  # kinds of group
-# What a worker or a thread returns: at a meeting; out of room; stopped; gone, so that others run its workers.
-DONE, MET, WHEEL_FULL, RECORD_FULL, ABORTED, LEFT = range(6)
+# What a worker or a thread returns: at a meeting; out of room; where updates are chosen anew; stopped; gone, so that others run
+# its workers.
+DONE, MET, WHEEL_FULL, RECORD_FULL, CHOOSE, ABORTED, LEFT = range(7)
 # Places of a position. BLOCK: the first step of the block; MEETING: whether the boxes are full; CHUNK: the next chunk of them to be
-# pushed, SEGMENT: where pushing it goes on (`eventsim.cpu.exchange`); ARRIVED_AT: the last meeting that this worker has come to.
+# pushed, SEGMENT: where pushing it goes on (`eventsim.cpu.exchange`); ARRIVED_AT: the last meeting that this worker has come to;
+# CHOICE: the step after which updates are chosen anew, CHOOSING: whether they are right now.
 STEP, GROUP, STAGE, BLOCK, MEETING, PARITY, CHUNKS, CHUNK, SEGMENT, FILL, SPIKES, DELIVERED, FIRST_STEP, ARRIVED_AT = range(14)
-POSITION_SIZE = 14
+CHOICE, CHOOSING = range(14, 16)
+POSITION_SIZE = 16
 
 
 class Groups(NamedTuple):
@@ -95,6 +98,7 @@ class Common(NamedTuple):
 
     shared: np.ndarray  # int64 (`eventsim.cpu.barrier`)
     stages: Stages
+    choice: np.ndarray  # int64 (1,): the step after which updates are chosen anew; the first worker's thread alone writes it
     box_gid: np.ndarray
     box_end: np.ndarray
     recorder: Recorder

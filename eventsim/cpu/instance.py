@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from eventsim.adaptation import Adaptation
 from eventsim.cpu import frame as f
 from eventsim.cpu.barrier import give_up, new_shared
 from eventsim.cpu.crew import Rests, muster
@@ -76,7 +77,7 @@ class Member:
         self.count = np.zeros(lists, np.int64)
         self.position = np.zeros(f.POSITION_SIZE, np.int64)
         self.position[[f.STEP, f.BLOCK]] = 1
-        self.position[f.SEGMENT] = NONE
+        self.position[f.SEGMENT], self.position[f.CHOOSING] = NONE, 1
         self.kernels = f.Groups(
             context=self.context,
             dense=np.array([0 if g.kind == f.NEURONS else compile_source(g.kind == f.POISSON).address for g in program.groups]),
@@ -202,20 +203,21 @@ class Member:
 
 
 class Instance:
-    """One batch item: its members, and what they tell each other."""
+    """One batch item: its members, and what they tell each other. updates : how each group is updated."""
 
-    def __init__(self, parts: Sequence[Part], item: int, given: Any, increments: Any, sparse: Sequence[bool]):
+    def __init__(self, parts: Sequence[Part], item: int, given: Any, increments: Any, updates: Adaptation):
         self.program = program = parts[0].program
         workers = len(parts)
         self.members = [Member(part, item, given, increments) for part in parts]
         spikes, chunks = program.room
         self.shared = new_shared(workers)
+        self.updates, self.choice = updates, np.array([updates.next])
         self.box_gid = np.empty((2, workers, spikes), np.int32)
         self.box_end = np.zeros((2, workers, chunks + 1), np.int64)
         self.buffer = SpikeBuffer(max(spikes, 4096))
         order = program.schedule
         self.stages = f.Stages(*(np.array(values) for values in (program.stages, order.span, [order.block], [order.slots])))
-        arrays = f.Common(self.shared, self.stages, self.box_gid, self.box_end, recorder=None)  # type: ignore[arg-type]
+        arrays = f.Common(self.shared, self.stages, self.choice, self.box_gid, self.box_end, recorder=None)  # type: ignore[arg-type]
         self.words = f.words_before_last(arrays, f.COMMON)
         self.packed: tuple[f.Recorder, np.ndarray] | None = None
         self.rests = Rests(workers, time.monotonic)
@@ -223,7 +225,7 @@ class Instance:
         for g, group in enumerate(program.groups):
             if group.kind == f.NEURONS:
                 for member in self.members:
-                    member.set_mode(g, sparse[g], 0)
+                    member.set_mode(g, updates.sparse[g], 0)
 
     def run(self, stop: int, recorder: f.Recorder, samplers: list[f.Samplers], pool: Executor | None, here: bool) -> None:
         """Simulate to the end of step ``stop``; here: the calling thread is one of the workers."""
@@ -251,6 +253,8 @@ class Instance:
                         addresses[worker] = frames[worker].ctypes.data
                     elif status == f.RECORD_FULL:
                         self.buffer.drain()
+                    elif status == f.CHOOSE:
+                        self.choose()
                     else:
                         raise GaveUp("another worker failed")
             except BaseException:
@@ -262,6 +266,14 @@ class Instance:
         else:
             run_all(pool, work, present, self.give_up, here)
 
+    def choose(self) -> None:
+        """Update each group from now on in the way that its activity asks for; the workers are all at the end of one step."""
+        step = self.updates.next
+        for g in self.updates.decide(step, [self.counted(ACTIVE, g) for g in range(len(self.program.groups))]):
+            for member in self.members:
+                member.set_mode(g, self.updates.sparse[g], step)
+        self.choice[0] = self.updates.next
+
     def give_up(self) -> None:
         """Let all workers return where they next meet."""
         give_up(self.shared)
@@ -270,13 +282,9 @@ class Instance:
         """A counter of a group over all workers."""
         return sum(member.counted(place, g) for member in self.members)
 
-    def updates(self) -> int:
+    def neuron_updates(self) -> int:
         """Neuron updates so far."""
         return sum(self.counted(UPDATES, g) for g in range(len(self.program.groups)))
-
-    def active(self, g: int) -> int:
-        """Neurons of a group that received something or fired, summed over all steps so far."""
-        return self.counted(ACTIVE, g)
 
     def states_now(self, population: int, t: int) -> np.ndarray:
         """The states (states, neurons) of a population at the end of step t."""

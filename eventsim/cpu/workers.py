@@ -18,6 +18,9 @@ from eventsim.cpu.frame import (
     ABORTED,
     ARRIVED_AT,
     BLOCK,
+    CHOICE,
+    CHOOSE,
+    CHOOSING,
     CHUNKS,
     DELIVERED,
     DONE,
@@ -89,7 +92,7 @@ def sample(t, first, last, frame):
 def go_on(t, stop, position, stages):
     """Move a position past the last group of its stage in step t; whether the workers must meet."""
     stage = position[STAGE]
-    end = min(stop, position[BLOCK] + stages.block[0] - 1)
+    end = min(stop, position[CHOICE], position[BLOCK] + stages.block[0] - 1)
     must_meet = t == end or t - position[FIRST_STEP] + 1 >= stages.span[stage]
     if t < end:
         position[STEP] = t + 1
@@ -111,7 +114,7 @@ def compile_drive(dtype: np.dtype):
     Its arguments: stop, thread, workers, the address of the addresses of all frames, and that of what is common.
 
     Runs the workers of a thread to the end of step ``stop``, or as far as there is room. Returns DONE, or a status and the worker
-    that it is about; call it again when there is room. Modifies all but the index.
+    that it is about; call it again when there is room, or updates are chosen. Modifies all but the index.
     """
     read_frame = reader(frame_kind(dtype))
 
@@ -127,6 +130,12 @@ def compile_drive(dtype: np.dtype):
                 if full != DONE:
                     return full
             t, g, stage = position[STEP], position[GROUP], position[STAGE]
+            if position[CHOOSING]:
+                position[CHOOSING] = 0
+                position[CHOICE] = common.choice[0]
+            if t > position[CHOICE]:  # wait for each other once more, while the first one's thread chooses
+                position[CHOOSING] = 1
+                return CHOOSE if worker == 0 else MET
             if t > stop:
                 return DONE
             if position[CHUNKS] == 0:
@@ -154,7 +163,7 @@ def compile_drive(dtype: np.dtype):
         """What a worker can do of its next step before it knows the others' spikes."""
         frame, stages = read_frame(frame_address), read_common(common_address).stages
         position = frame.position
-        if position[STEP] <= stop and position[GROUP] == stages.first[position[STAGE]]:
+        if position[STEP] <= min(stop, position[CHOICE]) and position[GROUP] == stages.first[position[STAGE]]:
             receive_outside(position[STEP], position[STAGE], frame, stages)
 
     @jit
@@ -167,9 +176,9 @@ def compile_drive(dtype: np.dtype):
                     position = read_frame(addresses[worker]).position
                     if position[ARRIVED_AT] < generation:
                         status = advance(stop, worker, thread, workers, addresses[worker], common)
-                        if status == MET:
+                        if status == MET or status == CHOOSE:
                             position[ARRIVED_AT] = generation
-                        elif status != DONE:
+                        if status != MET and status != DONE:
                             return status + STATUSES * worker
                     mine += position[ARRIVED_AT] == generation
             if mine == 0:
