@@ -13,7 +13,7 @@ from eventsim.errors import SimulationError
 from eventsim.network import Network, Projection
 from eventsim.rows import BLOCK_BITS, targets_are_narrow
 
-SEGMENT = 24  # bytes of a segment: inlet, delay (4 each), two words (`eventsim.rows.Rows`)
+SEGMENT = 24  # bytes of a segment: three words (`eventsim.rows.Index`)
 SOURCE = 8  # bytes of a source in each worker: where its segments begin
 
 

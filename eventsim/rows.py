@@ -17,7 +17,7 @@ from eventsim.errors import NetworkError
 from eventsim.generate import RuleCode, generate_lines, line_capacity, line_range, scratch_size
 from eventsim.jit import jit
 from eventsim.random import key as derive_key
-from eventsim.segments import BLOCK_SHIFT, KIND_SHIFT, count_rows, cut, keep, place, sort_rows
+from eventsim.segments import BLOCK_SHIFT, INLET_SHIFT, KIND_SHIFT, count_rows, cut, keep, place, sort_rows
 
 BATCH = 16384
 """Synapses generated at a time: their buffers stay in the L2 cache, and a call from Python costs nothing beside the work."""
@@ -53,14 +53,11 @@ class Index(NamedTuple):
     """Which segments a source has, and where they are due: segments ``indptr[s] .. indptr[s + 1] - 1`` are those of source s.
 
     indptr : int64 (sources + 1,)
-    inlet : int32 (segments,), into which list of the wheel
-    delay : int32 (segments,), steps
-    words : int64 (segments, 2), where its synapses lie: begin + kind * 2**KIND_SHIFT, length + block * 2**BLOCK_SHIFT
+    words : int64 (segments, 3), where its synapses lie: begin + kind * 2**KIND_SHIFT, length + block * 2**BLOCK_SHIFT; and where
+        it waits: delay in steps + inlet * 2**INLET_SHIFT
     """
 
     indptr: np.ndarray
-    inlet: np.ndarray
-    delay: np.ndarray
     words: np.ndarray
 
 
@@ -90,11 +87,12 @@ class Rows(NamedTuple):
 
     def segment_at(self, i: int) -> tuple[int, int, np.ndarray, np.ndarray]:
         """Segment i: (inlet, delay in steps, slots, weights)."""
-        begin, kind = int(self.index.words[i, 0]) & ((1 << KIND_SHIFT) - 1), int(self.index.words[i, 0]) >> KIND_SHIFT
-        end, block = begin + int(self.lengths[i]), int(self.index.words[i, 1]) >> BLOCK_SHIFT
+        first, second, third = self.index.words[i].tolist()
+        begin, kind = first & ((1 << KIND_SHIFT) - 1), first >> KIND_SHIFT
+        end, block = begin + int(self.lengths[i]), second >> BLOCK_SHIFT
         weights = np.full(end - begin, self.shared[kind - 1]) if kind else self.weights[begin:end]
         slots = self.targets[begin:end].astype(np.int64) + (block << BLOCK_BITS)
-        return int(self.index.inlet[i]), int(self.index.delay[i]), slots, weights
+        return third >> INLET_SHIFT, third & ((1 << INLET_SHIFT) - 1), slots, weights
 
 
 class _Layout(NamedTuple):
@@ -319,12 +317,7 @@ def build_rows(specs: Sequence[RowSpec], n_sources: int, dt: float, dtype: Any, 
         tags.append(tag)
     if segments > _INT32_MAX:
         raise NetworkError(f"the synapses fall into {segments} segments of one source and delay; a worker can number 2**31 - 1")
-    index = Index(
-        np.empty(n_sources + 1, np.int64),
-        np.empty(segments, np.int32),
-        np.empty(segments, np.int32),
-        np.empty((segments, 2), np.int64),
-    )
+    index = Index(np.empty(n_sources + 1, np.int64), np.empty((segments, 3), np.int64))
     pieces = [part for table in zip(indptrs, tags, map(tuple, layouts), strict=True) for part in table]
     cut(*pieces, *index)
     return Rows(index, targets, weights, shared)

@@ -12,6 +12,7 @@ from eventsim.jit import jit
 
 KIND_SHIFT = 40  # of the first word of a segment: where it begins below, its kind of weight above
 BLOCK_SHIFT = 32  # of the second word: its length below, its block of slots above
+INLET_SHIFT = 32  # of the third word: its delay in steps below, its inlet above
 
 
 @jit
@@ -139,7 +140,7 @@ def sort_rows(indptr, slot_bits, code_bits, slots, codes, weights):
 
 
 @jit
-def _cut_row(begin, end, codes, shift, first_kind, layout, at, out_inlet, out_delay, out_words):
+def _cut_row(begin, end, codes, shift, first_kind, layout, at, out_words):
     """Writes the segments of the sorted synapses begin .. end - 1 of a table from ``at`` on; returns where the next one goes.
 
     shift : the place of the table's synapse 0 among all; first_kind : the number of the table's first kind of weight
@@ -153,21 +154,20 @@ def _cut_row(begin, end, codes, shift, first_kind, layout, at, out_inlet, out_de
             stop += 1
         block, rest = code % blocks, code // blocks
         kind, rest = rest % kinds, rest // kinds
-        out_inlet[at] = inlets[rest // span]
-        out_delay[at] = least + rest % span
         out_words[at, 0] = (shift + begin) | ((first_kind + kind) << KIND_SHIFT)
         out_words[at, 1] = (stop - begin) | (block << BLOCK_SHIFT)
+        out_words[at, 2] = (least + rest % span) | (np.int64(inlets[rest // span]) << INLET_SHIFT)
         begin = stop
         at += 1
     return at
 
 
 @jit
-def cut(own_indptr, own_codes, own_layout, indptr, codes, layout, out_indptr, out_inlet, out_delay, out_words):
+def cut(own_indptr, own_codes, own_layout, indptr, codes, layout, out_indptr, out_words):
     """Writes the segments of all rows: those of the table of weights of their own, then those of the table of shared weights."""
     at, shift = 0, own_indptr[len(own_indptr) - 1]
     out_indptr[0] = 0
     for row in range(len(indptr) - 1):
-        at = _cut_row(own_indptr[row], own_indptr[row + 1], own_codes, 0, 0, own_layout, at, out_inlet, out_delay, out_words)
-        at = _cut_row(indptr[row], indptr[row + 1], codes, shift, 1, layout, at, out_inlet, out_delay, out_words)
+        at = _cut_row(own_indptr[row], own_indptr[row + 1], own_codes, 0, 0, own_layout, at, out_words)
+        at = _cut_row(indptr[row], indptr[row + 1], codes, shift, 1, layout, at, out_words)
         out_indptr[row + 1] = at

@@ -23,10 +23,13 @@ from eventsim.cpu.frame import (
 )
 from eventsim.cpu.pointers import prefetch, view
 from eventsim.jit import jit_borrowing as jit
+from eventsim.segments import INLET_SHIFT
 from eventsim.state import GIDS, OUT, N
 
-LINE = 16  # 32-bit numbers in a cache line
+LINE = 8  # words in a cache line
+MOST = 12 * LINE  # words of a spike that are asked for; what follows the processor fetches by itself
 NO_NEURON = 2**31
+DELAY_MASK = (1 << INLET_SHIFT) - 1
 NONE, ALL = -2, -1  # instead of the segment with which pushing goes on: no spike of the chunk is pushed; the next spike is, whole
 
 
@@ -48,19 +51,20 @@ def ask(parity, chunk, box_gid, box_end, index):
     """Ask for what pushing a chunk will read."""
     for w in range(box_gid.shape[1]):
         for gid in box_gid[parity, w, box_end[parity, w, chunk] : box_end[parity, w, chunk + 1]]:
-            begin, end = index.indptr[gid], index.indptr[gid + 1]
+            begin, end = 3 * index.indptr[gid], 3 * index.indptr[gid + 1]
             if begin < end:
-                prefetch(index.words, 2 * begin)
-            for segment in range(begin, min(end, begin + 4 * LINE), LINE):
-                prefetch(index.inlet, segment)
-                prefetch(index.delay, segment)
+                prefetch(index.words, begin)
+                prefetch(index.words, end - 1)
+            for word in range(begin + LINE, min(end, begin + MOST), LINE):
+                prefetch(index.words, word)
 
 
 @jit
 def line_of(segment, place, index, slots):
     """The list of the wheel, of ``slots`` steps for each inlet, in which a segment of a spike waits; place: its step % slots."""
-    due = place + index.delay[segment]
-    return index.inlet[segment] * slots + (due if due < slots else due - slots)
+    word = index.words[segment, 2]
+    due = place + (word & DELAY_MASK)
+    return (word >> INLET_SHIFT) * slots + (due if due < slots else due - slots)
 
 
 @jit

@@ -121,7 +121,7 @@ def frame_kind(dtype: np.dtype) -> types.NamedTuple:
     return _kind(
         Frame,
         groups=_kind(Groups, context=_array(types.int64, 2)),
-        index=_kind(Index, inlet=_array(types.int32), delay=_array(types.int32), words=_array(types.int64, 2)),
+        index=_kind(Index, words=_array(types.int64, 2)),
         inputs=_array(real),
         wheel=_array(types.int64, 2),
         scratch=_kind(Scratch, bits=_array(types.uint32), counts=_array(types.int32)),
