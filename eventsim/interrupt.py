@@ -4,35 +4,32 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 
-class Interrupt:
-    """Whether the user has asked to stop."""
-
-    asked = False
-
-
-@contextmanager
-def deferred_interrupt() -> Iterator[Interrupt]:
+class DeferredInterrupt:
     """Within it, Ctrl-C sets ``asked`` instead of raising; a second one raises at once.
 
     Only the main thread can do that, and only where Python's own handler is in force: elsewhere nothing changes.
     """
-    interrupt = Interrupt()
-    ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
-    def note(number: int, frame: Any) -> None:
-        if interrupt.asked:
-            raise KeyboardInterrupt
-        interrupt.asked = True
+    def __init__(self) -> None:
+        self.asked = False
+        self.ours = False
 
-    if ours:
-        signal.signal(signal.SIGINT, note)
-    try:
-        yield interrupt
-    finally:
-        if ours:
+    def __enter__(self) -> DeferredInterrupt:
+        if threading.current_thread() is threading.main_thread():
+            before = signal.signal(signal.SIGINT, self._note)
+            self.ours = before is signal.default_int_handler
+            if not self.ours:
+                signal.signal(signal.SIGINT, before)
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        if self.ours:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def _note(self, number: int, frame: Any) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True

@@ -176,6 +176,11 @@ class SpikeBuffer:
             self.chunks.append((self.step[:used].copy(), self.gid[:used].copy()))
         self.used[0] = 0
 
+    def clear(self) -> None:
+        """Forget what was written."""
+        self.used[0] = 0
+        self.chunks.clear()
+
     def take(self) -> tuple[np.ndarray, np.ndarray]:
         """All spikes so far as (steps, neurons in the network); the buffer is empty afterwards."""
         self.drain()

@@ -23,11 +23,12 @@ from eventsim.currents import next_change
 from eventsim.errors import SimulationError
 from eventsim.given import given_increments, given_spikes
 from eventsim.grid import whole_steps
-from eventsim.interrupt import deferred_interrupt
+from eventsim.interrupt import DeferredInterrupt
 from eventsim.models.model import Neuron
 from eventsim.network import Network
 from eventsim.program import build, initial_mode
 from eventsim.recording import Rates, Recorder, Recording, Spikes, States, check_recorders
+from eventsim.state import NEVER
 from eventsim.stimuli import Current
 
 SHORT, LONG = 64, 16384  # steps between two looks at the clock and at Ctrl-C, at least and at most
@@ -124,6 +125,7 @@ class Simulation:
         ]
         rates, buffers = [r for r in self._recorders if isinstance(r, Rates)], [item.buffer for item in self._items]
         self._rates = RateSet(self._program, rates, self._spikes.wanted, buffers)
+        self._varying = [i for i in network.inputs if isinstance(i, Current) and i.varying]
         self._step = 0
         self._length = SHORT  # of a piece of a run, in steps
         self._whole = True  # whether the state of all workers and batch items is that of one step
@@ -203,15 +205,16 @@ class Simulation:
         samples = SampleSet(self._program, self._items, [r for r in self._recorders if isinstance(r, States)])
         self._rates.begin(start, stop)
         for item in self._items:
-            item.buffer.take()  # what a run that was interrupted has left
+            item.buffer.clear()  # what a run that was interrupted has left
         bar = tqdm(total=stop, initial=start, unit="ms", unit_scale=self.dt, delay=1.0) if progress else nullcontext()
-        with bar as shown, deferred_interrupt() as interrupt:
+        with bar as shown, DeferredInterrupt() as interrupt:
             for until in self._pieces(stop):
                 before = self._step
                 self._run_to(until, samples)
                 if shown is not None:
                     shown.update(until - before)
-                self._change_currents()
+                if self._varying:
+                    self._change_currents()
                 if interrupt.asked:
                     raise KeyboardInterrupt
         return Recording(
@@ -233,9 +236,8 @@ class Simulation:
         """Where to pause on the way to ``stop``: to hear Ctrl-C, to change currents, to show progress (without effect)."""
         while self._step < stop:
             until = min(stop, self._step + self._length)
-            change = self._next_current_change()
-            if change is not None:
-                until = min(until, change)
+            if self._varying:
+                until = min(until, self._next_current_change())
             began, asked = time.perf_counter(), self._step + self._length
             yield until
             took = time.perf_counter() - began
@@ -262,19 +264,15 @@ class Simulation:
         self._step = until
         self._whole = True
 
-    def _varying(self) -> list[Current]:
-        return [i for i in self.network.inputs if isinstance(i, Current) and i.varying]
-
-    def _next_current_change(self) -> int | None:
-        times = [next_change(current, self.dt, self.time) for current in self._varying()]
-        soonest = min(times, default=np.inf)
-        return None if np.isinf(soonest) else round(soonest / self.dt)
+    def _next_current_change(self) -> int:
+        soonest = min(next_change(current, self.dt, self.time) for current in self._varying)
+        return NEVER if np.isinf(soonest) else round(soonest / self.dt)
 
     def _change_currents(self) -> None:
         """Put the currents in force that flow from now on."""
         changed = {
             self._program.place[self.network.number(current.target)]
-            for current in self._varying()
+            for current in self._varying
             if abs(next_change(current, self.dt, self.time - self.dt) / self.dt - self._step) < 0.5
         }
         for g in changed:

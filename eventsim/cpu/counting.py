@@ -62,21 +62,22 @@ class RateSet:
             size = program.network.populations[number].size
             self.rate_of[program.offset[number] : program.offset[number] + size] = index
             self.sizes.append(size)
-        self.interval = np.array([whole_steps(r.interval, program.dt, "Rates: interval") for r in recorders], np.int64)
+        self.intervals = [whole_steps(recorder.interval, program.dt, "Rates: interval") for recorder in recorders]
+        self.interval = np.array(self.intervals, np.int64)
         self.counts, self.written = np.zeros((0, 0, 0), np.int64), list[Recorder]()
         self.begin(0, 0)
 
     def begin(self, start: int, stop: int) -> None:
         """Count from the end of step ``start`` to that of ``stop``."""
         self.start, self.stop = start, stop
-        first = start // self.interval
-        bins = max((-(-stop // interval) - start // interval for interval in self.interval.tolist()), default=1)
+        bins = max((-(-stop // interval) - start // interval for interval in self.intervals), default=1)
         shape = (self.batch, len(self.recorders), max(bins, 1))
         if self.counts.shape != shape:
-            self.counts, self.first = np.zeros(shape, np.int64), first
+            self.counts, self.first = np.zeros(shape, np.int64), np.zeros(len(self.intervals), np.int64)
             self.written = [self._recorder(item, buffer) for item, buffer in enumerate(self.buffers)]
-        self.counts[:] = 0
-        self.first[:] = first
+        self.counts.fill(0)
+        for index, interval in enumerate(self.intervals):
+            self.first[index] = start // interval
 
     def _recorder(self, item: int, buffer: SpikeBuffer) -> Recorder:
         arrays = (self.rate_of, self.interval, self.first, self.counts[item])
@@ -85,14 +86,19 @@ class RateSet:
     def take(self) -> dict[str, RateData]:
         """The counts, by population."""
         result: dict[str, RateData] = {}
+        of_interval = {interval: self._bins(interval) for interval in set(self.intervals)}
         for index, recorder in enumerate(self.recorders):
-            interval, first = int(self.interval[index]), int(self.first[index])
-            bins = -(-self.stop // interval) - first
-            counts = self.counts[:, index, :bins].T.copy()
-            begin = (first + np.arange(bins)) * interval
-            covered = np.maximum(np.minimum(begin + interval, self.stop) - np.maximum(begin, self.start), 1)  # 0 in a run of 0 ms
-            rate = counts / (covered[:, None] * (self.program.dt / 1000.0) * self.sizes[index])
-            if self.batch == 1:
-                counts, rate = counts[:, 0], rate[:, 0]
-            result[recorder.population] = RateData(begin * self.program.dt, counts, rate)
+            times, seconds = of_interval[self.intervals[index]]
+            counts = self.counts[0, index, : len(times)].copy() if self.batch == 1 else self.counts[:, index, : len(times)].T.copy()
+            rate = counts / (seconds if self.batch == 1 else seconds[:, None]) / self.sizes[index]
+            result[recorder.population] = RateData(times.copy(), counts, rate)
         return result
+
+    def _bins(self, interval: int) -> tuple[np.ndarray, np.ndarray]:
+        """The bins of so many steps that the run has reached: where they begin (ms), and how much of each it has covered (s)."""
+        first, last = self.start // interval, -(-self.stop // interval)
+        covered = np.full(last - first, float(interval))
+        if last > first:  # no bin in a run of 0 ms that begins where one does
+            covered[0] -= self.start - first * interval
+            covered[-1] -= last * interval - self.stop
+        return np.arange(first, last) * interval * self.program.dt, np.maximum(covered, 1.0) * (self.program.dt / 1000.0)

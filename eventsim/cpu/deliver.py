@@ -110,17 +110,16 @@ def adder(weight, four_weights):
 
     @jit
     def add(inputs, slots, weights):
-        q, whole = 0, slots.size & -FOUR
-        while q < whole:
-            a, b, c, d = four_weights(weights, q)
-            inputs[slots[q]] += a
-            inputs[slots[q + 1]] += b
-            inputs[slots[q + 2]] += c
-            inputs[slots[q + 3]] += d
-            q = unforeseen(q + FOUR)  # unrolled, the loop would have several exits, each a mispredicted branch
+        q = slots.size & -FOUR
+        for r in range(0, q, FOUR):
+            a, b, c, d = four_weights(weights, r)
+            inputs[slots[r]] += a
+            inputs[slots[r + 1]] += b
+            inputs[slots[r + 2]] += c
+            inputs[slots[r + 3]] += d
         while q < slots.size:
             inputs[slots[q]] += weight(weights, q)
-            q = unforeseen(q + 1)
+            q = unforeseen(q + 1)  # unrolled, the loop would have several exits, each a mispredicted branch
 
     return add
 

@@ -91,7 +91,7 @@ class Member:
         self.noise, self.increments = part.noise_of(item), part.increments(increments)
         self.cursor, self.scratch = np.zeros(part.workers, np.int64), new_scratch()
         self.words = self._words()
-        self.packed: tuple[f.Samplers, np.ndarray] | None = None
+        self.packed: tuple[f.Samplers, np.ndarray, int] | None = None
 
     def _words(self) -> list[int]:
         """The words of its `Frame`, but for the samplers."""
@@ -112,11 +112,12 @@ class Member:
         )
         return f.words_before_last(arrays, f.frame_kind(self.program.dtype))
 
-    def frame(self, samplers: f.Samplers) -> np.ndarray:
-        """The words of its `Frame`, as its arrays lie now."""
+    def frame(self, samplers: f.Samplers) -> int:
+        """Where the words of its `Frame` stand, as its arrays lie now."""
         if self.packed is None or self.packed[0] is not samplers:
-            self.packed = samplers, f.packed(self.words, samplers, f.frame_kind(self.program.dtype))
-        return self.packed[1]
+            words = f.packed(self.words, samplers, f.frame_kind(self.program.dtype))
+            self.packed = samplers, words, words.ctypes.data
+        return self.packed[2]
 
     def _new_group(self, g: int, item: int, given: Any) -> GroupState:
         part, group = self.part, self.program.groups[g]
@@ -219,7 +220,9 @@ class Instance:
         self.stages = f.Stages(*(np.array(values) for values in (program.stages, order.span, [order.block], [order.slots])))
         arrays = f.Common(self.shared, self.stages, self.choice, self.box_gid, self.box_end, recorder=None)  # type: ignore[arg-type]
         self.words = f.words_before_last(arrays, f.COMMON)
-        self.packed: tuple[f.Recorder, np.ndarray] | None = None
+        self.packed: tuple[f.Recorder, np.ndarray, int] | None = None
+        self.frames = np.zeros(workers, np.int64)  # where those of all members stand
+        self.frames_at = self.frames.ctypes.data
         self.rests = Rests(workers, time.monotonic)
         self.drive = _DRIVE(compile_drive(program.dtype).address)
         for g, group in enumerate(program.groups):
@@ -231,17 +234,18 @@ class Instance:
         """Simulate to the end of step ``stop``; here: the calling thread is one of the workers."""
         workers = len(self.members)
         if self.packed is None or self.packed[0] is not recorder:
-            self.packed = recorder, f.packed(self.words, recorder, f.COMMON)
-        common = self.packed[1]
-        frames = [member.frame(mine) for member, mine in zip(self.members, samplers, strict=True)]
-        addresses = np.array([frame.ctypes.data for frame in frames])
+            words = f.packed(self.words, recorder, f.COMMON)
+            self.packed = recorder, words, words.ctypes.data
+        common = self.packed[2]
+        for worker, member in enumerate(self.members):
+            self.frames[worker] = member.frame(samplers[worker])
         present = self.rests.present()
         muster(self.shared, workers, present, self.rests.window())
 
         def work(thread: int) -> None:
             try:
                 while True:
-                    result = self.drive(stop, thread, workers, addresses.ctypes.data, common.ctypes.data)
+                    result = self.drive(stop, thread, workers, self.frames_at, common)
                     worker, status = divmod(result, STATUSES)
                     if status == f.DONE:
                         return
@@ -249,8 +253,7 @@ class Instance:
                         return self.rests.left(thread)
                     if status == f.WHEEL_FULL:
                         self.members[worker].make_room()
-                        frames[worker] = self.members[worker].frame(samplers[worker])
-                        addresses[worker] = frames[worker].ctypes.data
+                        self.frames[worker] = self.members[worker].frame(samplers[worker])
                     elif status == f.RECORD_FULL:
                         self.buffer.drain()
                     elif status == f.CHOOSE:

@@ -33,13 +33,12 @@ def run_all(pool: Executor, function: Callable, arguments: Iterable[Any], give_u
                 function(first)
             except Exception as error:
                 failures.append(error)
-        wait(jobs)
+        failures += [error for error in [job.exception() for job in jobs] if error is not None]
     except BaseException:
         give_up()
         for job in jobs:
             job.cancel()
         wait(jobs)
         raise
-    failures += [error for error in (job.exception() for job in jobs) if error is not None]
     if failures:
         raise next((error for error in failures if not isinstance(error, GaveUp)), failures[0])
