@@ -18,11 +18,10 @@ class DeferredInterrupt:
         self.ours = False
 
     def __enter__(self) -> DeferredInterrupt:
-        if threading.current_thread() is threading.main_thread():
-            before = signal.signal(signal.SIGINT, self._note)
-            self.ours = before is signal.default_int_handler
-            if not self.ours:
-                signal.signal(signal.SIGINT, before)
+        main = threading.current_thread() is threading.main_thread()
+        if main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._note)
+            self.ours = True
         return self
 
     def __exit__(self, *raised: object) -> None:

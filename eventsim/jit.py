@@ -19,6 +19,7 @@ import shutil
 import stat
 import sys
 import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -170,6 +171,21 @@ def jit_borrowing(function: Callable) -> Any:
     if _can_be_kept(function):
         dispatcher._cache = CodeCache(f"{function.__module__}.{function.__qualname__}")
     return dispatcher
+
+
+_COMPILING = threading.RLock()
+
+
+def compiled_once(function: Callable) -> Callable:
+    """`functools.cache` for what compiles: a thread that asks for what another one is compiling waits, and gets the same."""
+    kept = functools.cache(function)
+
+    @functools.wraps(function)
+    def get(*args: Any) -> Any:
+        with _COMPILING:
+            return kept(*args)
+
+    return get
 
 
 def compile_callback(signature: Any, function: Callable, name: str | None, borrowing: bool = False) -> Any:

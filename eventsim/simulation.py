@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from eventsim.adaptation import Adaptation, costs
+from eventsim.adaptation import LONGEST, Adaptation, costs
 from eventsim.cpu import frame as f
 from eventsim.cpu.counting import RateSet, SpikeSet
 from eventsim.cpu.instance import Instance
@@ -128,6 +128,7 @@ class Simulation:
         self._varying = [i for i in network.inputs if isinstance(i, Current) and i.varying]
         self._step = 0
         self._length = SHORT  # of a piece of a run, in steps
+        self._longest = LONGEST if self._batch > 1 and any(free) else LONG  # items of a batch decide at different steps
         self._whole = True  # whether the state of all workers and batch items is that of one step
 
     @property
@@ -194,8 +195,8 @@ class Simulation:
         progress : show a bar on stderr if it takes longer than a second
 
         Ctrl-C stops it where the state is whole: `time` says how far it came, and it can be run on. It is heard between pieces of
-        the run of some tenths of a second; only where a long silence ends in a burst may the first one take longer. A second
-        Ctrl-C stops several workers at once; the simulation is then lost.
+        the run of some tenths of a second, and wherever ``update="auto"`` decides; else, where a long silence ends in a burst, a
+        piece may take longer. A second Ctrl-C meanwhile stops it in the middle of a step; the simulation is then lost.
         """
         self._check_whole()
         steps = whole_steps(duration, self.dt, "run: duration")
@@ -210,9 +211,9 @@ class Simulation:
         with bar as shown, DeferredInterrupt() as interrupt:
             for until in self._pieces(stop):
                 before = self._step
-                self._run_to(until, samples)
+                self._run_to(until, samples, interrupt)
                 if shown is not None:
-                    shown.update(until - before)
+                    shown.update(self._step - before)
                 if self._varying:
                     self._change_currents()
                 if interrupt.asked:
@@ -244,24 +245,26 @@ class Simulation:
             if took > 2.0 * PATIENCE:
                 self._length = max(SHORT, int(self._length * PATIENCE / took))
             elif until == asked and took < PATIENCE:
-                self._length = min(2 * self._length, LONG)
+                self._length = min(2 * self._length, self._longest)
 
-    def _run_to(self, until: int, samples: SampleSet) -> None:
-        """Run all batch items to the end of step ``until``."""
-        requests = samples.prepare(self._step, until)
+    def _run_to(self, until: int, samples: SampleSet, interrupt: DeferredInterrupt) -> None:
+        """Run all batch items to the end of step ``until``; a single one may stop earlier, if interrupted."""
+        requests, reached, here = samples.prepare(self._step, until), until, until - self._step <= HERE
+        alone = self._batch == 1
 
         def run_item(item: int) -> None:
-            here = until - self._step <= HERE
-            self._items[item].run(until, self._rates.written[item], requests[item], self._pool if self._batch == 1 else None, here)
+            nonlocal reached
+            how = (self._pool, here, interrupt) if alone else (None, here, None)
+            reached = self._items[item].run(until, self._rates.written[item], requests[item], *how)
 
         self._whole = False
-        if self._batch == 1 or self._pool is None:
+        if alone or self._pool is None:
             for item in range(self._batch):
                 run_item(item)
         else:
             run_all(self._pool, run_item, range(self._batch), self._give_up)
-        samples.collect(until)
-        self._step = until
+        samples.collect(reached)
+        self._step = reached
         self._whole = True
 
     def _next_current_change(self) -> int:

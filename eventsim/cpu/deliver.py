@@ -15,7 +15,7 @@ from numba import types
 from eventsim.cpu.pointers import KERNEL, prefetch, unforeseen, values_at, view
 from eventsim.cpu.scalar import REALS
 from eventsim.cpu.weights import FOUR, four_weights_at, weight_at
-from eventsim.jit import compile_callback
+from eventsim.jit import compile_callback, compiled_once
 from eventsim.jit import jit_borrowing as jit
 from eventsim.segments import BLOCK_SHIFT, KIND_SHIFT
 from eventsim.state import (
@@ -182,7 +182,7 @@ def make_deliver_and_touch(spec: DeliverSpec):
     return deliver_and_touch
 
 
-@functools.cache
+@compiled_once
 def compile_deliver(spec: DeliverSpec, touching: bool):
     """The kernel for these types; it has an ``address``."""
     made = make_deliver_and_touch(spec) if touching else make_deliver(spec)

@@ -27,6 +27,7 @@ DONE, MET, WHEEL_FULL, RECORD_FULL, CHOOSE, ABORTED, LEFT = range(7)
 STEP, GROUP, STAGE, BLOCK, MEETING, PARITY, CHUNKS, CHUNK, SEGMENT, FILL, SPIKES, DELIVERED, FIRST_STEP, ARRIVED_AT = range(14)
 CHOICE, CHOOSING = range(14, 16)
 POSITION_SIZE = 16
+NEXT_CHOICE, STOP = range(2)  # places of what is ahead
 
 
 class Groups(NamedTuple):
@@ -50,8 +51,11 @@ class Samplers(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """The arrays of one worker. wheel : (lists, 2 * room), the words of
-    segments; count : how many each list holds; the list of a step: inlet * slots + step % slots"""
+    """The arrays of one worker.
+
+    wheel : (lists, 2 * room), the first two words of segments; count : how many each list holds
+    The list of a step: inlet * slots + step % slots.
+    """
 
     position: np.ndarray  # int64 (POSITION_SIZE,)
     received: np.ndarray  # int64 (stages,): the last step whose input from outside each stage has received
@@ -93,12 +97,13 @@ class Recorder(NamedTuple):
 class Common(NamedTuple):
     """What the workers of one batch item share. A box holds the spikes of a worker since the last meeting, chunk by chunk.
 
+    ahead : the steps after which updates are chosen anew, and to whose end they run
     box_gid : int32 (2, workers, room); box_end : int64 (2, workers, chunks + 1), where each chunk ends; two in turn
     """
 
     shared: np.ndarray  # int64 (`eventsim.cpu.barrier`)
     stages: Stages
-    choice: np.ndarray  # int64 (1,): the step after which updates are chosen anew; the first worker's thread alone writes it
+    ahead: np.ndarray  # int64 (2,), at NEXT_CHOICE and STOP; written while nobody runs, or all wait for the first one's thread
     box_gid: np.ndarray
     box_end: np.ndarray
     recorder: Recorder

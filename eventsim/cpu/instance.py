@@ -22,6 +22,7 @@ from eventsim.cpu.part import Part
 from eventsim.cpu.sources import compile_source, start_sources
 from eventsim.cpu.threads import GaveUp, run_all
 from eventsim.cpu.workers import STATUSES, compile_drive
+from eventsim.interrupt import DeferredInterrupt
 from eventsim.program import SOURCE
 from eventsim.random import key
 from eventsim.recording import SpikeBuffer
@@ -55,7 +56,7 @@ from eventsim.state import (
 )
 
 _CALL = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
-_DRIVE = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 5)
+_DRIVE = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 4)
 
 
 def call(name: str, spec: Any, group: GroupState, t: int, argument: int = 0) -> None:
@@ -195,7 +196,7 @@ class Member:
         width, used = self.wheel.shape[1], np.flatnonzero(self.count)
         wheel = np.empty((self.wheel.shape[0], 2 * width), np.int64)
         wheel[used, :width] = self.wheel[used]  # what nobody has touched takes no memory
-        self.wheel, self.part.wheel_width = wheel, width  # `wheel_width` is in segments, of two words each
+        self.wheel, self.part.wheel_width = wheel, width  # `wheel_width` is in entries, of two words each
         self.words, self.packed = self._words(), None
 
     def counted(self, place: int, g: int) -> int:
@@ -212,13 +213,13 @@ class Instance:
         self.members = [Member(part, item, given, increments) for part in parts]
         spikes, chunks = program.room
         self.shared = new_shared(workers)
-        self.updates, self.choice = updates, np.array([updates.next])
+        self.updates, self.ahead = updates, np.array([updates.next, 0])
         self.box_gid = np.empty((2, workers, spikes), np.int32)
         self.box_end = np.zeros((2, workers, chunks + 1), np.int64)
         self.buffer = SpikeBuffer(max(spikes, 4096))
         order = program.schedule
         self.stages = f.Stages(*(np.array(values) for values in (program.stages, order.span, [order.block], [order.slots])))
-        arrays = f.Common(self.shared, self.stages, self.choice, self.box_gid, self.box_end, recorder=None)  # type: ignore[arg-type]
+        arrays = f.Common(self.shared, self.stages, self.ahead, self.box_gid, self.box_end, recorder=None)  # type: ignore[arg-type]
         self.words = f.words_before_last(arrays, f.COMMON)
         self.packed: tuple[f.Recorder, np.ndarray, int] | None = None
         self.frames = np.zeros(workers, np.int64)  # where those of all members stand
@@ -230,9 +231,21 @@ class Instance:
                 for member in self.members:
                     member.set_mode(g, updates.sparse[g], 0)
 
-    def run(self, stop: int, recorder: f.Recorder, samplers: list[f.Samplers], pool: Executor | None, here: bool) -> None:
-        """Simulate to the end of step ``stop``; here: the calling thread is one of the workers."""
+    def run(
+        self,
+        stop: int,
+        recorder: f.Recorder,
+        samplers: list[f.Samplers],
+        pool: Executor | None,
+        here: bool,
+        interrupt: DeferredInterrupt | None,
+    ) -> int:
+        """Simulate to the end of step ``stop``, or of one at which updates are chosen if interrupted by then; which it was.
+
+        here : the calling thread is one of the workers
+        """
         workers = len(self.members)
+        self.ahead[f.STOP] = stop
         if self.packed is None or self.packed[0] is not recorder:
             words = f.packed(self.words, recorder, f.COMMON)
             self.packed = recorder, words, words.ctypes.data
@@ -245,7 +258,7 @@ class Instance:
         def work(thread: int) -> None:
             try:
                 while True:
-                    result = self.drive(stop, thread, workers, self.frames_at, common)
+                    result = self.drive(thread, workers, self.frames_at, common)
                     worker, status = divmod(result, STATUSES)
                     if status == f.DONE:
                         return
@@ -257,7 +270,7 @@ class Instance:
                     elif status == f.RECORD_FULL:
                         self.buffer.drain()
                     elif status == f.CHOOSE:
-                        self.choose()
+                        self.choose(interrupt)
                     else:
                         raise GaveUp("another worker failed")
             except BaseException:
@@ -268,14 +281,17 @@ class Instance:
             work(0)
         else:
             run_all(pool, work, present, self.give_up, here)
+        return int(self.ahead[f.STOP])
 
-    def choose(self) -> None:
+    def choose(self, interrupt: DeferredInterrupt | None) -> None:
         """Update each group from now on in the way that its activity asks for; the workers are all at the end of one step."""
         step = self.updates.next
         for g in self.updates.decide(step, [self.counted(ACTIVE, g) for g in range(len(self.program.groups))]):
             for member in self.members:
                 member.set_mode(g, self.updates.sparse[g], step)
-        self.choice[0] = self.updates.next
+        self.ahead[f.NEXT_CHOICE] = self.updates.next
+        if interrupt is not None and interrupt.asked:
+            self.ahead[f.STOP] = step
 
     def give_up(self) -> None:
         """Let all workers return where they next meet."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +12,7 @@ from eventsim.cpu.dense import make_dense
 from eventsim.cpu.pointers import KERNEL
 from eventsim.cpu.sparse import make_jump_all, make_predict_all, make_sample, make_sparse
 from eventsim.errors import ModelError
-from eventsim.jit import compile_callback
+from eventsim.jit import compile_callback, compiled_once
 from eventsim.models import BUILT_IN
 
 
@@ -62,7 +61,7 @@ MAKERS = {
 }
 
 
-@functools.cache
+@compiled_once
 def compile_kernel(name: str, spec: KernelSpec):
     """The kernel called ``name`` (one of `MAKERS`) for a kind of group; it has an ``address`` and can be called through ctypes."""
     kept = BUILT_IN.get(spec.model.name) is spec.model  # a model from elsewhere may change without this package noticing

@@ -45,10 +45,11 @@ class SampleSet:
         self.samplers = [Sampler(program, recorder, self.workers) for recorder in recorders]
         self.pending: list[tuple[Sampler, list[list[np.ndarray]]]] = []
         self.keep: list[np.ndarray] = []
+        self.step = 0
 
     def prepare(self, step: int, until: int) -> list[list[Samplers]]:
         """Room for what is sampled in the steps step + 1 ... until: for each batch item and worker what `drive` takes."""
-        self.pending, self.keep = [], []
+        self.pending, self.keep, self.step = [], [], step
         count = len(self.samplers)
         if not count:
             return [[NONE] * self.workers] * len(self.items)
@@ -70,13 +71,12 @@ class SampleSet:
         kernel = np.array([sampler.kernel for sampler in self.samplers], np.int64)
         return [[Samplers(group, interval, kernel, requests[i, k]) for k in range(self.workers)] for i in range(len(self.items))]
 
-    def collect(self, until: int) -> None:
-        """Keep what the kernels have written."""
+    def collect(self, reached: int) -> None:
+        """Keep what the kernels have written up to the end of step ``reached``, which may be earlier than was prepared for."""
         for sampler, out in self.pending:
-            rooms = out[0][0].shape[0]
-            last = until // sampler.interval
-            sampler.times.append(np.arange(last - rooms + 1, last + 1) * sampler.interval * self.program.dt)
-            sampler.written.append([np.concatenate(parts, axis=1) for parts in out])
+            first, last = self.step // sampler.interval + 1, reached // sampler.interval + 1
+            sampler.times.append(np.arange(first, last) * sampler.interval * self.program.dt)
+            sampler.written.append([np.concatenate([part[: last - first] for part in parts], axis=1) for parts in out])
 
     def take(self, batch: int) -> dict[str, StateData]:
         """Everything that was sampled, by population."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import math
 
 import numpy as np
 from numba import types
 
 from eventsim.cpu.pointers import KERNEL, values_at, view
-from eventsim.jit import compile_callback, jit
+from eventsim.jit import compile_callback, compiled_once, jit
 from eventsim.queue import pop_due, schedule
 from eventsim.random import draw4
 from eventsim.state import (
@@ -78,7 +77,7 @@ def fire_given(context, t, count):
     return spikes
 
 
-@functools.cache
+@compiled_once
 def compile_source(poisson: bool):
     """The kernel of a kind of source; it has an ``address``."""
     function = fire_poisson if poisson else fire_given

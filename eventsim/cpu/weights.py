@@ -1,4 +1,4 @@
-"""Stored weights as numbers of the state's type: one at a time, or four that are loaded and converted as one vector.
+"""Stored weights as numbers of the state's type: one at a time, or four that are loaded and converted as a vector (float64: two).
 
 float16 is stored as its bits (Numba has no such type on processors). Moved to the place of a float's, with their sign spread over
 the bits above and cut out again, they are the number times 2**-112; the product with 2**112 is exact.
@@ -16,7 +16,8 @@ from numba.extending import intrinsic
 FOUR = 4
 _PLACE, _MASK, _SCALE = 13, 0x8FFFE000, 2.0**112
 _INT32 = ir.IntType(32)
-# How an inline assembler calls a register that holds a vector.
+# How an inline assembler calls a register that holds a vector of 128 bits: all processors of these kinds have it, wider ones not.
+_BITS = 128
 _REGISTER = {"x86_64": "x", "amd64": "x", "aarch64": "w", "arm64": "w"}.get(platform.machine().lower())
 
 
@@ -66,12 +67,17 @@ def four_weights_at(typingctx, weights, index, real):
 
     def codegen(context, builder, signature, args):
         array = context.make_array(signature.args[0])(context, builder, args[0])
-        kind = ir.VectorType(context.get_data_type(stored), FOUR)
-        loaded = builder.load(builder.bitcast(builder.gep(array.data, [args[1]]), kind.as_pointer()), align=stored.bitwidth // 8)
-        vector = _converted(context, builder, loaded, stored, number)
-        if _REGISTER is not None:  # the compiler knows nothing of what comes out, and so cannot take it apart
-            same = ir.InlineAsm(ir.FunctionType(vector.type, [vector.type]), "", f"={_REGISTER},0")
-            vector = builder.call(same, [vector])
-        return context.make_tuple(builder, signature.return_type, [builder.extract_element(vector, _INT32(k)) for k in range(FOUR)])
+        lanes = min(FOUR, _BITS // number.bitwidth)
+        kind = ir.VectorType(context.get_data_type(stored), lanes)
+        found = []
+        for first in range(0, FOUR, lanes):
+            place = builder.gep(array.data, [builder.add(args[1], args[1].type(first))])
+            loaded = builder.load(builder.bitcast(place, kind.as_pointer()), align=stored.bitwidth // 8)
+            vector = _converted(context, builder, loaded, stored, number)
+            if _REGISTER is not None:  # the compiler knows nothing of what comes out, and so cannot take it apart
+                same = ir.InlineAsm(ir.FunctionType(vector.type, [vector.type]), "", f"={_REGISTER},0")
+                vector = builder.call(same, [vector])
+            found += [builder.extract_element(vector, _INT32(k)) for k in range(lanes)]
+        return context.make_tuple(builder, signature.return_type, found)
 
     return types.UniTuple(number, FOUR)(weights, types.int64, real), codegen

@@ -6,8 +6,6 @@ they last met (`eventsim.cpu.exchange`): within a stage no more steps than the s
 
 from __future__ import annotations
 
-import functools
-
 import numpy as np
 from numba import types
 
@@ -29,18 +27,20 @@ from eventsim.cpu.frame import (
     LEFT,
     MEETING,
     MET,
+    NEXT_CHOICE,
     STAGE,
     STEP,
+    STOP,
     frame_kind,
     read_common,
 )
 from eventsim.cpu.inputs import add_increment, add_noise
 from eventsim.cpu.pointers import address_of, atomic_load, call_kernel, reader, view
-from eventsim.jit import compile_callback, jit, jit_borrowing
+from eventsim.jit import compile_callback, compiled_once, jit, jit_borrowing
 from eventsim.state import MARK, SLOT, SPARSE, TOUCHED, TOUCHED_COUNT, N
 
 STATUSES = 8  # `drive` returns status + STATUSES * worker
-DRIVE = types.int64(types.int64, types.int64, types.int64, types.int64, types.int64)
+DRIVE = types.int64(types.int64, types.int64, types.int64, types.int64)
 
 
 @jit_borrowing
@@ -107,20 +107,20 @@ def go_on(t, stop, position, stages):
     return must_meet
 
 
-@functools.cache
+@compiled_once
 def compile_drive(dtype: np.dtype):
     """The loop for states of a type; it has an ``address``.
 
-    Its arguments: stop, thread, workers, the address of the addresses of all frames, and that of what is common.
+    Its arguments: thread, workers, the address of the addresses of all frames, and that of what is common.
 
-    Runs the workers of a thread to the end of step ``stop``, or as far as there is room. Returns DONE, or a status and the worker
+    Runs the workers of a thread to the end of the step STOP, or as far as there is room. Returns DONE, or a status and the worker
     that it is about; call it again when there is room, or updates are chosen. Modifies all but the index.
     """
     read_frame = reader(frame_kind(dtype))
 
     @jit_borrowing
-    def advance(stop, worker, thread, workers, frame_address, common_address):
-        """Run a worker to its next meeting with others; alone, to the end."""
+    def advance(worker, thread, workers, frame_address, common_address):
+        """Run a worker to its next meeting with others; alone, to the next choice of updates or to the end."""
         frame, common = read_frame(frame_address), read_common(common_address)
         position, groups, stages = frame.position, frame.groups, common.stages
         slots = stages.slots[0]
@@ -132,10 +132,11 @@ def compile_drive(dtype: np.dtype):
             t, g, stage = position[STEP], position[GROUP], position[STAGE]
             if position[CHOOSING]:
                 position[CHOOSING] = 0
-                position[CHOICE] = common.choice[0]
+                position[CHOICE] = common.ahead[NEXT_CHOICE]
             if t > position[CHOICE]:  # wait for each other once more, while the first one's thread chooses
                 position[CHOOSING] = 1
                 return CHOOSE if worker == 0 else MET
+            stop = common.ahead[STOP]
             if t > stop:
                 return DONE
             if position[CHUNKS] == 0:
@@ -159,15 +160,15 @@ def compile_drive(dtype: np.dtype):
                     return ABORTED
 
     @jit_borrowing
-    def prepare(stop, frame_address, common_address):
+    def prepare(frame_address, common_address):
         """What a worker can do of its next step before it knows the others' spikes."""
-        frame, stages = read_frame(frame_address), read_common(common_address).stages
-        position = frame.position
-        if position[STEP] <= min(stop, position[CHOICE]) and position[GROUP] == stages.first[position[STAGE]]:
+        frame, common = read_frame(frame_address), read_common(common_address)
+        position, stages = frame.position, common.stages
+        if position[STEP] <= min(common.ahead[STOP], position[CHOICE]) and position[GROUP] == stages.first[position[STAGE]]:
             receive_outside(position[STEP], position[STAGE], frame, stages)
 
     @jit
-    def run_thread(stop, thread, workers, frames, common):
+    def run_thread(thread, workers, frames, common):
         shared, addresses = read_common(common).shared, view(frames, workers, types.int64)
         while True:
             generation, mine = atomic_load(shared, PASSED) + 1, 0
@@ -175,7 +176,7 @@ def compile_drive(dtype: np.dtype):
                 if runner_of(shared, worker, workers, generation) == thread:
                     position = read_frame(addresses[worker]).position
                     if position[ARRIVED_AT] < generation:
-                        status = advance(stop, worker, thread, workers, addresses[worker], common)
+                        status = advance(worker, thread, workers, addresses[worker], common)
                         if status == MET or status == CHOOSE:
                             position[ARRIVED_AT] = generation
                         if status != MET and status != DONE:
@@ -187,17 +188,17 @@ def compile_drive(dtype: np.dtype):
             arrive(shared, workers, mine)
             if leaves:
                 return LEFT
-            prepare(stop, addresses[thread], common)  # while the others finish
+            prepare(addresses[thread], common)  # while the others finish
             if not wait(shared, thread, workers, generation):
                 return ABORTED
 
-    def drive(stop, thread, workers, frames, common):
+    def drive(thread, workers, frames, common):
         if workers == 1:
-            return advance(stop, 0, 0, 1, view(frames, 1, types.int64)[0], common)
+            return advance(0, 0, 1, view(frames, 1, types.int64)[0], common)
         shared = read_common(common).shared
         enter(shared, thread, workers)
         start_clock(shared, thread)
-        status = run_thread(stop, thread, workers, frames, common)
+        status = run_thread(thread, workers, frames, common)
         stop_clock(shared, thread)
         return status
 

@@ -180,7 +180,9 @@ def test_many_codes_need_wider_temporaries():
     made = Connectivity.from_coo([0, 0, 0, 0], [0, 1, 1, 0], 1, 2, [1.0, 2.0, 3.0, 4.0], np.array([9000.0, 0.0, 9000.0, 9000.1]))
     specs = [one_spec(project(made, None, None), 1, 2)]
     rows = build_rows(specs, 1, DT, np.float32)
-    assert [rows.segment_at(i)[1] for i in range(3)] == [0, 90_000, 90_001] and found_rows(rows) == expected_rows(specs, 1, np.float32)
+    assert [rows.segment_at(i)[1] for i in range(3)] == [0, 90_000, 90_001] and found_rows(rows) == expected_rows(
+        specs, 1, np.float32
+    )
 
 
 def test_shared_weights_cost_no_weight_array():

@@ -8,11 +8,13 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 import eventsim.cpu.instance as instance
+import eventsim.simulation as simulation_module
 from eventsim import (
     IAF,
     LIF,
@@ -33,6 +35,9 @@ from eventsim import (
     SpikeSource,
     States,
 )
+from eventsim.adaptation import Adaptation
+from eventsim.interrupt import DeferredInterrupt
+from eventsim.jit import compiled_once
 
 
 def driven(neuron, size=40, **options):
@@ -98,6 +103,105 @@ def test_one_interrupt_leaves_a_simulation_that_goes_on_as_if_nothing_had_been(w
     a, b = one.run(5.0).spikes["n"], other.run(5.0).spikes["n"]
     assert a.times.size and np.array_equal(a.times, b.times) and np.array_equal(a.neurons, b.neurons)
     assert np.array_equal(one.state("n"), other.state("n"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a process cannot send itself Ctrl-C there")
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_interrupt_is_heard_where_updates_are_chosen(workers, monkeypatch):
+    """In the middle of a piece, which then ends there; what was sampled up to there fits, and the rest is as if nothing had been."""
+    heard = []
+
+    class Early(DeferredInterrupt):
+        @property
+        def asked(self):
+            return len(heard) > 0
+
+        @asked.setter
+        def asked(self, value):
+            assert not value
+
+    decide = Adaptation.decide
+
+    def decide_and_interrupt(self, step, active):
+        if step > 300:
+            heard.append(step)
+        return decide(self, step, active)
+
+    one, other = (driven(LIF(), 3000, workers=workers, record=[Spikes("n"), States("n", interval=0.7)]) for _ in range(2))
+    one._length = 10_000  # steps
+    with monkeypatch.context() as early:
+        early.setattr(simulation_module, "DeferredInterrupt", Early)
+        early.setattr(Adaptation, "decide", decide_and_interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            one.run(900.0)
+    assert 300 < heard[0] < 1000 and one.time == pytest.approx(0.1 * heard[0])
+    other.run(round(one.time, 6))
+    a, b = one.run(50.0), other.run(50.0)
+    assert a.spikes["n"].times.size and np.array_equal(a.spikes["n"].times, b.spikes["n"].times)
+    assert np.array_equal(a.states["n"].times, b.states["n"].times)
+    assert np.array_equal(a.states["n"].values["v"], b.states["n"].values["v"])
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_fails_where_updates_are_chosen_ends_the_simulation_with_the_reason(workers, monkeypatch):
+    simulation = driven(LIF(), 300, workers=workers)
+
+    def fail(self, step, active):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(Adaptation, "decide", fail)
+    with pytest.raises(MemoryError, match="no room"):
+        simulation.run(20.0)
+    with pytest.raises(SimulationError, match="make a new one"):
+        simulation.run(1.0)
+
+
+@pytest.mark.parametrize("handler", [lambda number, frame: None, signal.SIG_IGN, None])
+def test_whoever_handles_interrupts_keeps_doing_so(handler, monkeypatch):
+    """None: a program that embeds Python handles them, in a way that Python cannot name."""
+    before, installed = signal.getsignal(signal.SIGINT), []
+    if handler is not None:
+        signal.signal(signal.SIGINT, handler)
+    monkeypatch.setattr(signal, "getsignal", lambda number: handler)
+    monkeypatch.setattr(signal, "signal", lambda *args: installed.append(args))
+    try:
+        with DeferredInterrupt() as interrupt:
+            assert not interrupt.asked
+    finally:
+        monkeypatch.undo()
+        signal.signal(signal.SIGINT, before)
+    assert not installed
+
+
+def test_threads_that_need_the_same_code_compile_it_once():
+    made = []
+
+    @compiled_once
+    def compile_slowly(name):
+        time.sleep(0.05)
+        made.append(name)
+        return object()
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(compile_slowly, "aabbaabb"))
+    assert sorted(made) == ["a", "b"] and len(set(map(id, found))) == 2
+
+
+@pytest.mark.parametrize("weights", ["float16", "float32", ""])
+def test_processors_with_the_fewest_instructions_run_every_type(weights, tmp_path):
+    """Code that asks for registers that a processor does not have ends the process."""
+    code = (
+        "from eventsim import *; import sys;"
+        "n = Network([Population('s', 50, PoissonSource(200.0)), Population('n', 50, LIF())],"
+        " [Projection('s', 'n', FixedOutDegree(20), weight=Normal(0.3, 0.1), delay=1.0)]);"
+        "runs = [Simulation(n, dtype=t, weight_dtype=sys.argv[1] or None, update='dense') for t in ('float32', 'float64')];"
+        "[s.run(20.0) for s in runs]; print(*[s.counters.synaptic_events for s in runs])"
+    )
+    environment = {**os.environ, "NUMBA_CPU_NAME": "generic", "EVENTSIM_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code, weights], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    events = done.stdout.split()
+    assert int(events[0]) > 1000 and events[0] == events[1]
 
 
 def test_long_time_constants_wake_nobody():

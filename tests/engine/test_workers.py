@@ -25,6 +25,7 @@ from eventsim import (
     Spikes,
     Uniform,
 )
+from eventsim.adaptation import Adaptation
 from eventsim.cpu import barrier, crew
 from eventsim.cpu.cores import ROOM, current_core, leave_core
 from eventsim.cpu.crew import FIRST_REST, LONGEST_REST, LOOK_AFTER, LOOK_AGAIN, Rests, muster, runner_of
@@ -185,9 +186,21 @@ def test_who_leaves_again_at_once_rests_twice_as_long():
     assert rests.until[1] - now[0] == pytest.approx(FIRST_REST)
 
 
+def flip(self, step, active):
+    """Updates that change nearly all the time, as the counts have it, in the place of `Adaptation.decide`."""
+    changed = [g for g, count in enumerate(active) if self.free[g] and (count + step + g) % 3 == 0]
+    for g in changed:
+        self.sparse[g] = not self.sparse[g]
+    self.next = step + 1 + sum(active) % 9
+    return changed
+
+
+@pytest.mark.parametrize("flips", [False, True])
 @pytest.mark.parametrize("workers", [2, 4])
-def test_threads_that_leave_and_come_back_change_nothing(monkeypatch, workers):
-    """Every thread but the first is told that it starves, again and again; others run its worker."""
+def test_threads_that_leave_and_come_back_change_nothing(monkeypatch, workers, flips):
+    """Every thread but the first is told that it starves, again and again; others run its worker. Also where updates change."""
+    if flips:
+        monkeypatch.setattr(Adaptation, "decide", flip)
     network = Network(
         [Population("a", 300, LIF(tau_mem=10.0)), Population("b", 70, LIF(tau_mem=15.0, refractory=1.0))],
         [
@@ -199,8 +212,10 @@ def test_threads_that_leave_and_come_back_change_nothing(monkeypatch, workers):
 
     def run(count):
         simulation = Simulation(network, workers=count, record=[Spikes("a"), Spikes("b")])
-        recordings = [simulation.run(40.0) for _ in range(3)]
-        return simulation, [array for r in recordings for name in "ab" for array in (r.spikes[name].times, r.spikes[name].neurons)]
+        recordings = [simulation.run(duration) for duration in (40.0, 0.1 * count, 40.0 - 0.1 * count, 40.0)]
+        fields = [(name, field) for name in "ab" for field in ("times", "neurons")]
+        arrays = [np.concatenate([getattr(r.spikes[name], field) for r in recordings]) for name, field in fields]
+        return simulation, [*arrays, simulation.state("a"), np.array(simulation.counters)]
 
     _, wanted = run(1)
     monkeypatch.setattr(crew, "LOOK_AFTER", 0)
