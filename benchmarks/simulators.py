@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from contextlib import ExitStack, nullcontext
+import time
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from benchmarks.networks import example
 from benchmarks.pairs import in_turn, median, ratio
 from benchmarks.process import Child, Failed, busy_process, say
 from benchmarks.report import Table
+from eventsim.cpu.crew import LONGEST_REST
 from eventsim.networks import Example
 from eventsim.table import bytes_text
 
@@ -25,6 +27,7 @@ PEERS: dict[str, tuple[str, ...]] = {
     "norse": (str(FOLDER / "norse_peer.py"),),
 }
 ENVIRONMENT = {"OMP_WAIT_POLICY": "passive"}  # a peer's threads that wait leave the cores to others
+PAUSE = LONGEST_REST + 0.2  # s after a run beside a busy process: who has left because of it is back for the next run
 
 
 @dataclass(frozen=True)
@@ -67,8 +70,12 @@ def label(threads: int) -> str:
 
 
 def _wall(child: Child, ms: float, busy: bool = False) -> dict[str, Any]:
-    with busy_process() if busy else nullcontext():
+    if not busy:
         return child.ask({"run_ms": ms})
+    with busy_process():
+        answer = child.ask({"run_ms": ms})
+    time.sleep(PAUSE)
+    return answer
 
 
 def _build(plan: Plan, chosen: Example, stack: ExitStack) -> tuple[dict[str, Child], dict[str, Any]]:

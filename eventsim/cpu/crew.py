@@ -22,10 +22,10 @@ PASSED_TIME, CORE_TIME, WALL, CORE, SEEN = 3, 4, 5, 6, 7
 STARVES = ABSENT + 1  # whether the first thread, which never leaves, gets too little of its core
 WINDOW, LEAST = PATIENCE + 1, PATIENCE + 2  # when to look, ns; the least share of a core for which a thread stays, per mille
 LOOK_AFTER = 20_000_000  # several turns that a system gives to programs on one core
-LOOK_AGAIN = 5_000_000  # where a thread has left a short while ago
+LOOK_AGAIN = 10_000_000  # where a thread has left a short while ago
 RECENT = 10.0  # s, such a while
 LEAST_SHARE = 667  # two threads with half a core each are no faster than one; with more than two thirds they are
-FIRST_REST, LONGEST_REST = 0.1, 3.0  # s
+FIRST_REST, LONGEST_REST = 0.1, 0.8  # s
 
 
 @jit
@@ -67,6 +67,15 @@ def stop_clock(shared, thread):
 
 
 @jit
+def clear_account(shared, thread):
+    """Begin the thread's account anew (modifies shared)."""
+    at = THREADS + thread * STRIDE
+    shared[at + PASSED_TIME] = 0
+    shared[at + CORE_TIME] = 0
+    shared[at + SLEPT] = 0
+
+
+@jit
 def must_leave(shared, thread, workers, generation):
     """Whether a thread leaves, and is absent from the meetings after this one (modifies shared); at most one in a window does.
 
@@ -79,9 +88,7 @@ def must_leave(shared, thread, workers, generation):
     start_clock(shared, thread)
     starved = 1000 * (shared[at + CORE_TIME] + shared[at + SLEPT]) < shared[LEAST] * shared[at + PASSED_TIME]
     seen = shared[at + SEEN]
-    shared[at + PASSED_TIME] = 0
-    shared[at + CORE_TIME] = 0
-    shared[at + SLEPT] = 0
+    clear_account(shared, thread)
     shared[at + SEEN] = atomic_load(shared, ABSENT)
     if thread == 0:
         atomic_store(shared, STARVES, starved)

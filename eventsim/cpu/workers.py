@@ -10,7 +10,7 @@ import numpy as np
 from numba import types
 
 from eventsim.cpu.barrier import ABORT, PASSED, arrive, enter, make_way, wait
-from eventsim.cpu.crew import must_leave, runner_of, start_clock, stop_clock
+from eventsim.cpu.crew import clear_account, must_leave, runner_of, start_clock, stop_clock
 from eventsim.cpu.exchange import exchange, post
 from eventsim.cpu.frame import (
     ABORTED,
@@ -200,6 +200,8 @@ def compile_drive(dtype: np.dtype):
         start_clock(shared, thread)
         status = run_thread(thread, workers, frames, common)
         stop_clock(shared, thread)
+        if status == LEFT:  # what it waited for on its way out says nothing of when it comes back
+            clear_account(shared, thread)
         return status
 
     return compile_callback(DRIVE, drive, f"drive {dtype}")
