@@ -46,6 +46,14 @@ def driven(neuron, size=40, **options):
     return Simulation(network, **options)
 
 
+@pytest.fixture
+def interruptible():
+    """Python's own handler of Ctrl-C is in force, as it is not where a shell has started the tests in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_failed_worker_ends_the_simulation_with_the_reason(monkeypatch, workers):
     network = Network(
@@ -68,7 +76,7 @@ def test_a_failed_worker_ends_the_simulation_with_the_reason(monkeypatch, worker
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a process cannot send itself Ctrl-C there")
 @pytest.mark.parametrize(("batch", "workers"), [(1, 1), (1, 2), (3, 2)])
-def test_two_interrupts_at_once_do_not_crash(batch, workers):
+def test_two_interrupts_at_once_do_not_crash(interruptible, batch, workers):
     simulation = driven(LIF(), 3000, batch=batch, workers=workers, record=[States("n"), Spikes("n")])
     simulation.run(1.0)
 
@@ -94,7 +102,7 @@ def test_two_interrupts_at_once_do_not_crash(batch, workers):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a process cannot send itself Ctrl-C there")
 @pytest.mark.parametrize("workers", [1, 2])
-def test_one_interrupt_leaves_a_simulation_that_goes_on_as_if_nothing_had_been(workers):
+def test_one_interrupt_leaves_a_simulation_that_goes_on_as_if_nothing_had_been(interruptible, workers):
     one, other = (driven(LIF(), 3000, workers=workers, record=[Spikes("n")]) for _ in range(2))
     threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
     with pytest.raises(KeyboardInterrupt):
