@@ -8,6 +8,7 @@ from norse_bridge.encode import (
     poisson_encode_step,
 )
 from norse_bridge.export import to_network
+from norse_bridge.iaf import IAF, IAFCell, IAFFeedForwardState, IAFParameters, IAFState, iaf_feed_forward_step, iaf_step
 from norse_bridge.li import LI, LICell, LILinearCell, LIParameters, LIState, li_feed_forward_step, li_step
 from norse_bridge.lif import (
     LIF,
@@ -21,7 +22,28 @@ from norse_bridge.lif import (
     lif_feed_forward_step,
     lif_step,
 )
+from norse_bridge.lif_refrac import (
+    LIFRefracCell,
+    LIFRefracFeedForwardState,
+    LIFRefracParameters,
+    LIFRefracRecurrent,
+    LIFRefracRecurrentCell,
+    LIFRefracState,
+    lif_refrac_feed_forward_step,
+    lif_refrac_step,
+)
 from norse_bridge.lift import Lift
+from norse_bridge.lsnn import (
+    LSNN,
+    LSNNCell,
+    LSNNFeedForwardState,
+    LSNNParameters,
+    LSNNRecurrent,
+    LSNNRecurrentCell,
+    LSNNState,
+    lsnn_feed_forward_step,
+    lsnn_step,
+)
 from norse_bridge.sequential import SequentialState
 from norse_bridge.simulation import SimulationResult, simulate
 from norse_bridge.surrogate import (
@@ -38,19 +60,37 @@ from norse_bridge.surrogate import (
 )
 
 __all__ = [
+    "IAF",
     "LI",
     "LIF",
+    "LSNN",
     "ConstantCurrentLIFEncoder",
+    "IAFCell",
+    "IAFFeedForwardState",
+    "IAFParameters",
+    "IAFState",
     "LICell",
     "LIFCell",
     "LIFFeedForwardState",
     "LIFParameters",
     "LIFRecurrent",
     "LIFRecurrentCell",
+    "LIFRefracCell",
+    "LIFRefracFeedForwardState",
+    "LIFRefracParameters",
+    "LIFRefracRecurrent",
+    "LIFRefracRecurrentCell",
+    "LIFRefracState",
     "LIFState",
     "LILinearCell",
     "LIParameters",
     "LIState",
+    "LSNNCell",
+    "LSNNFeedForwardState",
+    "LSNNParameters",
+    "LSNNRecurrent",
+    "LSNNRecurrentCell",
+    "LSNNState",
     "Lift",
     "PoissonEncoder",
     "SequentialState",
@@ -62,12 +102,18 @@ __all__ = [
     "heavi_erfc_fn",
     "heavi_tanh_fn",
     "heaviside",
+    "iaf_feed_forward_step",
+    "iaf_step",
     "li_feed_forward_step",
     "li_step",
     "lif_current_encoder",
     "lif_feed_forward_step",
+    "lif_refrac_feed_forward_step",
+    "lif_refrac_step",
     "lif_step",
     "logistic_fn",
+    "lsnn_feed_forward_step",
+    "lsnn_step",
     "poisson_encode",
     "poisson_encode_step",
     "simulate",

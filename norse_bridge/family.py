@@ -40,12 +40,14 @@ class Refractory(NamedTuple):
     State, RecurrentState : the outer tuples
     inner : ``p ->`` the parameters of the neuron itself
     period : ``p ->`` what a spike sets rho to, in steps
+    Parameters : the tuple of both, or None
     """
 
     State: type
     RecurrentState: type
     inner: Callable
     period: Callable
+    Parameters: Any = None
 
 
 class Family(NamedTuple):
@@ -74,6 +76,11 @@ class Family(NamedTuple):
     def neuron_parameters(self, p):
         """The tuple with the neuron's own parameters: p, or what it wraps."""
         return self.refractory.inner(p) if self.refractory else p
+
+    def default(self):
+        """The default parameters of a layer, or None if there are none."""
+        kind = self.refractory.Parameters if self.refractory else self.Parameters
+        return None if kind is None else kind()
 
     def contract_params(self, p, dt):
         """The model's Params in ms of Norse's parameters p; differentiable."""

@@ -1,5 +1,8 @@
 """The spiking layer: one step or a whole sequence, with or without recurrence, for every neuron family.
 
+A family's classes are subclasses of `Cell`, `Layer`, `RecurrentCell` and `RecurrentLayer` that name it
+(``class LIFCell(Cell, family=FAMILY)``): what differs between families stands in `norse_bridge.family.Family` alone.
+
 A cell takes one step, ``(batch, ...) -> (batch, ...)``; a layer a sequence with time first, ``(time, batch, ...)``. Both return
 ``(output, state)``: the spikes (or the voltage of a neuron that never fires) and Norse's state tuple. State is handed in and
 out, never kept in the module. Sparse (COO) input takes the same step as dense input: what Norse's classes take as
@@ -8,6 +11,7 @@ out, never kept in the module. Sparse (COO) input takes the same step as dense i
 
 from __future__ import annotations
 
+import inspect
 import math
 from typing import ClassVar
 
@@ -18,7 +22,28 @@ from norse_bridge.family import Family, bind, cast, check_parameters, compute_dt
 from norse_bridge.parameters import ParameterStore
 
 
-class SpikingLayer(torch.nn.Module):
+class _OfFamily(torch.nn.Module):
+    """A module of a family's neurons: ``class Name(Base, family=FAMILY)``. Where p is None the family's default parameters hold."""
+
+    family: ClassVar[Family]
+
+    def __init_subclass__(cls, family=None, **rest):
+        super().__init_subclass__(**rest)
+        if family is not None:
+            cls.family = family
+        cls.__signature__ = _signature(cls)
+
+
+def _signature(cls):
+    """The signature of a class as Norse's has it: with the family's default parameters in the place of None."""
+    parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
+    family = getattr(cls, "family", None)
+    if family is not None:
+        parameters = [q.replace(default=family.default()) if q.name == "p" and q.default is None else q for q in parameters]
+    return inspect.Signature(parameters)
+
+
+class SpikingLayer(_OfFamily):
     """Neurons of one family without recurrent connections; the subclasses say of which, and whether over time.
 
     Parameters
@@ -30,12 +55,11 @@ class SpikingLayer(torch.nn.Module):
     record_states : whether a layer over time returns the states of all steps, stacked, instead of the last one
     """
 
-    family: ClassVar[Family]
     over_time: ClassVar[bool]
 
     def __init__(self, p, dt, record_states=False):
         super().__init__()
-        self.p = p
+        self.p = self.family.default() if p is None else p
         self.dt = dt
         self.record_states = record_states
 
@@ -76,7 +100,7 @@ class SpikingLayer(torch.nn.Module):
         return output, stack_states(states) if self.record_states else join(self.family, s, rho)
 
 
-class RecurrentSpikingLayer(torch.nn.Module):
+class RecurrentSpikingLayer(_OfFamily):
     """Neurons of one family that also receive their own spikes, one step later: ``W_in x + W_rec z``.
 
     Parameters
@@ -88,7 +112,6 @@ class RecurrentSpikingLayer(torch.nn.Module):
     autapses : whether a neuron may receive its own spikes; if not, the diagonal counts as 0 and gets no gradient
     """
 
-    family: ClassVar[Family]
     over_time: ClassVar[bool]
 
     def __init__(
@@ -104,7 +127,7 @@ class RecurrentSpikingLayer(torch.nn.Module):
     ):
         super().__init__()
         self.input_size, self.hidden_size, self.autapses = int(input_size), int(hidden_size), autapses
-        self.p = p
+        self.p = self.family.default() if p is None else p
         self.dt = dt
         self.record_states = record_states
         sizes = ("input", input_weights, self.input_size), ("recurrent", recurrent_weights, self.hidden_size)
@@ -152,6 +175,66 @@ class RecurrentSpikingLayer(torch.nn.Module):
         if self.record_states:
             return output, stack_states(states)
         return output, join(self.family, s, rho, z.to_sparse() if input_tensor.is_sparse else z)
+
+
+class Cell(SpikingLayer):
+    """Neurons of a family, one step: (batch, ...) -> (output (batch, ...), state). Parameters as in `SpikingLayer`."""
+
+    over_time = False
+
+    def __init__(self, p=None, *, dt=0.001, activation_sparse=None):
+        super().__init__(p, dt)
+
+
+class Layer(SpikingLayer):
+    """Neurons of a family over time: (time, batch, ...) -> (output (time, batch, ...), state). Parameters as in `SpikingLayer`."""
+
+    over_time = True
+
+    def __init__(self, p=None, *, dt=0.001, activation_sparse=None, record_states=False):
+        super().__init__(p, dt, record_states)
+
+
+class RecurrentCell(RecurrentSpikingLayer):
+    """Recurrent neurons, one step: (batch, inputs) -> (spikes (batch, hidden), state). Parameters: `RecurrentSpikingLayer`."""
+
+    over_time = False
+
+    def __init__(
+        self,
+        input_size,
+        hidden_size,
+        p=None,
+        *,
+        input_weights=None,
+        recurrent_weights=None,
+        autapses=False,
+        dt=0.001,
+        activation_sparse=None,
+    ):
+        super().__init__(input_size, hidden_size, p, dt, input_weights, recurrent_weights, autapses)
+
+
+class RecurrentLayer(RecurrentSpikingLayer):
+    """Recurrent neurons over time: (time, batch, inputs) -> (spikes (time, batch, hidden), state). Parameters:
+    `RecurrentSpikingLayer`."""
+
+    over_time = True
+
+    def __init__(
+        self,
+        input_size,
+        hidden_size,
+        p=None,
+        *,
+        input_weights=None,
+        recurrent_weights=None,
+        autapses=False,
+        dt=0.001,
+        activation_sparse=None,
+        record_states=False,
+    ):
+        super().__init__(input_size, hidden_size, p, dt, input_weights, recurrent_weights, autapses, record_states)
 
 
 def rest(layer, x, shape, v_shape):

@@ -14,7 +14,7 @@ import torch
 
 from eventsim.models import LI as MODEL
 from norse_bridge.family import Family, feed_forward_step, time_constant
-from norse_bridge.layer import SpikingLayer
+from norse_bridge.layer import Cell, Layer
 
 
 class LIParameters(NamedTuple):
@@ -58,24 +58,12 @@ def li_step(input_spikes, state, input_weights, p=DEFAULT, dt=0.001):
     return feed_forward_step(FAMILY, torch.nn.functional.linear(input_spikes, input_weights), state, p, dt)
 
 
-class LICell(SpikingLayer):
+class LICell(Cell, family=FAMILY):
     """Leaky integrators, one step: (batch, ...) -> (voltages (batch, ...), LIState)."""
 
-    family = FAMILY
-    over_time = False
 
-    def __init__(self, p: LIParameters = DEFAULT, *, dt=0.001, activation_sparse=None):
-        super().__init__(p, dt)
-
-
-class LI(SpikingLayer):
+class LI(Layer, family=FAMILY):
     """Leaky integrators over time: (time, batch, ...) -> (voltages (time, batch, ...), LIState)."""
-
-    family = FAMILY
-    over_time = True
-
-    def __init__(self, p: LIParameters = DEFAULT, *, dt=0.001, activation_sparse=None, record_states=False):
-        super().__init__(p, dt, record_states)
 
 
 class LILinearCell(torch.nn.Module):

@@ -14,7 +14,7 @@ import torch
 
 from eventsim.models import LIF as MODEL
 from norse_bridge.family import Family, feed_forward_step, recurrent_step, time_constant
-from norse_bridge.layer import RecurrentSpikingLayer, SpikingLayer
+from norse_bridge.layer import Cell, Layer, RecurrentCell, RecurrentLayer
 
 
 class LIFParameters(NamedTuple):
@@ -83,64 +83,17 @@ def lif_current_encoder(input_current, voltage, p=DEFAULT, dt=0.001):
     return z, state.v
 
 
-class LIFCell(SpikingLayer):
+class LIFCell(Cell, family=FAMILY):
     """LIF neurons, one step: (batch, ...) -> (spikes (batch, ...), LIFFeedForwardState)."""
 
-    family = FAMILY
-    over_time = False
 
-    def __init__(self, p: LIFParameters = DEFAULT, *, dt=0.001, activation_sparse=None):
-        super().__init__(p, dt)
-
-
-class LIF(SpikingLayer):
+class LIF(Layer, family=FAMILY):
     """LIF neurons over time: (time, batch, ...) -> (spikes (time, batch, ...), LIFFeedForwardState)."""
 
-    family = FAMILY
-    over_time = True
 
-    def __init__(self, p: LIFParameters = DEFAULT, *, dt=0.001, activation_sparse=None, record_states=False):
-        super().__init__(p, dt, record_states)
-
-
-class LIFRecurrentCell(RecurrentSpikingLayer):
+class LIFRecurrentCell(RecurrentCell, family=FAMILY):
     """Recurrent LIF neurons, one step: (batch, inputs) -> (spikes (batch, hidden), LIFState)."""
 
-    family = FAMILY
-    over_time = False
 
-    def __init__(
-        self,
-        input_size,
-        hidden_size,
-        p: LIFParameters = DEFAULT,
-        *,
-        input_weights=None,
-        recurrent_weights=None,
-        autapses=False,
-        dt=0.001,
-        activation_sparse=None,
-    ):
-        super().__init__(input_size, hidden_size, p, dt, input_weights, recurrent_weights, autapses)
-
-
-class LIFRecurrent(RecurrentSpikingLayer):
+class LIFRecurrent(RecurrentLayer, family=FAMILY):
     """Recurrent LIF neurons over time: (time, batch, inputs) -> (spikes (time, batch, hidden), LIFState)."""
-
-    family = FAMILY
-    over_time = True
-
-    def __init__(
-        self,
-        input_size,
-        hidden_size,
-        p: LIFParameters = DEFAULT,
-        *,
-        input_weights=None,
-        recurrent_weights=None,
-        autapses=False,
-        dt=0.001,
-        activation_sparse=None,
-        record_states=False,
-    ):
-        super().__init__(input_size, hidden_size, p, dt, input_weights, recurrent_weights, autapses, record_states)

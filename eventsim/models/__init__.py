@@ -6,9 +6,10 @@ from eventsim.models.lif import LIF, LIFResetAll
 from eventsim.models.lif_cond_exp import LIFCondExp
 from eventsim.models.lif_delta import LIFDelta
 from eventsim.models.lif_exc_inh import LIFExcInh
+from eventsim.models.lsnn import LSNN
 from eventsim.models.model import AFTER_RESET, AT_GRID, BEFORE_FLOW, BEFORE_RESET, Model, Neuron
 
-BUILT_IN = {model.name: model for model in (IAF, LI, LIF, LIFCondExp, LIFDelta, LIFExcInh, LIFResetAll)}
+BUILT_IN = {model.name: model for model in (IAF, LI, LIF, LIFCondExp, LIFDelta, LIFExcInh, LIFResetAll, LSNN)}
 
 __all__ = [
     "AFTER_RESET",
@@ -19,6 +20,7 @@ __all__ = [
     "IAF",
     "LI",
     "LIF",
+    "LSNN",
     "LIFCondExp",
     "LIFDelta",
     "LIFExcInh",

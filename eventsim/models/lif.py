@@ -61,6 +61,7 @@ def euler_flow(ops, dt, p):
     return p._replace(tau_mem=dt / x, tau_syn=dt / y, r_mem=p.r_mem / coupling(ops, x, y))
 
 
+@register_jitable
 def advance(s, k, p):
     return State(s.v + k.v * ((p.v_leak - s.v) + k.r * s.i), s.i + k.i * s.i)
 

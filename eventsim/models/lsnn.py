@@ -1,0 +1,96 @@
+"""LSNN: leaky integrate-and-fire with a synaptic current and a threshold that adapts.
+
+    tau_mem dv/dt = (v_leak - v) + r_mem i        tau_syn di/dt = -i        tau_adapt db/dt = v_th - b
+    an arriving weight w: i -> i + w
+    fires where v > b; then v = v_reset, b -> b + beta
+
+The threshold b is a state: it rests at v_th, and every spike lifts it by beta. The membrane is that of `eventsim.models.lif`.
+
+Source: Bellec et al. (2018), NeurIPS 31:787, section 2 (there b counts from v_th on); the Euler form is Norse's. Three
+exponentials: no closed form for the turning time, so a silent neuron sleeps only once its update no longer changes it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from eventsim.models import lif
+from eventsim.models.model import Model
+
+
+class State(NamedTuple):
+    v: Any
+    i: Any
+    b: Any
+
+
+class Params(NamedTuple):
+    tau_mem: Any = 10.0
+    tau_syn: Any = 5.0
+    tau_adapt: Any = 100.0
+    v_leak: Any = 0.0
+    v_th: Any = 1.0
+    v_reset: Any = 0.0
+    beta: Any = 1.8
+    r_mem: Any = 1.0
+
+
+class Propagator(NamedTuple):
+    """The flow as increments: v and i as in `eventsim.models.lif`, b grows by b * (v_th - b)."""
+
+    v: Any
+    r: Any
+    i: Any
+    b: Any
+
+
+def exact(ops, dt, p):
+    return Propagator(*lif.exact(ops, dt, p), -ops.expm1(-dt / p.tau_adapt))
+
+
+def euler(ops, dt, p):
+    return Propagator(*lif.euler(ops, dt, p), dt / p.tau_adapt)
+
+
+def advance(s, k, p):
+    m = lif.advance(s, k, p)
+    return State(m.v, m.i, s.b + k.b * (p.v_th - s.b))
+
+
+def receive(s, w, p):
+    return State(s.v, s.i + w, s.b)
+
+
+def kick(s, w, p):
+    return State(s.v + w, s.i, s.b)
+
+
+def margin(s, p):
+    return s.v - s.b
+
+
+def reset(s, z, p):
+    return State(s.v - z * s.v + z * p.v_reset, s.i, s.b + z * p.beta)
+
+
+def initial(p):
+    return State(p.v_leak, 0.0 * p.v_leak, p.v_th)
+
+
+LSNN = Model(
+    name="LSNN",
+    State=State,
+    Params=Params,
+    Propagator=Propagator,
+    exact=exact,
+    euler=euler,
+    advance=advance,
+    ports={"i": receive, "v": kick},
+    margin=margin,
+    reset=reset,
+    inject=lif.inject,
+    initial=initial,
+    positive=("tau_mem", "tau_syn", "tau_adapt"),
+    units={**lif.LIF.units, "tau_adapt": "ms", "beta": "unit of v", "b": "unit of v"},
+    doc=__doc__,
+)

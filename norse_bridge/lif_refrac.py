@@ -1,0 +1,76 @@
+"""LIFRefrac: Norse's LIF neuron with a refractory period, counted in steps.
+
+    the step of LIF gives z~, v~, i      m = H(rho)      v = v of the step before where m, else v~      z = (1 - m) z~
+    rho = rho_reset where z, else max(rho - m, 0)
+
+While rho > 0 the voltage stands still; the current runs on. With rho_reset = n the earliest next spike is n + 1 steps later.
+The step is `eventsim.models.model.bind_refractory_step` of `eventsim.models.LIF`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+
+from norse_bridge.family import Refractory, feed_forward_step, recurrent_step
+from norse_bridge.layer import Cell, RecurrentCell, RecurrentLayer
+from norse_bridge.lif import FAMILY as LIF_FAMILY
+from norse_bridge.lif import LIFFeedForwardState, LIFParameters, LIFState
+
+
+class LIFRefracParameters(NamedTuple):
+    """lif: `LIFParameters`; rho_reset: the refractory period in steps, whatever dt is."""
+
+    lif: LIFParameters = LIFParameters()
+    rho_reset: Any = torch.as_tensor(5.0)
+
+
+DEFAULT = LIFRefracParameters()
+
+
+class LIFRefracFeedForwardState(NamedTuple):
+    """lif: v, i; rho: for how many steps the neuron is still held, (batch, neurons)."""
+
+    lif: LIFFeedForwardState
+    rho: Any
+
+
+class LIFRefracState(NamedTuple):
+    """lif: z, v, i; rho: for how many steps the neuron is still held, (batch, neurons)."""
+
+    lif: LIFState
+    rho: Any
+
+
+FAMILY = LIF_FAMILY._replace(
+    refractory=Refractory(
+        LIFRefracFeedForwardState,
+        LIFRefracState,
+        inner=lambda p: p.lif,
+        period=lambda p: p.rho_reset,
+        Parameters=LIFRefracParameters,
+    )
+)
+
+
+def lif_refrac_feed_forward_step(input_spikes, state, p=DEFAULT, dt=0.001):
+    """One step without recurrence: ``(z, LIFRefracFeedForwardState)``. input_spikes: (batch, neurons)."""
+    return feed_forward_step(FAMILY, input_spikes, state, p, dt)
+
+
+def lif_refrac_step(input_spikes, state, input_weights, recurrent_weights, p=DEFAULT, dt=0.001):
+    """One step with recurrence: ``(z, LIFRefracState)``; no gradient through the reset of v. input_spikes: (batch, inputs)."""
+    return recurrent_step(FAMILY, input_spikes, state, input_weights, recurrent_weights, p, dt)
+
+
+class LIFRefracCell(Cell, family=FAMILY):
+    """LIF neurons with a refractory period, one step: (batch, ...) -> (spikes (batch, ...), LIFRefracFeedForwardState)."""
+
+
+class LIFRefracRecurrentCell(RecurrentCell, family=FAMILY):
+    """Recurrent LIF neurons with a refractory period, one step: (batch, inputs) -> (spikes (batch, hidden), LIFRefracState)."""
+
+
+class LIFRefracRecurrent(RecurrentLayer, family=FAMILY):
+    """Recurrent LIF neurons with a refractory period: (time, batch, inputs) -> (spikes (time, batch, hidden), LIFRefracState)."""

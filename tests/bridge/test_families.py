@@ -1,0 +1,122 @@
+"""What all families share: the same spikes dense and sparse, gradients, parameters of each neuron, signatures."""
+
+import inspect
+
+import numpy as np
+import pytest
+import torch
+
+import norse_bridge as nb
+
+LSNN_P = nb.LSNNParameters(tau_adapt_inv=torch.tensor(50.0), beta=torch.tensor(0.2), v_th=torch.tensor(0.3))
+REFRAC_P = nb.LIFRefracParameters(nb.LIFParameters(v_th=torch.tensor(0.5)), torch.tensor(3.0))
+IAF_P = nb.IAFParameters(v_th=torch.tensor(2.0), v_reset=torch.tensor(-0.5))
+FEED_FORWARD = {
+    "LIF": lambda: nb.LIF(),
+    "IAF": lambda: nb.IAF(IAF_P),
+    "LSNN": lambda: nb.LSNN(LSNN_P),
+    "LIFRefrac": lambda: nb.Lift(nb.LIFRefracCell(REFRAC_P)),
+}
+RECURRENT = {
+    "LIF": lambda n, m: nb.LIFRecurrent(n, m),
+    "LSNN": lambda n, m: nb.LSNNRecurrent(n, m, LSNN_P),
+    "LIFRefrac": lambda n, m: nb.LIFRefracRecurrent(n, m, REFRAC_P),
+}
+CELLS = {name: getattr(nb, f"{name}Cell") for name in FEED_FORWARD}
+
+
+def scaled(model, factor):
+    """The model in float64 with its weights times the factor, so that it fires."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "weight" in name:
+                parameter.mul_(factor)
+    return model.double()
+
+
+@pytest.mark.parametrize("update", ["dense", "sparse", "auto"])
+@pytest.mark.parametrize("data", ["spikes", "real"])
+@pytest.mark.parametrize("kind", [*FEED_FORWARD, *(f"{name} recurrent" for name in RECURRENT)])
+def test_dense_and_sparse_give_the_same_spikes(kind, data, update):
+    torch.manual_seed(2)
+    name, _, recurrent = kind.partition(" ")
+    if recurrent:
+        layers = [RECURRENT[name](15, 25)]
+    else:
+        layers = [torch.nn.Linear(15, 25), FEED_FORWARD[name]()]
+    net = scaled(nb.SequentialState(*layers, torch.nn.Linear(25, 12), FEED_FORWARD[name](), return_hidden=True), 4.0)
+    x = (torch.rand(300, 2, 15) < 0.2).double() if data == "spikes" else torch.randn(300, 2, 15, dtype=torch.float64)
+    hidden, _ = net(x)
+    result = nb.simulate(net, x, update=update)
+    for layer, wanted in zip(result.spikes, (hidden[len(layers) - 1], hidden[-1]), strict=True):
+        assert 0.01 < wanted.mean() < 0.6
+        assert torch.count_nonzero(result.dense_spikes(layer) != wanted) == 0
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_every_parameter_can_be_one_for_each_neuron_and_be_trained(name):
+    """A layer whose parameters differ between neurons is as many layers of one neuron; all parameters get a gradient."""
+    torch.manual_seed(3)
+    default = CELLS[name]().p
+    neurons, steps = 4, 60
+
+    def varied(p):
+        numbers = {}
+        for field, value in p._asdict().items():
+            if isinstance(value, tuple):
+                numbers[field] = varied(value)
+            elif field in ("method", "alpha"):
+                numbers[field] = 5.0 if field == "alpha" else value
+            elif field == "rho_reset":
+                numbers[field] = torch.tensor([1.0, 2.0, 3.0, 4.0])
+            else:
+                numbers[field] = (value * torch.linspace(0.7, 1.3, neurons) + torch.linspace(-0.02, 0.02, neurons)).requires_grad_()
+        return type(p)(**numbers)
+
+    def of_neuron(p, j):
+        pick = lambda v: of_neuron(v, j) if isinstance(v, tuple) else v[j].detach() if torch.is_tensor(v) and v.ndim else v  # noqa: E731
+        return type(p)(*(pick(value) for value in p))
+
+    p = varied(default)
+    x = torch.rand(steps, 2, neurons) * 0.9
+    cell = CELLS[name](p)
+    out = nb.Lift(cell)(x)[0]
+    assert out.sum() > 10
+    for j in range(neurons):
+        alone = nb.Lift(CELLS[name](of_neuron(p, j)))(x[..., j : j + 1])[0]
+        assert torch.equal(alone[..., 0], out[..., j])
+    (out * torch.randn_like(out)).sum().backward()
+    trained = dict(cell.named_parameters())
+    assert len(trained) >= len(default) - 3
+    for field, parameter in trained.items():
+        assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), field
+
+
+def test_signatures_show_the_default_parameters():
+    for name in CELLS:
+        signature = inspect.signature(CELLS[name])
+        assert type(signature.parameters["p"].default).__name__ == f"{name}Parameters"
+    assert list(inspect.signature(nb.LSNN).parameters)[:2] == ["p", "adjoint"]
+    assert list(inspect.signature(nb.LIFRecurrent).parameters)[:3] == ["input_size", "hidden_size", "p"]
+
+
+def test_a_class_of_ones_own_keeps_its_signature():
+    class Mine(nb.LIFCell):
+        def __init__(self, gain):
+            super().__init__(nb.LIFParameters(v_th=torch.tensor(gain)))
+
+    assert list(inspect.signature(Mine).parameters) == ["gain"]
+    assert Mine(0.3).p.v_th == np.float32(0.3)
+
+
+def test_the_threshold_of_an_lsnn_neuron_rises_with_each_spike_and_relaxes():
+    p = nb.LSNNParameters(tau_adapt_inv=torch.tensor(20.0), beta=torch.tensor(0.5))
+    x = torch.zeros(400, 1, 1)
+    x[:100] = 1.0
+    out, states = nb.LSNN(p, record_states=True)(x)
+    b = states.b.flatten().detach()
+    fired = out.flatten().bool()
+    assert fired.sum() > 3
+    lifted = b[1:] - (b[:-1] + 0.02 * (1.0 - b[:-1]))  # dt tau_adapt_inv = 0.02
+    np.testing.assert_allclose(lifted, torch.where(fired[1:], 0.5, 0.0), atol=1e-6)
+    assert 1.0 < b[-1] < 1.1  # v_th is where it rests
