@@ -13,7 +13,7 @@ import torch
 
 from eventsim.models import IAF as MODEL
 from norse_bridge.family import Family, feed_forward_step, recurrent_step
-from norse_bridge.layer import Cell, Layer
+from norse_bridge.layer import OF_FAMILY, Cell, Layer
 
 
 class IAFParameters(NamedTuple):
@@ -67,12 +67,12 @@ def iaf_step(input_spikes, state, input_weights, recurrent_weights, p=DEFAULT, d
 class IAFCell(Cell, family=FAMILY):
     """IAF neurons, one step: (batch, ...) -> (spikes (batch, ...), IAFFeedForwardState)."""
 
-    def __init__(self, p=None, dt=0.001, **options):
+    def __init__(self, p=OF_FAMILY, dt=0.001, **options):
         super().__init__(p, dt=dt, **options)
 
 
 class IAF(Layer, family=FAMILY):
     """IAF neurons over time: (time, batch, ...) -> (spikes (time, batch, ...), IAFFeedForwardState)."""
 
-    def __init__(self, p=None, dt=0.001, **options):
+    def __init__(self, p=OF_FAMILY, dt=0.001, **options):
         super().__init__(p, dt=dt, **options)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 
@@ -21,9 +21,12 @@ from eventsim.errors import SimulationError
 from norse_bridge.family import Family, bind, cast, check_parameters, compute_dtype, join, split
 from norse_bridge.parameters import ParameterStore
 
+OF_FAMILY: Any = object()
+"""The default of an argument ``p`` that stands for the family's default parameters; a class's signature shows these."""
+
 
 class _OfFamily(torch.nn.Module):
-    """A module of a family's neurons: ``class Name(Base, family=FAMILY)``. Where p is None the family's default parameters hold."""
+    """A module of a family's neurons: ``class Name(Base, family=FAMILY)``."""
 
     family: ClassVar[Family]
 
@@ -35,12 +38,18 @@ class _OfFamily(torch.nn.Module):
 
 
 def _signature(cls):
-    """The signature of a class as Norse's has it: with the family's default parameters in the place of None."""
-    parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
-    family = getattr(cls, "family", None)
-    if family is not None:
-        parameters = [q.replace(default=family.default()) if q.name == "p" and q.default is None else q for q in parameters]
-    return inspect.Signature(parameters)
+    """The signature of a class as Norse's has it: the family's default parameters in the place of `OF_FAMILY`, and in that of
+    ``**options`` the keywords of the class that they are handed on to."""
+    family, found = getattr(cls, "family", None), {}
+    for kind in (kind for kind in cls.__mro__ if "__init__" in vars(kind)):
+        parameters = list(inspect.signature(kind.__init__).parameters.values())[1:]
+        for q in parameters:
+            found.setdefault(q.name, q.replace(default=family.default()) if family and q.default is OF_FAMILY else q)
+        handed_on = [q.name for q in parameters if q.kind is q.VAR_KEYWORD]
+        if not handed_on:
+            break
+        del found[handed_on[0]]
+    return inspect.Signature(sorted(found.values(), key=lambda q: q.kind))
 
 
 class SpikingLayer(_OfFamily):
@@ -59,7 +68,7 @@ class SpikingLayer(_OfFamily):
 
     def __init__(self, p, dt, record_states=False):
         super().__init__()
-        self.p = self.family.default() if p is None else p
+        self.p = self.family.default() if p is OF_FAMILY else p
         self.dt = dt
         self.record_states = record_states
 
@@ -127,7 +136,7 @@ class RecurrentSpikingLayer(_OfFamily):
     ):
         super().__init__()
         self.input_size, self.hidden_size, self.autapses = int(input_size), int(hidden_size), autapses
-        self.p = self.family.default() if p is None else p
+        self.p = self.family.default() if p is OF_FAMILY else p
         self.dt = dt
         self.record_states = record_states
         sizes = ("input", input_weights, self.input_size), ("recurrent", recurrent_weights, self.hidden_size)
@@ -182,7 +191,7 @@ class Cell(SpikingLayer):
 
     over_time = False
 
-    def __init__(self, p=None, *, dt=0.001, activation_sparse=None):
+    def __init__(self, p=OF_FAMILY, *, dt=0.001, activation_sparse=None):
         super().__init__(p, dt)
 
 
@@ -191,7 +200,7 @@ class Layer(SpikingLayer):
 
     over_time = True
 
-    def __init__(self, p=None, *, dt=0.001, activation_sparse=None, record_states=False):
+    def __init__(self, p=OF_FAMILY, *, dt=0.001, activation_sparse=None, record_states=False):
         super().__init__(p, dt, record_states)
 
 
@@ -204,7 +213,7 @@ class RecurrentCell(RecurrentSpikingLayer):
         self,
         input_size,
         hidden_size,
-        p=None,
+        p=OF_FAMILY,
         *,
         input_weights=None,
         recurrent_weights=None,
@@ -225,7 +234,7 @@ class RecurrentLayer(RecurrentSpikingLayer):
         self,
         input_size,
         hidden_size,
-        p=None,
+        p=OF_FAMILY,
         *,
         input_weights=None,
         recurrent_weights=None,

@@ -15,7 +15,7 @@ import torch
 from eventsim.models import AFTER_RESET
 from eventsim.models import LSNN as MODEL
 from norse_bridge.family import Family, feed_forward_step, recurrent_step, time_constant
-from norse_bridge.layer import Cell, Layer, RecurrentCell, RecurrentLayer
+from norse_bridge.layer import OF_FAMILY, Cell, Layer, RecurrentCell, RecurrentLayer
 
 
 class LSNNParameters(NamedTuple):
@@ -92,26 +92,26 @@ def lsnn_step(input_tensor, state, input_weights, recurrent_weights, p=DEFAULT, 
 class LSNNCell(Cell, family=FAMILY):
     """LSNN neurons, one step: (batch, ...) -> (spikes (batch, ...), LSNNFeedForwardState). adjoint: taken and ignored."""
 
-    def __init__(self, p=None, adjoint=False, **options):
+    def __init__(self, p=OF_FAMILY, adjoint=False, **options):
         super().__init__(p, **options)
 
 
 class LSNN(Layer, family=FAMILY):
     """LSNN neurons over time: (time, batch, ...) -> (spikes (time, batch, ...), LSNNFeedForwardState). adjoint: ignored."""
 
-    def __init__(self, p=None, adjoint=False, **options):
+    def __init__(self, p=OF_FAMILY, adjoint=False, **options):
         super().__init__(p, **options)
 
 
 class LSNNRecurrentCell(RecurrentCell, family=FAMILY):
     """Recurrent LSNN neurons, one step: (batch, inputs) -> (spikes (batch, hidden), LSNNState). adjoint: ignored."""
 
-    def __init__(self, input_size, hidden_size, p=None, adjoint=False, **options):
+    def __init__(self, input_size, hidden_size, p=OF_FAMILY, adjoint=False, **options):
         super().__init__(input_size, hidden_size, p, **options)
 
 
 class LSNNRecurrent(RecurrentLayer, family=FAMILY):
     """Recurrent LSNN neurons over time: (time, batch, inputs) -> (spikes (time, batch, hidden), LSNNState). adjoint: ignored."""
 
-    def __init__(self, input_size, hidden_size, p=None, adjoint=False, **options):
+    def __init__(self, input_size, hidden_size, p=OF_FAMILY, adjoint=False, **options):
         super().__init__(input_size, hidden_size, p, **options)

@@ -96,7 +96,8 @@ def test_signatures_show_the_default_parameters():
     for name in CELLS:
         signature = inspect.signature(CELLS[name])
         assert type(signature.parameters["p"].default).__name__ == f"{name}Parameters"
-    assert list(inspect.signature(nb.LSNN).parameters)[:2] == ["p", "adjoint"]
+    assert list(inspect.signature(nb.LSNN).parameters) == ["p", "adjoint", "dt", "activation_sparse", "record_states"]
+    assert list(inspect.signature(nb.IAF).parameters) == ["p", "dt", "activation_sparse", "record_states"]
     assert list(inspect.signature(nb.LIFRecurrent).parameters)[:3] == ["input_size", "hidden_size", "p"]
 
 
@@ -107,6 +108,17 @@ def test_a_class_of_ones_own_keeps_its_signature():
 
     assert list(inspect.signature(Mine).parameters) == ["gain"]
     assert Mine(0.3).p.v_th == np.float32(0.3)
+
+
+def test_an_lsnn_layer_that_is_asked_for_norses_adjoint_has_the_gradient():
+    x = torch.rand(50, 2, 6) * 2.0
+    grads = []
+    for adjoint in (False, True):
+        y = x.clone().requires_grad_()
+        out, _ = nb.LSNN(nb.LSNNParameters(alpha=5.0), adjoint)(y)
+        (out * torch.linspace(-1.0, 1.0, out.numel()).reshape(out.shape)).sum().backward()
+        grads.append(y.grad)
+    assert grads[0].abs().sum() > 0 and torch.equal(*grads)
 
 
 def test_the_threshold_of_an_lsnn_neuron_rises_with_each_spike_and_relaxes():

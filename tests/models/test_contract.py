@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from eventsim.cpu.scalar import scalar_ops
 from eventsim.errors import ModelError
 from eventsim.jit import jit
-from eventsim.models import BUILT_IN, IAF, LI, LIF, LIFCondExp, LIFDelta, LIFExcInh, lif
+from eventsim.models import BUILT_IN, IAF, LI, LIF, LSNN, LIFCondExp, LIFDelta, LIFExcInh, lif
 from eventsim.models.model import ORDERS, bind_refractory_step, bind_step
 from eventsim.ops import NUMPY
 
@@ -144,7 +144,8 @@ def flow_matrix(model, p):
     if model is LIFExcInh:
         m = p.tau_mem
         return np.array([[-1 / m, p.r_mem / m, p.r_mem / m], [0, -1 / p.tau_exc, 0], [0, 0, -1 / p.tau_inh]])
-    return np.array([[-1 / p.tau_mem, p.r_mem / p.tau_mem], [0, -1 / p.tau_syn]])
+    membrane = np.array([[-1 / p.tau_mem, p.r_mem / p.tau_mem], [0, -1 / p.tau_syn]])
+    return scipy.linalg.block_diag(membrane, -1 / p.tau_adapt) if model is LSNN else membrane
 
 
 @pytest.mark.parametrize("model", [m for m in MODELS if m not in (IAF, LIFCondExp)], ids=str)
