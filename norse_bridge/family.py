@@ -60,6 +60,8 @@ class Family(NamedTuple):
     order : the order of one step
     detach : whether the recurrent forms keep the gradient out of the reset
     refractory : `Refractory`, or None
+    hidden : states of the model that Norse's tuples do not have: they are 0 between steps
+    variant : ``p ->`` the family that the neuron's parameters ask for, where they choose between models; or None
     Parameters : the parameter tuple of the neuron itself, whose fields every other one must have too; None: any that has what a
         step reads, ``method`` and ``alpha``
     """
@@ -71,11 +73,17 @@ class Family(NamedTuple):
     order: tuple[str, ...] = BEFORE_FLOW
     detach: bool = False
     refractory: Refractory | None = None
+    hidden: tuple[str, ...] = ()
+    variant: Callable | None = None
     Parameters: Any = None
 
     def neuron_parameters(self, p):
         """The tuple with the neuron's own parameters: p, or what it wraps."""
         return self.refractory.inner(p) if self.refractory else p
+
+    def of(self, p):
+        """The family that the parameters ask for: this one, or a variant."""
+        return self.variant(self.neuron_parameters(p)) if self.variant else self
 
     def default(self):
         """The default parameters of a layer, or None if there are none."""
@@ -114,13 +122,15 @@ def cast(values, dtype):
 def split(family, state):
     """Norse's state -> (the model's State, rho or None, z or None)."""
     inner, rho = state if family.refractory else (state, None)
-    s = family.model.State(*(getattr(inner, name) for name in family.model.State._fields))
+    given = {name: getattr(inner, name) for name in family.model.State._fields if name not in family.hidden}
+    s = family.model.State(**given, **{name: torch.zeros_like(given["v"]) for name in family.hidden})
     return s, rho, getattr(inner, "z", None)
 
 
 def join(family, s, rho, z=None):
     """The model's State, rho and (for the recurrent forms) z -> Norse's state."""
-    inner = family.State(**s._asdict()) if z is None else family.RecurrentState(z=z, **s._asdict())
+    shown = {name: value for name, value in s._asdict().items() if name not in family.hidden}
+    inner = family.State(**shown) if z is None else family.RecurrentState(z=z, **shown)
     if family.refractory is None:
         return inner
     return (family.refractory.State if z is None else family.refractory.RecurrentState)(inner, rho)
@@ -182,6 +192,7 @@ def compute_dtype(x, *tuples) -> torch.dtype:
 
 def feed_forward_step(family, x, state, p, dt) -> tuple[Any, Any]:
     """One step without recurrence: ``(output, state)``. x: (batch, neurons), or any shape that the state broadcasts to."""
+    family = family.of(p)
     s, rho, _ = split(family, state)
     s, rho, out = bind(family, p, dt, compute_dtype(x, state, p))(s, rho, (x,))
     return out, join(family, s, rho)

@@ -79,7 +79,8 @@ class SpikingLayer(_OfFamily):
 
     @p.setter
     def p(self, values):
-        check_parameters(self.family, values, type(self).__name__)
+        check_parameters(type(self).family, values, type(self).__name__)
+        self.family = type(self).family.of(values)
         self.parameter_tuple = ParameterStore(values)
 
     def extra_repr(self):

@@ -3,13 +3,16 @@
 from eventsim.models.iaf import IAF
 from eventsim.models.li import LI
 from eventsim.models.lif import LIF, LIFResetAll
+from eventsim.models.lif_box import LIBox, LIFBox, LIFBoxSubtract
 from eventsim.models.lif_cond_exp import LIFCondExp
 from eventsim.models.lif_delta import LIFDelta
 from eventsim.models.lif_exc_inh import LIFExcInh
 from eventsim.models.lsnn import LSNN
 from eventsim.models.model import AFTER_RESET, AT_GRID, BEFORE_FLOW, BEFORE_RESET, Model, Neuron
 
-BUILT_IN = {model.name: model for model in (IAF, LI, LIF, LIFCondExp, LIFDelta, LIFExcInh, LIFResetAll, LSNN)}
+BUILT_IN = {
+    model.name: model for model in (IAF, LI, LIF, LSNN, LIBox, LIFBox, LIFBoxSubtract, LIFCondExp, LIFDelta, LIFExcInh, LIFResetAll)
+}
 
 __all__ = [
     "AFTER_RESET",
@@ -21,6 +24,9 @@ __all__ = [
     "LI",
     "LIF",
     "LSNN",
+    "LIBox",
+    "LIFBox",
+    "LIFBoxSubtract",
     "LIFCondExp",
     "LIFDelta",
     "LIFExcInh",

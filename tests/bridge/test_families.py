@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import norse_bridge as nb
+from eventsim.errors import ModelError
 
 LSNN_P = nb.LSNNParameters(tau_adapt_inv=torch.tensor(50.0), beta=torch.tensor(0.2), v_th=torch.tensor(0.3))
 REFRAC_P = nb.LIFRefracParameters(nb.LIFParameters(v_th=torch.tensor(0.5)), torch.tensor(3.0))
@@ -15,6 +16,8 @@ FEED_FORWARD = {
     "LIF": lambda: nb.LIF(),
     "IAF": lambda: nb.IAF(IAF_P),
     "LSNN": lambda: nb.LSNN(LSNN_P),
+    "LIFBox": lambda: nb.LIFBox(nb.LIFBoxParameters(v_th=torch.tensor(0.2))),
+    "LIFBox subtract": lambda: nb.LIFBox(nb.LIFBoxParameters(v_th=torch.tensor(0.2), reset_method=nb.reset_subtract)),
     "LIFRefrac": lambda: nb.Lift(nb.LIFRefracCell(REFRAC_P)),
 }
 RECURRENT = {
@@ -22,7 +25,7 @@ RECURRENT = {
     "LSNN": lambda n, m: nb.LSNNRecurrent(n, m, LSNN_P),
     "LIFRefrac": lambda n, m: nb.LIFRefracRecurrent(n, m, REFRAC_P),
 }
-CELLS = {name: getattr(nb, f"{name}Cell") for name in FEED_FORWARD}
+CELLS = {name: getattr(nb, f"{name}Cell") for name in FEED_FORWARD if " " not in name}
 
 
 def scaled(model, factor):
@@ -39,11 +42,8 @@ def scaled(model, factor):
 @pytest.mark.parametrize("kind", [*FEED_FORWARD, *(f"{name} recurrent" for name in RECURRENT)])
 def test_dense_and_sparse_give_the_same_spikes(kind, data, update):
     torch.manual_seed(2)
-    name, _, recurrent = kind.partition(" ")
-    if recurrent:
-        layers = [RECURRENT[name](15, 25)]
-    else:
-        layers = [torch.nn.Linear(15, 25), FEED_FORWARD[name]()]
+    name = kind.removesuffix(" recurrent")
+    layers = [torch.nn.Linear(15, 25), FEED_FORWARD[name]()] if name == kind else [RECURRENT[name](15, 25)]
     net = scaled(nb.SequentialState(*layers, torch.nn.Linear(25, 12), FEED_FORWARD[name](), return_hidden=True), 4.0)
     x = (torch.rand(300, 2, 15) < 0.2).double() if data == "spikes" else torch.randn(300, 2, 15, dtype=torch.float64)
     hidden, _ = net(x)
@@ -65,7 +65,7 @@ def test_every_parameter_can_be_one_for_each_neuron_and_be_trained(name):
         for field, value in p._asdict().items():
             if isinstance(value, tuple):
                 numbers[field] = varied(value)
-            elif field in ("method", "alpha"):
+            elif field in ("method", "alpha", "reset_method"):
                 numbers[field] = 5.0 if field == "alpha" else value
             elif field == "rho_reset":
                 numbers[field] = torch.tensor([1.0, 2.0, 3.0, 4.0])
@@ -78,7 +78,7 @@ def test_every_parameter_can_be_one_for_each_neuron_and_be_trained(name):
         return type(p)(*(pick(value) for value in p))
 
     p = varied(default)
-    x = torch.rand(steps, 2, neurons) * 0.9
+    x = torch.rand(steps, 2, neurons) * (4.0 if name == "LIFBox" else 0.9)
     cell = CELLS[name](p)
     out = nb.Lift(cell)(x)[0]
     assert out.sum() > 10
@@ -90,6 +90,25 @@ def test_every_parameter_can_be_one_for_each_neuron_and_be_trained(name):
     assert len(trained) >= len(default) - 3
     for field, parameter in trained.items():
         assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), field
+
+
+def test_the_resets_of_lif_box():
+    """Drive 2, from 0: with v' = v + 0.1 (2 - v) it crosses 1 after 7 steps; soft, what is above the threshold stays."""
+    x = torch.full((20, 1, 1), 2.0, dtype=torch.float64)
+    for method, after in ((nb.reset_value, lambda v: 0.0), (nb.reset_subtract, lambda v: v - 1.0)):
+        out, states = nb.LIFBox(nb.LIFBoxParameters(reset_method=method), record_states=True)(x)
+        v, rows = 0.0, []
+        for _ in range(20):
+            v += 0.1 * (2.0 - v)
+            fired = v > 1.0
+            v = after(v) if fired else v
+            rows.append((fired, v))
+        assert out.flatten().tolist() == [float(fired) for fired, _ in rows] and out.sum() >= 2
+        np.testing.assert_allclose(states.v.flatten().detach(), [v for _, v in rows], rtol=0, atol=1e-7)  # dt tau_mem_inv is a float32
+    with pytest.raises(ModelError, match="reset_value or reset_subtract"):
+        nb.LIFBoxCell(nb.LIFBoxParameters(reset_method=lambda z, v, reset, th: v))
+    z, v = torch.tensor([0.0, 1.0]), torch.tensor([0.5, 1.5])
+    assert nb.reset_value(z, v, 0.25, 1.0).tolist() == [0.5, 0.25] and nb.reset_subtract(z, v, 0.25, 1.0).tolist() == [0.5, 0.5]
 
 
 def test_signatures_show_the_default_parameters():

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from eventsim.cpu.scalar import scalar_ops
 from eventsim.errors import ModelError
 from eventsim.jit import jit
-from eventsim.models import BUILT_IN, IAF, LI, LIF, LSNN, LIFCondExp, LIFDelta, LIFExcInh, lif
+from eventsim.models import BUILT_IN, IAF, LI, LIF, LSNN, LIBox, LIFBox, LIFBoxSubtract, LIFCondExp, LIFDelta, LIFExcInh, lif
 from eventsim.models.model import ORDERS, bind_refractory_step, bind_step
 from eventsim.ops import NUMPY
 
@@ -148,7 +148,7 @@ def flow_matrix(model, p):
     return scipy.linalg.block_diag(membrane, -1 / p.tau_adapt) if model is LSNN else membrane
 
 
-@pytest.mark.parametrize("model", [m for m in MODELS if m not in (IAF, LIFCondExp)], ids=str)
+@pytest.mark.parametrize("model", [m for m in MODELS if m not in (IAF, LIFCondExp, LIBox, LIFBox, LIFBoxSubtract)], ids=str)
 @given(data=st.data())
 @settings(max_examples=40, deadline=None)
 def test_exact_flow_is_the_matrix_exponential(model, data):
@@ -161,6 +161,16 @@ def test_exact_flow_is_the_matrix_exponential(model, data):
     got = model.advance(model.State(*s), model.exact(NUMPY, dt, p), p)
     rest = np.array(model.initial(p))
     np.testing.assert_allclose(got, rest + scipy.linalg.expm(dt * flow_matrix(model, p)) @ (s - rest), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("model", [LIBox, LIFBox, LIFBoxSubtract], ids=str)
+def test_a_box_current_flows_for_one_step(model):
+    """Exact for a current that is constant in the step: v = rest + (v - rest) exp(-dt/tau), rest = v_leak + r_mem i."""
+    p = model.Params()._replace(tau_mem=7.0, v_leak=-0.3, r_mem=1.7)
+    for dt in (0.1, 3.0):
+        new = model.advance(model.State(0.4, 0.9), model.exact(NUMPY, dt, p), p)
+        rest = p.v_leak + p.r_mem * 0.9
+        assert new.v == pytest.approx(rest + (0.4 - rest) * math.exp(-dt / p.tau_mem), rel=1e-14) and new.i == 0.0
 
 
 @pytest.mark.parametrize("ratio", [1.0, 1.0 + 1e-12, 1.0 + 1e-7, 1.001])

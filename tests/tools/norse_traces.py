@@ -44,6 +44,8 @@ CASES = [
         True,
     ),
     ("IAF", "IAFParameters", {"v_th": 0.713, "v_reset": -0.31}, 0.5, False),
+    ("LIFBox", "LIFBoxParameters", {"tau_mem_inv": 83.3, "v_leak": -0.137, "v_th": 0.713, "v_reset": -0.31}, 20.0, False),
+    ("LIBox", "LIBoxParameters", {"tau_mem_inv": 83.3, "v_leak": -0.137}, 2.0, False),
     ("LIFRefrac", "LIFRefracParameters", {"rho_reset": 3.0}, 4.0, True),
 ]
 
