@@ -190,7 +190,7 @@ def common_dt(found) -> float:
 
 def neuron_of(stage, dt) -> Neuron:
     """The neuron of a stage's layer: the same model and parameters, in ms, in forward Euler with Norse's order of a step."""
-    family, p = stage.layer.family, stage.layer.p
+    family, p = stage.layer.family.of(stage.layer.p), stage.layer.p
 
     def number(value):
         tensor = torch.as_tensor(value).detach().cpu().to(torch.float64)

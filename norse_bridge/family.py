@@ -112,6 +112,7 @@ def check_parameters(family, p, label):
         raise ModelError(f"{label}: p must be {kind}; the {type(neuron).__name__} given has no {', '.join(missing)}")
     if family.model.spiking:
         surrogate(neuron.method, label)
+    family.of(p)
 
 
 def cast(values, dtype):
@@ -142,7 +143,7 @@ def bind(family, p, dt, dtype, inputs=1, detach=False) -> Callable:
     The output is the spikes, or the voltage of a neuron that never fires. Coefficients are computed once, in float64, and then
     cast to ``dtype``.
     """
-    params = family.contract_params(p, dt)
+    family, params = family.of(p), family.contract_params(p, dt)
     k = cast(family.model.euler(TORCH, milliseconds(dt), params), dtype)
     params = cast(params, dtype)
     ports = family.model.default_port * inputs
@@ -192,7 +193,6 @@ def compute_dtype(x, *tuples) -> torch.dtype:
 
 def feed_forward_step(family, x, state, p, dt) -> tuple[Any, Any]:
     """One step without recurrence: ``(output, state)``. x: (batch, neurons), or any shape that the state broadcasts to."""
-    family = family.of(p)
     s, rho, _ = split(family, state)
     s, rho, out = bind(family, p, dt, compute_dtype(x, state, p))(s, rho, (x,))
     return out, join(family, s, rho)

@@ -79,8 +79,7 @@ class SpikingLayer(_OfFamily):
 
     @p.setter
     def p(self, values):
-        check_parameters(type(self).family, values, type(self).__name__)
-        self.family = type(self).family.of(values)
+        check_parameters(self.family, values, type(self).__name__)
         self.parameter_tuple = ParameterStore(values)
 
     def extra_repr(self):

@@ -1,6 +1,8 @@
 """What all families share: the same spikes dense and sparse, gradients, parameters of each neuron, signatures."""
 
+import copy
 import inspect
+import pickle
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import torch
 
 import norse_bridge as nb
 from eventsim.errors import ModelError
+from eventsim.models import LIFBoxSubtract
 
 LSNN_P = nb.LSNNParameters(tau_adapt_inv=torch.tensor(50.0), beta=torch.tensor(0.2), v_th=torch.tensor(0.3))
 REFRAC_P = nb.LIFRefracParameters(nb.LIFParameters(v_th=torch.tensor(0.5)), torch.tensor(3.0))
@@ -104,7 +107,9 @@ def test_the_resets_of_lif_box():
             v = after(v) if fired else v
             rows.append((fired, v))
         assert out.flatten().tolist() == [float(fired) for fired, _ in rows] and out.sum() >= 2
-        np.testing.assert_allclose(states.v.flatten().detach(), [v for _, v in rows], rtol=0, atol=1e-7)  # dt tau_mem_inv is a float32
+        np.testing.assert_allclose(
+            states.v.flatten().detach(), [v for _, v in rows], rtol=0, atol=1e-7
+        )  # dt tau_mem_inv is a float32
     with pytest.raises(ModelError, match="reset_value or reset_subtract"):
         nb.LIFBoxCell(nb.LIFBoxParameters(reset_method=lambda z, v, reset, th: v))
     z, v = torch.tensor([0.0, 1.0]), torch.tensor([0.5, 1.5])
@@ -151,3 +156,10 @@ def test_the_threshold_of_an_lsnn_neuron_rises_with_each_spike_and_relaxes():
     lifted = b[1:] - (b[:-1] + 0.02 * (1.0 - b[:-1]))  # dt tau_adapt_inv = 0.02
     np.testing.assert_allclose(lifted, torch.where(fired[1:], 0.5, 0.0), atol=1e-6)
     assert 1.0 < b[-1] < 1.1  # v_th is where it rests
+
+
+def test_a_copy_of_a_layer_is_of_the_same_model():
+    layer = nb.LIFBox(nb.LIFBoxParameters(reset_method=nb.reset_subtract))
+    for other in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        network = nb.to_network(nb.SequentialState(torch.nn.Linear(2, 3), other))
+        assert network.population("layer1").neuron.model is LIFBoxSubtract
