@@ -49,7 +49,7 @@ from norse_bridge.lif_refrac import (
     lif_refrac_feed_forward_step,
     lif_refrac_step,
 )
-from norse_bridge.lift import Lift
+from norse_bridge.lifting import Lift, lift
 from norse_bridge.lsnn import (
     LSNN,
     LSNNCell,
@@ -141,6 +141,7 @@ __all__ = [
     "lif_refrac_feed_forward_step",
     "lif_refrac_step",
     "lif_step",
+    "lift",
     "logistic_fn",
     "lsnn_feed_forward_step",
     "lsnn_step",

@@ -54,14 +54,14 @@ FAMILY = LIF_FAMILY._replace(
 )
 
 
-def lif_refrac_feed_forward_step(input_spikes, state, p=DEFAULT, dt=0.001):
-    """One step without recurrence: ``(z, LIFRefracFeedForwardState)``. input_spikes: (batch, neurons)."""
-    return feed_forward_step(FAMILY, input_spikes, state, p, dt)
+def lif_refrac_feed_forward_step(input_tensor, state, p=DEFAULT, dt=0.001):
+    """One step without recurrence: ``(z, LIFRefracFeedForwardState)``. input_tensor: (batch, neurons)."""
+    return feed_forward_step(FAMILY, input_tensor, state, p, dt)
 
 
-def lif_refrac_step(input_spikes, state, input_weights, recurrent_weights, p=DEFAULT, dt=0.001):
-    """One step with recurrence: ``(z, LIFRefracState)``; no gradient through the reset of v. input_spikes: (batch, inputs)."""
-    return recurrent_step(FAMILY, input_spikes, state, input_weights, recurrent_weights, p, dt)
+def lif_refrac_step(input_tensor, state, input_weights, recurrent_weights, p=DEFAULT, dt=0.001):
+    """One step with recurrence: ``(z, LIFRefracState)``; no gradient through the reset of v. input_tensor: (batch, inputs)."""
+    return recurrent_step(FAMILY, input_tensor, state, input_weights, recurrent_weights, p, dt)
 
 
 class LIFRefracCell(Cell, family=FAMILY):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from eventsim.errors import SimulationError
-from norse_bridge.lift import is_stateful
+from norse_bridge.lifting import is_stateful
 
 
 class SequentialState(torch.nn.Sequential):

@@ -158,3 +158,17 @@ def test_constant_current_encoder():
         wanted.append(fired)
     assert np.array_equal(z[:, 0].numpy(), np.stack(wanted))
     assert z.sum(0)[0, 0] == 0 < z.sum(0)[0, 1] < z.sum(0)[0, 2]
+
+
+def test_lift_of_a_function_is_the_layer():
+    x = torch.rand(30, 2, 5) * 2.0
+    p = nb.LIFParameters(v_th=torch.tensor(0.5))
+    state = nb.LIFFeedForwardState(torch.zeros(2, 5), torch.zeros(2, 5))
+    out, last = nb.lift(nb.lif_feed_forward_step, p)(x, state)
+    wanted, wanted_last = nb.LIF(p)(x)
+    assert wanted.sum() > 10 and torch.equal(out, wanted)
+    assert all(torch.equal(a, b) for a, b in zip(last, wanted_last, strict=True))
+    again, _ = nb.lift(nb.LIFCell(p))(x)  # the state has a default there
+    assert torch.equal(again, wanted)
+    with pytest.raises(SimulationError, match="length 1 or more"):
+        nb.lift(nb.lif_feed_forward_step)(x[:0], state)

@@ -49,3 +49,25 @@ class Lift(torch.nn.Module):
             out, state = self.lifted_module(row, state)
             outputs.append(out)
         return torch.stack(outputs), state
+
+
+def lift(activation, p=None):
+    """A function of one step, such as `lif_feed_forward_step`, as a function ``(sequence, state=None) -> (outputs, last state)``.
+
+    sequence : (time, batch, ...); outputs : (time, batch, ...). state may be left out where the activation has a default for it.
+    p : parameters to hand to the activation; None: its own default
+    """
+    more = {} if p is None else {"p": p}
+
+    def lifted(input_tensor, state=None):
+        if input_tensor.shape[0] == 0:
+            shape = tuple(input_tensor.shape)
+            raise SimulationError(f"lift: the input, of shape {shape}, needs a first axis over time of length 1 or more")
+        outputs = []
+        for row in input_tensor.unbind(0):  # (batch, ...)
+            given = {} if state is None else {"state": state}
+            out, state = activation(row, **given, **more)
+            outputs.append(out)
+        return torch.stack(outputs), state
+
+    return lifted
