@@ -2,8 +2,8 @@
 
 Time of a step of 1 ms. Dense layers run in two forms: "step by step", one step through all layers before the next one, as a net
 must whose input arrives while it runs, and "over time", which takes each layer's matrix product of all steps at once, and so
-needs the whole input beforehand. The engine goes layer by layer
-through blocks of up to 64 steps. All run on one thread and on all, and the better one counts.
+needs the whole input beforehand. The engine goes layer by layer through blocks of up to 64 steps. All
+run on one thread and on all, and the better one counts.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ import torch
 
 from eventsim.errors import SimulationError
 from norse_bridge.family import Family, bind, cast, check_parameters, compute_dtype, join, split
+from norse_bridge.lifting import rows_of
 from norse_bridge.parameters import ParameterStore
 
 OF_FAMILY: Any = object()
@@ -263,14 +264,7 @@ def rest(layer, x, shape, v_shape):
 
 def steps_of(layer, x):
     """The inputs of the steps to take: all rows of a sequence, or the one input of a cell."""
-    if not layer.over_time:
-        return (x,)
-    if x.ndim == 0 or x.shape[0] == 0:
-        shape = tuple(x.shape)
-        raise SimulationError(
-            f"{type(layer).__name__}: the input, of shape {shape}, needs a first axis over time of length 1 or more"
-        )
-    return x.unbind(0)
+    return rows_of(x, type(layer).__name__) if layer.over_time else (x,)
 
 
 def collect(layer, outputs, sparse):

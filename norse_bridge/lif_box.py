@@ -26,12 +26,12 @@ ResetMethod = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor],
 
 def reset_value(z, v, reset, th):
     """v = reset where z is 1, else v. All of shape (batch, neurons), or numbers."""
-    return v - z * v + z * reset
+    return LIFBOX.reset(LIFBOX.State(v, 0.0), z, LIFBOX.Params(v_th=th, v_reset=reset)).v
 
 
 def reset_subtract(z, v, reset, th):
     """v - th where z is 1, else v. All of shape (batch, neurons), or numbers."""
-    return v - z * v + z * (v - th)
+    return LIFBOX_SUBTRACT.reset(LIFBOX.State(v, 0.0), z, LIFBOX.Params(v_th=th, v_reset=reset)).v
 
 
 class LIFBoxParameters(NamedTuple):

@@ -40,15 +40,9 @@ class Lift(torch.nn.Module):
         if isinstance(x, tuple):
             x, given = x
             state = given if state is None else state
-        if x.shape[0] == 0:
-            raise SimulationError(f"Lift: the input, of shape {tuple(x.shape)}, needs a first axis over time of length 1 or more")
-        if not is_stateful(self.lifted_module):
-            return torch.stack([self.lifted_module(row) for row in x.unbind(0)])
-        outputs = []
-        for row in x.unbind(0):  # (batch, ...)
-            out, state = self.lifted_module(row, state)
-            outputs.append(out)
-        return torch.stack(outputs), state
+        if is_stateful(self.lifted_module):
+            return lift(self.lifted_module)(x, state)
+        return torch.stack([self.lifted_module(row) for row in rows_of(x, "Lift")])
 
 
 def lift(activation, p=None):
@@ -60,14 +54,17 @@ def lift(activation, p=None):
     more = {} if p is None else {"p": p}
 
     def lifted(input_tensor, state=None):
-        if input_tensor.shape[0] == 0:
-            shape = tuple(input_tensor.shape)
-            raise SimulationError(f"lift: the input, of shape {shape}, needs a first axis over time of length 1 or more")
         outputs = []
-        for row in input_tensor.unbind(0):  # (batch, ...)
-            given = {} if state is None else {"state": state}
-            out, state = activation(row, **given, **more)
+        for row in rows_of(input_tensor, "lift"):  # (batch, ...)
+            out, state = activation(row, **more) if state is None else activation(row, state, **more)
             outputs.append(out)
         return torch.stack(outputs), state
 
     return lifted
+
+
+def rows_of(x, label):
+    """The steps of a sequence (time, ...); a SimulationError that begins with ``label`` if there are none."""
+    if x.ndim == 0 or x.shape[0] == 0:
+        raise SimulationError(f"{label}: the input, of shape {tuple(x.shape)}, needs a first axis over time of length 1 or more")
+    return x.unbind(0)

@@ -78,6 +78,7 @@ def margin(s, p):
     return s.v - p.v_th
 
 
+@register_jitable
 def reset(s, z, p):
     return State(s.v - z * s.v + z * p.v_reset, s.i)
 

@@ -70,7 +70,8 @@ def margin(s, p):
 
 
 def reset(s, z, p):
-    return State(s.v - z * s.v + z * p.v_reset, s.i, s.b + z * p.beta)
+    m = lif.reset(s, z, p)
+    return State(m.v, m.i, s.b + z * p.beta)
 
 
 def initial(p):

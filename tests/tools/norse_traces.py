@@ -9,6 +9,7 @@ For each case: the input x (time, batch, ...), the weights of recurrent forms, t
 
 from __future__ import annotations
 
+import json
 import sys
 
 import norse
@@ -75,6 +76,7 @@ def main(path):
     for name, kind, odd, scale, recurrent in CASES:
         for which, values in (("default", {}), ("odd", odd)):
             p = getattr(nt, kind)(**{field: torch.as_tensor(value) for field, value in values.items()})
+            found[f"{name} {which} parameters"] = np.array(json.dumps(values))
             x = (torch.rand(STEPS, BATCH, NEURONS) < 0.3) * (scale * torch.randn(STEPS, BATCH, NEURONS) + scale)
             key = f"{name} {which} cell"
             found[f"{key} x"] = x.numpy()
