@@ -8,9 +8,10 @@ from norse_bridge.encode import (
     poisson_encode_step,
 )
 from norse_bridge.export import to_network
-from norse_bridge.iaf import IAF, IAFCell, IAFFeedForwardState, IAFParameters, IAFState, iaf_feed_forward_step, iaf_step
-from norse_bridge.li import LI, LICell, LILinearCell, LIParameters, LIState, li_feed_forward_step, li_step
-from norse_bridge.lif import (
+from norse_bridge.lifting import Lift, lift
+from norse_bridge.neurons.iaf import IAF, IAFCell, IAFFeedForwardState, IAFParameters, IAFState, iaf_feed_forward_step, iaf_step
+from norse_bridge.neurons.li import LI, LICell, LILinearCell, LIParameters, LIState, li_feed_forward_step, li_step
+from norse_bridge.neurons.lif import (
     LIF,
     LIFCell,
     LIFFeedForwardState,
@@ -22,7 +23,7 @@ from norse_bridge.lif import (
     lif_feed_forward_step,
     lif_step,
 )
-from norse_bridge.lif_box import (
+from norse_bridge.neurons.lif_box import (
     LIBox,
     LIBoxCell,
     LIBoxParameters,
@@ -39,7 +40,7 @@ from norse_bridge.lif_box import (
     reset_subtract,
     reset_value,
 )
-from norse_bridge.lif_refrac import (
+from norse_bridge.neurons.lif_refrac import (
     LIFRefracCell,
     LIFRefracFeedForwardState,
     LIFRefracParameters,
@@ -49,8 +50,7 @@ from norse_bridge.lif_refrac import (
     lif_refrac_feed_forward_step,
     lif_refrac_step,
 )
-from norse_bridge.lifting import Lift, lift
-from norse_bridge.lsnn import (
+from norse_bridge.neurons.lsnn import (
     LSNN,
     LSNNCell,
     LSNNFeedForwardState,

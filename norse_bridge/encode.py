@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from norse_bridge.lif import DEFAULT, LIFParameters, lif_current_encoder
+from norse_bridge.neurons.lif import DEFAULT, LIFParameters, lif_current_encoder
 
 
 def poisson_encode(input_values, seq_length, f_max=100, dt=0.001, generator=None):

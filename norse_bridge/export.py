@@ -16,8 +16,8 @@ from eventsim.stimuli import Increment, SpikeSource
 from norse_bridge import linear_maps
 from norse_bridge.family import MS
 from norse_bridge.layer import RecurrentSpikingLayer, SpikingLayer
-from norse_bridge.li import LILinearCell
 from norse_bridge.lifting import Lift
+from norse_bridge.neurons.li import LILinearCell
 from norse_bridge.surrogate import RANDOM
 
 SILENT = (torch.nn.Dropout, torch.nn.Dropout1d, torch.nn.Dropout2d, torch.nn.Dropout3d, torch.nn.Identity)

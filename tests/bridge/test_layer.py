@@ -12,7 +12,7 @@ import norse_bridge as nb
 from eventsim.errors import ModelError, SimulationError
 from norse_bridge.family import Refractory
 from norse_bridge.layer import RecurrentSpikingLayer, SpikingLayer
-from norse_bridge.lif import FAMILY
+from norse_bridge.neurons.lif import FAMILY
 from norse_bridge.surrogate import METHODS
 
 

@@ -7,7 +7,7 @@ from bridge_oracles import li_numpy, lif_naive, lif_numpy
 
 import norse_bridge as nb
 from norse_bridge.family import bind
-from norse_bridge.lif import FAMILY
+from norse_bridge.neurons.lif import FAMILY
 
 STEPS = 1000
 VALUES = {

@@ -15,8 +15,8 @@ import torch
 
 from norse_bridge.family import Refractory, feed_forward_step, recurrent_step
 from norse_bridge.layer import Cell, RecurrentCell, RecurrentLayer
-from norse_bridge.lif import FAMILY as LIF_FAMILY
-from norse_bridge.lif import LIFFeedForwardState, LIFParameters, LIFState
+from norse_bridge.neurons.lif import FAMILY as LIF_FAMILY
+from norse_bridge.neurons.lif import LIFFeedForwardState, LIFParameters, LIFState
 
 
 class LIFRefracParameters(NamedTuple):
