@@ -61,6 +61,7 @@ from norse_bridge.neurons.lsnn import (
     lsnn_feed_forward_step,
     lsnn_step,
 )
+from norse_bridge.pooling import SumPool2d
 from norse_bridge.sequential import SequentialState
 from norse_bridge.simulation import SimulationResult, simulate
 from norse_bridge.surrogate import (
@@ -122,6 +123,7 @@ __all__ = [
     "ResetMethod",
     "SequentialState",
     "SimulationResult",
+    "SumPool2d",
     "SuperSpike",
     "circ_dist_fn",
     "constant_current_lif_encode",
