@@ -66,8 +66,8 @@ def check_spikes(label, found, linear):
     if not spikes or not linear_maps.only_moves(linear):
         reason = "what lies between changes their values" if spikes else "no spiking layer lies in front of it"
         raise NetworkError(
-            f"{label} is exported right behind spikes alone, which are 0 or 1, and {reason}: a network has no maximum of analogue "
-            "values. Put it behind a spiking layer, or pool means (AvgPool)"
+            f"{label} is exported right behind spikes alone, which are 0 or 1, and {reason}: a network takes no maximum of "
+            "analogue values (ReLU is one with 0). Put it behind a spiking layer, or pool means (AvgPool)"
         )
 
 
@@ -179,20 +179,26 @@ def assemble(start, found, dt, input_name) -> Network:
 def to_network(module, input_shape=None, *, threshold=0.0, dt=None, input_name=None) -> Network:
     """The network that a model is.
 
-    Every spiking layer becomes a population; consecutive Linear, Conv2d, AvgPool2d and Flatten modules compose to one sparse
-    projection with delay 0, so that all layers act in the same step, one after another; their biases become an `Increment`;
-    recurrent weights get a delay of one step. Run it with ``Simulation(network, dt=1000 * dt)``: time is in ms there.
+    Every spiking layer becomes a population. The linear modules in front of it (Linear, convolutions, means and sums over windows,
+    BatchNorm in eval mode, Flatten and all else that only moves features) compose to one sparse projection with delay 0, so that
+    all layers act in the same step, one after another; their biases become an `Increment`; recurrent weights get a delay of one
+    step. MaxPool right behind spikes becomes a population, too: neurons that fire in the step in which any of their inputs fires.
+    Run it with ``Simulation(network, dt=1000 * dt)``: time is in ms there.
 
     Parameters
     ----------
-    module : a spiking layer, an `nn.Sequential` or a `SequentialState` of cells (one step) or of layers over time
-        Dropout is left out, whatever mode the module is in.
+    module : a spiking layer, an `nn.Sequential` or a `SequentialState` of cells (one step) or of layers over time; they may be
+        nested. Dropout is left out, whatever mode the module is in. A module with a method ``exported_as()`` is exported as the
+        module which that returns (a `Conv2d` with the weights of a receptive field, say); one with an attribute
+        ``moves_features = True`` as what its forward does to the places of features.
     input_shape : shape of the features of one sample, without time and batch; None where the first module tells
-    threshold : in each module's own weights (Linear, Conv2d, input and recurrent weights) those with ``|w| <= threshold`` count as
-        0, before modules are composed; biases and the means of AvgPool2d are left alone. At 0.0 only exact zeros are dropped.
+    threshold : in each module's own weights (Linear, convolutions, input and recurrent weights) those with ``|w| <= threshold``
+        count as 0, before modules are composed; biases, means and normalisation are left alone. At 0.0 only exact zeros are
+        dropped.
     dt : s; None for that of the layers, which must be the same in all of them
-    input_name : name of the population of sources; None: "input". The others are called as their modules, or by their place
-        (layer1, layer2 ...) where torch only numbered them. A name made here that a module has gets an underscore: "input_".
+    input_name : name of the population of sources; None: "input". The others are called as their modules, or by their place where
+        torch only numbered them: layer1, layer2 ... and, for maxima, pool1, pool2 ... A name made here that a module has gets an
+        underscore: "input_".
 
     Errors: a `NetworkError` that names the module which cannot be exported, and why: one that holds NaN, say, or one whose
     surrogate draws its spikes ("logistic", "circ_dist").

@@ -91,7 +91,12 @@ def check_initialised(module, label):
 
 
 def linear_step(module, at) -> LinearMap | None:
-    """The linear map of a module, or None if it is not one."""
+    """The linear map of a module, or None if it is not one.
+
+    A module that is not torch's says by an attribute ``moves_features = True`` that each of its outputs is an input or 0.
+    """
+    if getattr(module, "moves_features", False):
+        return moving.moving_map(module, at)
     kind = kind_of(module, LINEAR)
     return LINEAR[kind](module, at) if kind else None
 

@@ -24,20 +24,27 @@ def moving_map(module, at) -> LinearMap:
     numbers = torch.arange(1, size + 1, dtype=torch.float64).reshape(at.shape)  # 0 is what padding puts in
     try:
         out = type(module).forward(module, items * size + numbers)
-    except (RuntimeError, ValueError, IndexError, TypeError, NotImplementedError) as error:
+    except Exception as error:  # whatever a module of one's own raises
         raise NetworkError(f"{at.label}: it does not take features {at.shape}{_remedy(at)} ({error})") from error
+    if not torch.is_tensor(out) or tuple(out.shape[: at.lead]) != lead:
+        raise NetworkError(f"{at.label}: it joins {_before(at)} with the features{_remedy(at)}")
     shape = tuple(out.shape[at.lead :])
-    apart = tuple(out.shape[: at.lead]) == lead
-    if apart:
-        out = torch.where(out > 0, out - items.reshape(*lead, *[1] * len(shape)) * size, 0)
-    first = out[(0,) * at.lead]
-    if not apart or not torch.equal(out, first.expand_as(out)):
-        mixed = "time or batch" if at.lead > 1 else "the batch"
-        raise NetworkError(f"{at.label}: it joins or mixes {mixed} with the features{_remedy(at)}")
-    source = first.reshape(-1).numpy().astype(np.int64) - 1
+    own = torch.where(out != 0, out - items.reshape(*lead, *[1] * len(shape)) * size, 0)  # the same in every step and item
+    numbers = own[(0,) * at.lead]
+    if not torch.equal(own, numbers.expand_as(own)) or not _are_numbers(numbers, size):
+        raise NetworkError(f"{at.label}: it does more than to move features: it changes them, or mixes {_before(at)}{_remedy(at)}")
+    source = numbers.reshape(-1).numpy().astype(np.int64) - 1
     moved = source >= 0
     indptr = np.concatenate([[0], np.cumsum(moved)])
     return LinearMap(csr(np.ones(int(indptr[-1])), source[moved], indptr, (len(source), size)), None, shape)
+
+
+def _are_numbers(values, size):
+    return bool(((values >= 0) & (values <= size) & (values == values.round())).all())
+
+
+def _before(at):
+    return "time or batch" if at.lead > 1 else "the batch"
 
 
 def _remedy(at):

@@ -18,6 +18,13 @@ from eventsim.stimuli import SpikeSource
 quick = settings(deadline=None, max_examples=40)
 
 
+class Branches(torch.nn.Sequential):
+    """A container that calls its modules in a way of its own."""
+
+    def forward(self, x):
+        return x + super().forward(x)
+
+
 def model():
     return nb.SequentialState(
         nb.Lift(torch.nn.Conv2d(1, 2, 3)),
@@ -121,7 +128,18 @@ def test_parameters_of_each_neuron_follow_the_features():
         ),
         (nb.SequentialState(torch.nn.Linear(3, 3), nb.LIF(), torch.nn.Linear(3, 2)), None, r"ends in module '2' \(Linear\)"),
         (nb.SequentialState(torch.nn.Linear(3, 3)), None, "ends in"),
+        (
+            nb.SequentialState(torch.nn.Linear(3, 3), nb.LIF(), torch.nn.Linear(3, 2), torch.nn.Dropout()),
+            None,
+            r"ends in module '2' \(Linear\): end it with a spiking layer",
+        ),
+        (nb.SequentialState(nb.LIFCell(), torch.nn.Flatten()), (2, 3), r"ends in module '1' \(Flatten\)"),
+        (nb.SequentialState(nb.LIFCell(), torch.nn.BatchNorm1d(3).eval()), 3, r"ends in module '1' \(BatchNorm1d\)"),
+        (torch.nn.Sequential(), 3, "no spiking layer"),
         (nb.SequentialState(nb.LI(), torch.nn.Linear(3, 3), nb.LIF()), 3, "'layer1', which never fires"),
+        (nb.SequentialState(nb.Lift(nb.Lift(torch.nn.Linear(3, 3))), nb.LIF()), None, r"module '0' \(Lift\) is in another Lift"),
+        (Branches(nb.LIFCell()), 3, r"^Branches cannot become part of a network: it is none of the modules"),
+        (nb.SequentialState(nb.Lift(torch.nn.Linear(3, 3)), nb.LIFCell()), None, "mixes cells"),
         (nb.LIF(), None, "input_shape"),
         (nb.SequentialState(torch.nn.Conv2d(1, 2, 3), nb.LIFCell()), None, "input_shape"),
         (nb.SequentialState(torch.nn.Conv2d(1, 2, 3), nb.LIFCell()), (2, 5, 5), r"\(1, height, width\).*\(2, 5, 5\)"),

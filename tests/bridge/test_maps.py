@@ -75,6 +75,19 @@ def test_batch_norm_is_folded_from_both_sides():
     assert matrix_of(front, (2, 4, 5)).matrix.nnz == matrix_of(front[1], (2, 4, 5)).matrix.nnz
 
 
+class Claimed(nn.Module):
+    """A module of one's own that says that it only moves features, and does what it is made of."""
+
+    moves_features = True
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
 MOVES = [
     *((nn.Flatten(*axes), (2, 3, 4)) for axes in ((1, -1), (2, -1), (1, 2), (-2, -1), (2, 3))),
     (nn.Unflatten(1, (2, 3)), (6, 4)),
@@ -95,6 +108,7 @@ MOVES = [
     (nn.Upsample(scale_factor=(2, 1.5)), (2, 3, 4)),
     (nn.Upsample(size=(5, 2), mode="nearest-exact"), (2, 3, 4)),
     (nn.UpsamplingNearest2d(scale_factor=3), (2, 2, 2)),
+    (Claimed(lambda x: torch.cat([x.flip(-1), 0 * x], 1)), (2, 3)),
     (nn.AlphaDropout(0.5).eval(), (3, 2)),
     (nn.FeatureAlphaDropout(0.5).eval(), (3, 2)),
     (nn.Dropout1d(0.5).eval(), (3, 2)),
@@ -134,7 +148,14 @@ class Doubled(nn.Linear):
         (nn.ConstantPad1d(1, 0.5), (2, 3), "padding with 0.5 cannot be exported, with 0 it can"),
         (nn.PixelShuffle(2), (3, 2, 2), r"'0' \(PixelShuffle\): it does not take features \(3, 2, 2\); is input_shape right"),
         (nn.Unflatten(1, (2, 2)), (5,), r"\(Unflatten\): it does not take features"),
-        (nn.Unflatten(0, (1, 3)), (5,), r"\(Unflatten\): it joins or mixes the batch with the features"),
+        (nn.Unflatten(0, (1, 3)), (5,), r"\(Unflatten\): it joins the batch with the features"),
+        (Claimed(torch.neg), (3,), r"\(Claimed\): it does more than to move features: it changes them"),
+        (Claimed(lambda x: x + 1), (3,), "it changes them, or mixes the batch"),
+        (Claimed(lambda x: x / 2), (3,), "it changes them, or mixes the batch"),
+        (Claimed(lambda x: x.flip(0)), (3,), "it changes them, or mixes the batch"),
+        (Claimed(lambda x: (x, None)), (3,), r"\(Claimed\): it joins the batch"),
+        (Claimed(torch.sum), (3,), r"\(Claimed\): it joins the batch"),
+        (Claimed(lambda x: x.missing), (3,), r"\(Claimed\): it does not take features \(3,\).*missing"),
         (nn.Fold((2, 2), 1), (1, 4), r"\(Fold\) cannot become part of a network: it is none of the modules that are known"),
         (nn.Tanh(), (3,), r"\(Tanh\) cannot.*it is not linear, and what it is given are not spikes"),
         (nn.GRU(3, 3), (3,), r"\(GRU\) cannot.*its state is analogue"),
