@@ -11,18 +11,19 @@ import numpy as np
 
 from eventsim.errors import NetworkError
 from norse_bridge.linear_maps import LinearMap, csr, index_type, values_of, weights_of
-from norse_bridge.maps.windows import Axis, axes_named, look
+from norse_bridge.maps.windows import AXES, Axis, look
 
 
-def image(at, dims, channels=None):
-    """``(channels, sizes)`` of features with one axis of channels before ``dims`` others; an error if they have not, or if torch
-    would take the axes of time and batch for others."""
+def _sizes(module, at):
+    """The sizes of the axes behind that of the channels; an error if there are others, or if torch would take the axes of time and
+    batch for some of them."""
     if at.lead > 1:
         raise NetworkError(f"{at.label}: it takes (batch, ...), it is given (time, batch, ...): put it into Lift")
-    if len(at.shape) != dims + 1 or (channels is not None and at.shape[0] != channels):
-        wanted = f"({'channels' if channels is None else channels}, {axes_named(dims)})"
+    dims, channels = len(module.kernel_size), module.in_channels
+    if len(at.shape) != dims + 1 or at.shape[0] != channels:
+        wanted = f"({channels}, {AXES[dims]})"
         raise NetworkError(f"{at.label}: it takes features {wanted}, it is given {at.shape}; is input_shape right?")
-    return at.shape[0], at.shape[1:]
+    return at.shape[1:]
 
 
 def _padding(module):
@@ -68,8 +69,7 @@ def _bias(module, sizes, label):
 
 def conv_map(module, at) -> LinearMap:
     """`nn.Conv1d`, `nn.Conv2d` and `nn.Conv3d`, with stride, padding of every mode, dilation and groups."""
-    _, sizes = image(at, len(module.kernel_size), module.in_channels)
-    seen = look(_axes(module, _padding(module)), sizes, at.label)
+    seen = look(_axes(module, _padding(module)), _sizes(module, at), at.label)
     weight = weights_of(module.weight, at.label, at.threshold).reshape(*module.weight.shape[:2], -1)
     matrix = convolution(weight, module.groups, seen)
     return LinearMap(matrix, _bias(module, seen.sizes, at.label), (module.out_channels, *seen.sizes))
@@ -81,7 +81,7 @@ def conv_transpose_map(module, at) -> LinearMap:
     An axis of n pixels becomes one of ``(n - 1) stride - 2 padding + dilation (kernel - 1) + 1 + output_padding``, of which the
     convolution sees the first n windows.
     """
-    _, sizes = image(at, len(module.kernel_size), module.in_channels)
+    sizes = _sizes(module, at)
     padding = [(p, p) for p in module.padding]
     axes = _axes(module, padding)
     spans = [axis.dilation * (axis.kernel - 1) + 1 for axis in axes]

@@ -24,21 +24,25 @@ REPEATING = (
     *(nn.ReplicationPad1d, nn.ReplicationPad2d, nn.ReplicationPad3d),
     *(nn.CircularPad1d, nn.CircularPad2d, nn.CircularPad3d),
 )
+
+
+def _each(function, *kinds):
+    """The classes over 1, 2 and 3 axes with ``function(module, at)``, which is told their number."""
+    return {kind: partial(function, dims=dims) for dims, kind in enumerate(kinds, start=1)}
+
+
 LINEAR: dict[Any, Any] = {
     nn.Linear: linear_map,
     **dict.fromkeys((nn.Conv1d, nn.Conv2d, nn.Conv3d), conv_map),
     **dict.fromkeys((nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d), conv_transpose_map),
-    **{kind: partial(pooling.avg_pool_map, dims=n) for n, kind in enumerate((nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d), 1)},
-    **{kind: partial(pooling.lp_pool_map, dims=n) for n, kind in enumerate((nn.LPPool1d, nn.LPPool2d, nn.LPPool3d), 1)},
-    **{
-        kind: partial(pooling.adaptive_avg_pool_map, dims=n)
-        for n, kind in enumerate((nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d), 1)
-    },
-    SumPool2d: pooling.sum_pool_map,
-    nn.BatchNorm1d: partial(batch_norm_map, dims=(1, 2)),
-    nn.BatchNorm2d: partial(batch_norm_map, dims=(3,)),
-    nn.BatchNorm3d: partial(batch_norm_map, dims=(4,)),
-    nn.SyncBatchNorm: partial(batch_norm_map, dims=(1, 2, 3, 4)),
+    **_each(pooling.avg_pool_map, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d),
+    **_each(pooling.lp_pool_map, nn.LPPool1d, nn.LPPool2d, nn.LPPool3d),
+    **_each(pooling.adaptive_avg_pool_map, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d),
+    SumPool2d: partial(pooling.sum_pool_map, dims=2),
+    nn.BatchNorm1d: partial(batch_norm_map, axes=(1, 2)),
+    nn.BatchNorm2d: partial(batch_norm_map, axes=(3,)),
+    nn.BatchNorm3d: partial(batch_norm_map, axes=(4,)),
+    nn.SyncBatchNorm: partial(batch_norm_map, axes=(1, 2, 3, 4)),
     nn.Flatten: moving.flatten_map,
     **dict.fromkeys((*MOVING, *REPEATING), moving.moving_map),
     nn.ChannelShuffle: moving.channel_shuffle_map,
@@ -46,13 +50,12 @@ LINEAR: dict[Any, Any] = {
     **dict.fromkeys((nn.Upsample, nn.UpsamplingNearest2d), moving.upsample_map),
     **dict.fromkeys((*SILENT, *UNCHANGED_SPIKES), lambda module, at: identity_map(at.shape)),
 }
+"""What makes the map of a module of each class: ``(module, Place) -> LinearMap``."""
 MAXIMA: dict[Any, Any] = {
-    **{kind: partial(pooling.max_pool_map, dims=n) for n, kind in enumerate((nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d), 1)},
-    **{
-        kind: partial(pooling.adaptive_max_pool_map, dims=n)
-        for n, kind in enumerate((nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d), 1)
-    },
+    **_each(pooling.max_pool_map, nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d),
+    **_each(pooling.adaptive_max_pool_map, nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d),
 }
+"""What makes the map from the inputs to the neurons that a maximum over spikes becomes."""
 FOR_SPIKES = (*UNCHANGED_SPIKES, *MAXIMA)
 SUPPORTED = (
     "Linear; Conv, ConvTranspose, AvgPool, LPPool with norm_type=1, AdaptiveAvgPool, and right behind spikes MaxPool and "

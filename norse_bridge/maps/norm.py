@@ -14,14 +14,14 @@ from eventsim.errors import NetworkError
 from norse_bridge.linear_maps import LinearMap, values_of
 
 
-def batch_norm_map(module, at, dims) -> LinearMap:
-    """`nn.BatchNorm1d`, `nn.BatchNorm2d` and `nn.BatchNorm3d` in eval mode; dims : the numbers of axes that features may have."""
+def batch_norm_map(module, at, axes) -> LinearMap:
+    """`nn.BatchNorm1d`, `nn.BatchNorm2d` and `nn.BatchNorm3d` in eval mode; axes : the numbers of axes that features may have."""
     label = at.label
     if at.lead > 1:
         raise NetworkError(f"{label}: it would take the batch of (time, batch, ...) for channels: put it into Lift")
-    if len(at.shape) not in dims or at.shape[0] != module.num_features:
-        axes = " or ".join(str(n) for n in dims)
-        wanted = f"{axes} axes, the first with {module.num_features} channels"
+    if len(at.shape) not in axes or at.shape[0] != module.num_features:
+        numbers = " or ".join(str(n) for n in axes)
+        wanted = f"{numbers} axes, the first with {module.num_features} channels"
         raise NetworkError(f"{label}: it takes features with {wanted}, it is given {at.shape}; is input_shape right?")
     if module.running_mean is None or module.running_var is None:
         raise NetworkError(f"{label}: without running statistics it has no fixed numbers to export; use track_running_stats=True")

@@ -12,13 +12,13 @@ import scipy.sparse as sp
 
 from eventsim.errors import NetworkError
 from norse_bridge.linear_maps import LinearMap, csr, once_for_each
-from norse_bridge.maps.windows import Axis, axes_named, look, sums, tuple_of
+from norse_bridge.maps.windows import AXES, Axis, look, sums, tuple_of
 
 
 def pooled_axes(at, dims):
     """``(axes before, sizes)``: of the features, the last ``dims`` are pooled; an error if torch would pool time or batch."""
     if len(at.shape) < dims:
-        wanted = f"(channels, {axes_named(dims)})"
+        wanted = f"(channels, {AXES[dims]})"
         raise NetworkError(f"{at.label}: it takes features {wanted}, it is given {at.shape}; is input_shape right?")
     if at.lead + len(at.shape) > dims + 2:
         remedy = ": put it into Lift" if at.lead > 1 else "; is input_shape right?"
@@ -26,7 +26,7 @@ def pooled_axes(at, dims):
     return at.shape[:-dims], at.shape[-dims:]
 
 
-def _window(module, dims, at, **more):
+def _window(module, dims, at):
     """``(axes before, seen)`` of a pool with a kernel, a stride (None or nothing: the kernel) and perhaps padding."""
     before, sizes = pooled_axes(at, dims)
     kernel, padding = tuple_of(module.kernel_size, dims), tuple_of(getattr(module, "padding", 0), dims)
@@ -57,7 +57,7 @@ def avg_pool_map(module, at, dims) -> LinearMap:
     return _pooled(before, seen.sizes, _scaled(total, 1.0 / counts))
 
 
-def sum_pool_map(module, at, dims=2) -> LinearMap:
+def sum_pool_map(module, at, dims) -> LinearMap:
     """`norse_bridge.SumPool2d`."""
     before, seen = _window(module, dims, at)
     return _pooled(before, seen.sizes, sums(seen))
@@ -95,11 +95,15 @@ def adaptive_avg_pool_map(module, at, dims) -> LinearMap:
     return _pooled(before, sizes, _scaled(total, 1.0 / np.diff(total.indptr)))
 
 
+def _check_indices(module, label):
+    if module.return_indices:
+        raise NetworkError(f"{label}: return_indices=True cannot be exported; leave it out, spikes have no use for indices")
+
+
 def max_pool_map(module, at, dims) -> LinearMap:
     """What each output of `nn.MaxPool1d`, `nn.MaxPool2d` or `nn.MaxPool3d` is the maximum of: a sum, which is above 0 where any of
     these spikes."""
-    if module.return_indices:
-        raise NetworkError(f"{at.label}: return_indices=True cannot be exported; leave it out, spikes have no use for indices")
+    _check_indices(module, at.label)
     before, seen = _window(module, dims, at)
     if (seen.pixels < 0).all(axis=1).any():
         raise NetworkError(
@@ -110,6 +114,5 @@ def max_pool_map(module, at, dims) -> LinearMap:
 
 def adaptive_max_pool_map(module, at, dims) -> LinearMap:
     """As `max_pool_map`, of `nn.AdaptiveMaxPool1d`, `nn.AdaptiveMaxPool2d` and `nn.AdaptiveMaxPool3d`, whatever the sizes."""
-    if module.return_indices:
-        raise NetworkError(f"{at.label}: return_indices=True cannot be exported; leave it out, spikes have no use for indices")
+    _check_indices(module, at.label)
     return _pooled(*_adaptive(module, at, dims))

@@ -16,7 +16,7 @@ from norse_bridge.linear_maps import csr
 
 PADDED, BEYOND = -1, -2  # in the place of a pixel: zero padding, and what a last window of ceil_mode has beyond the padding
 _PAD_MODES: dict[str, Any] = {"zeros": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
-_AXES = {1: "length", 2: "height, width", 3: "depth, height, width"}
+AXES = {1: "length", 2: "height, width", 3: "depth, height, width"}
 
 
 class Axis(NamedTuple):
@@ -49,11 +49,6 @@ def tuple_of(value, dims) -> tuple[Any, ...]:
     """One value for each axis, as torch's modules take them: a number, or a tuple of 1 or ``dims`` numbers."""
     values = tuple(value) if isinstance(value, (tuple, list)) else (value,)
     return values * dims if len(values) == 1 else values
-
-
-def axes_named(dims) -> str:
-    """ "height, width" for 2 axes, and so on."""
-    return _AXES[dims]
 
 
 def one_axis(axis, size, name) -> np.ndarray:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from map_oracles import assert_equals_torch, matrix_of
 from torch import nn
+from torch.nn.utils import parametrizations, prune
 
 from eventsim.errors import NetworkError
 from norse_bridge.linear_maps import index_type
@@ -72,6 +73,14 @@ def test_a_matrix_written_out():
     conv.weight.data = torch.tensor([[[1.0, 2.0, 3.0]]]).double()
     assert matrix_of(conv, (1, 4)).matrix.toarray().tolist() == [[2, 3, 0, 0], [0, 1, 2, 3]]
     assert matrix_of(conv, (1, 5)).matrix.toarray().tolist() == [[2, 3, 0, 0, 0], [0, 1, 2, 3, 0], [0, 0, 0, 1, 2]]
+
+
+def test_weights_are_those_that_act():
+    """Normalised and pruned weights are what torch makes of the parameters."""
+    assert_equals_torch(parametrizations.weight_norm(nn.Conv1d(2, 3, 2)), (2, 5))
+    pruned = prune.l1_unstructured(nn.Conv1d(2, 3, 2), "weight", 8)
+    assert_equals_torch(pruned, (2, 5))
+    assert matrix_of(pruned, (2, 5)).matrix.nnz == 4 * 4
 
 
 def test_depthwise_convolutions_store_their_own_weights_alone():
