@@ -22,7 +22,8 @@ class SpikingHeidelbergDigitsDataset(torch.utils.data.Dataset):
     ----------
     root : folder with shd_train.h5 and shd_test.h5, or one such file
     dt : s
-    sparse : whether spikes are sparse (COO) tensors; torch.stack makes a batch of them, a DataLoader only with a collate_fn that does
+    sparse : whether spikes are sparse (COO) tensors; torch.stack makes a batch of them, a DataLoader only where its collate_fn
+        does so
     train : which of both files of the folder to read
     download : not used: nothing is downloaded
 

@@ -21,7 +21,8 @@ def mel_spectrogram(waveform, sample_rate=16000, n_fft=512, hop_length=160, n_me
     flat = waveform.reshape(-1, waveform.shape[-1])
     spectrum = torch.stft(flat, n_fft, hop_length, window=window, return_complex=True)  # (sounds, frequencies, frames)
     bands = mel_bands(n_fft // 2 + 1, sample_rate, n_mels).to(flat)
-    return (bands @ spectrum.abs().square()).unflatten(0, waveform.shape[:-1])
+    power = bands @ spectrum.abs().square()  # (sounds, n_mels, frames)
+    return power.reshape(*waveform.shape[:-1], *power.shape[1:])
 
 
 def mel_bands(n_frequencies, sample_rate, n_mels):
