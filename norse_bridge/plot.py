@@ -35,7 +35,9 @@ def plot_spikes_2d(spikes, axes=None, **kwargs):
     """
     values = _array(spikes, (2,), "plot_spikes_2d: spikes", "(time, neurons)")
     axes = plot_heatmap_2d(torch.from_numpy(values), axes, **({"cmap": "binary"} | kwargs))
-    axes.yaxis.get_major_locator().set_params(integer=True)
+    from matplotlib.ticker import MaxNLocator
+
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     return axes
 
 
@@ -137,8 +139,10 @@ def _pyplot():
 
 
 def _space():
-    """3D axes that fill pyplot's current figure."""
-    return _pyplot().gcf().add_subplot(projection="3d")
+    """3D axes in pyplot's current figure if that is empty, else in a new one."""
+    pyplot = _pyplot()
+    figure = pyplot.figure() if pyplot.gcf().axes else pyplot.gcf()
+    return figure.add_subplot(projection="3d")
 
 
 def _array(data, axes, label, shape):

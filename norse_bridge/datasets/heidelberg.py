@@ -44,7 +44,10 @@ class SpikingHeidelbergDigitsDataset(torch.utils.data.Dataset):
                 "unpack it with gunzip, and give its folder"
             )
         with self._open() as file:
-            self.labels = torch.from_numpy(self._read(file, "labels")[:].astype(np.uint8))
+            lengths = [len(self._read(file, name)) for name in ("labels", "spikes/times", "spikes/units")]
+            if len(set(lengths)) > 1:
+                raise StorageError(f"file {str(self.path)!r} has {lengths} labels, times and units; they must be as many")
+            self.labels = torch.from_numpy(file["labels"][:].astype(np.uint8))
 
     def __len__(self):
         return len(self.labels)
@@ -57,7 +60,8 @@ class SpikingHeidelbergDigitsDataset(torch.utils.data.Dataset):
         rows = np.floor(times / self.dt).astype(np.int64)
         if len(rows) != len(units) or not self._inside(rows, self.steps) or not self._inside(units, self.n_units):
             raise StorageError(
-                f"file {str(self.path)!r}: sample {n} has spikes outside of {self.max_length} s and {self.n_units} channels"
+                f"file {str(self.path)!r}: every spike of sample {n} must have a time from 0 to below {self.max_length} s, and a "
+                f"channel below {self.n_units}"
             )
         where = np.unique(np.stack([rows, units]), axis=1)  # two spikes in a step are one
         ones = torch.ones(where.shape[1], dtype=torch.uint8)

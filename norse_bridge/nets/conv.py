@@ -2,8 +2,8 @@
 
     z0 = pool LIF(conv1 x)      z1 = pool LIF(10 conv2 z0)      z2 = LIF(fc1 flatten z1)      v = LI(W_out z2)
 
-Both convolutions are 5 x 5 without padding, both pools take the maximum of 2 x 2. All steps of a sequence go through a
-convolution at once; only the neurons are stepped over time.
+Both convolutions are 5 x 5 without padding, both pools take the maximum of 2 x 2. Many steps go through a convolution at once;
+only the neurons are stepped over time.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from norse_bridge.sequential import SequentialState
 
 KERNEL, POOL, CLASSES = 5, 2, 10
 GAIN = 10.0  # what Norse multiplies the second convolution with
+IMAGES = 2048  # that go through a convolution at once: a longer sequence takes no more memory, unless gradients need it
 SMALLEST = 16  # pixels: 16 -> 12 -> 6 -> 2 -> 1
 
 
@@ -61,13 +62,23 @@ class DigitNet(torch.nn.Module):
         if x.ndim != 5:
             shape = "(time, batch, channels, size, size)"
             raise SimulationError(f"{type(self).__name__}: the input must have shape {shape}, not {tuple(x.shape)}")
-        z, _ = self.lif0(_at_once(self.conv1, x))  # (time, batch, maps, size - 4, size - 4)
-        z = _at_once(_pool, z)
-        z, _ = self.lif1(GAIN * _at_once(self.conv2, z))
-        z = _at_once(_pool, z).flatten(2)  # (time, batch, maps * features^2)
-        z, _ = self.lif2(self.fc1(z))  # (time, batch, hidden)
-        v, _ = lift(self.out)(z)
+        states = (None, None, None, None)
+        voltages = []
+        for part in x.split(max(1, IMAGES // max(1, x.shape[1]))):
+            v, states = self._steps(part, *states)
+            voltages.append(v)
+        v = torch.cat(voltages)
         return v.to(torch.promote_types(v.dtype, self.dtype))
+
+    def _steps(self, x, s0, s1, s2, s_out):
+        """Some steps from given states: (voltages, states)."""
+        z, s0 = self.lif0(_at_once(self.conv1, x), s0)  # (time, batch, maps, size - 4, size - 4)
+        z = _at_once(_pool, z)
+        z, s1 = self.lif1(GAIN * _at_once(self.conv2, z), s1)
+        z = _at_once(_pool, z).flatten(2)  # (time, batch, maps * features^2)
+        z, s2 = self.lif2(self.fc1(z), s2)  # (time, batch, hidden)
+        v, s_out = lift(self.out)(z, s_out)
+        return v, (s0, s1, s2, s_out)
 
     def sequential(self):
         """The same net as a `SequentialState` with weights of its own, which can be continued from a state and converted by

@@ -290,9 +290,12 @@ def test_files_that_are_no_digits_are_refused(tmp_path):
         file["other"] = 1
     with pytest.raises(StorageError, match="has no 'labels'"):
         nb.SpikingHeidelbergDigitsDataset(tmp_path)
+    write_digits(path, labels=[1])
+    with pytest.raises(StorageError, match=r"\[1, 3, 3\] labels, times and units"):
+        nb.SpikingHeidelbergDigitsDataset(tmp_path)
     for times, units in (([[1.5]], [[0]]), ([[-0.1]], [[0]]), ([[0.1]], [[700]]), ([[0.1, 0.2]], [[1]])):
         write_digits(path, times, units, [0])
-        with pytest.raises(StorageError, match="sample 0 has spikes outside"):
+        with pytest.raises(StorageError, match="every spike of sample 0 must have a time"):
             nb.SpikingHeidelbergDigitsDataset(path)[0]
 
 

@@ -10,6 +10,7 @@ from tools import norse_nets
 
 import norse_bridge as nb
 from eventsim.errors import ModelError, SimulationError, StorageError
+from norse_bridge.nets import conv
 
 STORED = np.load(Path(__file__).parent.parent / "data" / "norse_nets.npz")
 NETS = norse_nets.nets(nb, nb.make_layers)
@@ -56,6 +57,16 @@ def test_default_sizes_and_thresholds_of_the_convnets():
         nb.ConvNet(feature_size=15)
     with pytest.raises(SimulationError, match=r"\(time, batch, channels, size, size\), not \(2, 1, 16, 16\)"):
         nb.ConvNet(feature_size=16)(torch.rand(2, 1, 16, 16))
+
+
+def test_a_long_sequence_goes_through_the_convolutions_in_parts(monkeypatch):
+    net, x = NETS["ConvNet"]
+    with torch.no_grad():
+        for images in (1, 6, 14):
+            monkeypatch.setattr(conv, "IMAGES", images)
+            assert np.array_equal(net(x).numpy(), STORED["ConvNet"])
+    with pytest.raises(SimulationError, match="length 1 or more"):
+        net(x[:0])
 
 
 def test_type_of_the_voltages_is_wide_enough():

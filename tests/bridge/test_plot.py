@@ -80,8 +80,7 @@ def test_heatmap_3d():
     axes = drawn(nb.plot_heatmap_3d(data))
     assert points(axes) == ([[2, 1, 3], [7, 0, 2]], [0.5, -4.0])
     assert len(axes.figure.axes) == 1
-    pyplot.figure()
-    assert len(nb.plot_heatmap_3d(data, show_colorbar=True, marker="o").figure.axes) == 2
+    assert len(nb.plot_heatmap_3d(data, show_colorbar=True, marker="o").figure.axes) == 2  # a figure of its own
 
 
 def test_neuron_states_of_a_recorded_state_and_of_a_list():
