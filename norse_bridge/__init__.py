@@ -1,5 +1,6 @@
 """Norse's API on eventsim's neuron models: differentiable layers, and the way from a trained model to a sparse network."""
 
+from norse_bridge.datasets import MemoryStoreRecallDataset, SpeechCommandsDataset, SpikingHeidelbergDigitsDataset, prepare_dataset
 from norse_bridge.encode import (
     ConstantCurrentLIFEncoder,
     PoissonEncoder,
@@ -9,6 +10,9 @@ from norse_bridge.encode import (
 )
 from norse_bridge.export import to_network
 from norse_bridge.lifting import Lift, lift
+from norse_bridge.nets.conv import ConvNet, ConvNet4
+from norse_bridge.nets.mobilenet import ConvBNReLU, InvertedResidual, MobileNetV2, mobilenet_v2
+from norse_bridge.nets.vgg import VGG, make_layers, vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn
 from norse_bridge.neurons.iaf import IAF, IAFCell, IAFFeedForwardState, IAFParameters, IAFState, iaf_feed_forward_step, iaf_step
 from norse_bridge.neurons.li import LI, LICell, LILinearCell, LIParameters, LIState, li_feed_forward_step, li_step
 from norse_bridge.neurons.lif import (
@@ -61,6 +65,15 @@ from norse_bridge.neurons.lsnn import (
     lsnn_feed_forward_step,
     lsnn_step,
 )
+from norse_bridge.plot import (
+    plot_heatmap_2d,
+    plot_heatmap_3d,
+    plot_histogram_2d,
+    plot_izhikevich,
+    plot_neuron_states,
+    plot_scatter_3d,
+    plot_spikes_2d,
+)
 from norse_bridge.pooling import SumPool2d
 from norse_bridge.sequential import SequentialState
 from norse_bridge.simulation import SimulationResult, simulate
@@ -76,17 +89,29 @@ from norse_bridge.surrogate import (
     threshold,
     triangle_fn,
 )
+from norse_bridge.tensorboard import (
+    hook_spike_activity_mean,
+    hook_spike_activity_sum,
+    hook_spike_histogram_mean,
+    hook_spike_histogram_sum,
+    hook_spike_image,
+)
 
 __all__ = [
     "IAF",
     "LI",
     "LIF",
     "LSNN",
+    "VGG",
     "ConstantCurrentLIFEncoder",
+    "ConvBNReLU",
+    "ConvNet",
+    "ConvNet4",
     "IAFCell",
     "IAFFeedForwardState",
     "IAFParameters",
     "IAFState",
+    "InvertedResidual",
     "LIBox",
     "LIBoxCell",
     "LIBoxParameters",
@@ -119,10 +144,14 @@ __all__ = [
     "LSNNRecurrentCell",
     "LSNNState",
     "Lift",
+    "MemoryStoreRecallDataset",
+    "MobileNetV2",
     "PoissonEncoder",
     "ResetMethod",
     "SequentialState",
     "SimulationResult",
+    "SpeechCommandsDataset",
+    "SpikingHeidelbergDigitsDataset",
     "SumPool2d",
     "SuperSpike",
     "circ_dist_fn",
@@ -131,6 +160,11 @@ __all__ = [
     "heavi_erfc_fn",
     "heavi_tanh_fn",
     "heaviside",
+    "hook_spike_activity_mean",
+    "hook_spike_activity_sum",
+    "hook_spike_histogram_mean",
+    "hook_spike_histogram_sum",
+    "hook_spike_image",
     "iaf_feed_forward_step",
     "iaf_step",
     "li_box_feed_forward_step",
@@ -147,8 +181,18 @@ __all__ = [
     "logistic_fn",
     "lsnn_feed_forward_step",
     "lsnn_step",
+    "make_layers",
+    "mobilenet_v2",
+    "plot_heatmap_2d",
+    "plot_heatmap_3d",
+    "plot_histogram_2d",
+    "plot_izhikevich",
+    "plot_neuron_states",
+    "plot_scatter_3d",
+    "plot_spikes_2d",
     "poisson_encode",
     "poisson_encode_step",
+    "prepare_dataset",
     "reset_subtract",
     "reset_value",
     "simulate",
@@ -156,4 +200,12 @@ __all__ = [
     "threshold",
     "to_network",
     "triangle_fn",
+    "vgg11",
+    "vgg11_bn",
+    "vgg13",
+    "vgg13_bn",
+    "vgg16",
+    "vgg16_bn",
+    "vgg19",
+    "vgg19_bn",
 ]
