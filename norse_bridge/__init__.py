@@ -80,7 +80,6 @@ from norse_bridge.receptive_field_layers import (
     ParameterizedSpatialReceptiveField2d,
     SampledSpatialReceptiveField2d,
     SpatialReceptiveField2d,
-    TemporalReceptiveField,
 )
 from norse_bridge.receptive_fields import (
     calculate_normalization,
@@ -109,6 +108,7 @@ from norse_bridge.surrogate import (
     threshold,
     triangle_fn,
 )
+from norse_bridge.temporal_receptive_field import TemporalReceptiveField
 
 __all__ = [
     "IAF",

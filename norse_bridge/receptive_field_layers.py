@@ -1,4 +1,4 @@
-"""Receptive fields as layers: convolutions whose kernels are given by a few numbers, and neurons at several time scales.
+"""Spatial receptive fields as layers: convolutions whose kernels are given by a few numbers.
 
 The kernels are computed from the parameters in every forward pass, which takes 0.1 to 0.4 ms: what is trained, loaded, copied or
 moved are the parameters alone, and gradients are right in whatever order forward and backward passes come.
@@ -10,14 +10,12 @@ from typing import ClassVar
 
 import torch
 
-from eventsim.errors import ModelError, SimulationError
-from norse_bridge.neurons.lif_box import LIBoxCell, LIBoxParameters
+from eventsim.errors import ModelError
 from norse_bridge.receptive_fields import (
     COLUMNS,
     combination_indices,
     derivative_pairs,
     fields_of,
-    temporal_scale_distribution,
     values_of,
 )
 
@@ -89,15 +87,12 @@ class _SpatialReceptiveFields(torch.nn.Module):
         raw = getattr(self, f"raw_{name}")
         return torch.exp(raw) if name in self.logarithmic else raw
 
-    scales = property(
-        lambda self: self._values("scales"), doc="Variances as they are now, in the unit of domain^2; differentiable."
-    )
-    angles = property(lambda self: self._values("angles"), doc="Angles as they are now, in rad; differentiable.")
-    ratios = property(lambda self: self._values("ratios"), doc="Ratios as they are now; differentiable.")
-    x = property(
-        lambda self: self._values("x"), doc="Centres along columns as they are now, in the unit of domain; differentiable."
-    )
-    y = property(lambda self: self._values("y"), doc="Centres along rows as they are now, in the unit of domain; differentiable.")
+    # What the fields have in common, or each for itself: differentiable functions of what is trained.
+    scales = property(lambda self: self._values("scales"), doc="Variances as they are now, in the unit of domain^2.")
+    angles = property(lambda self: self._values("angles"), doc="Angles as they are now, in rad")
+    ratios = property(lambda self: self._values("ratios"), doc="Ratios as they are now")
+    x = property(lambda self: self._values("x"), doc="Centres along columns as they are now, in the unit of domain.")
+    y = property(lambda self: self._values("y"), doc="Centres along rows as they are now, in the unit of domain")
 
     def _rows(self):
         """(scale, angle, ratio, x, y) of every field: (n, 5)."""
@@ -108,7 +103,7 @@ class _SpatialReceptiveFields(torch.nn.Module):
 
     @property
     def rf_parameters(self):
-        """The rows (scale, angle, ratio, x, y, dx, dy) of the fields as they are now: (n, 7); differentiable."""
+        """The rows (scale, angle, ratio, x, y, dx, dy) of the fields as they are now: (n, 7)."""
         rows = self._rows()
         return torch.cat([rows, torch.tensor(self.orders, dtype=rows.dtype, device=rows.device)], dim=1)
 
@@ -225,77 +220,3 @@ class ParameterizedSpatialReceptiveField2d(_CombinedReceptiveFields):
     Parameters: `_CombinedReceptiveFields`."""
 
     one_by_one = True
-
-
-def li_box_parameters(tau_mem_inv):
-    """LIBoxParameters with these rates, in 1/s."""
-    return LIBoxParameters(tau_mem_inv=tau_mem_inv)
-
-
-class TemporalReceptiveField(torch.nn.Module):
-    """Neurons of several time scales for every input: (batch, *shape) -> ((batch, n_scales, *shape), state).
-
-    shape : of the input without its batch; channels first
-    activation : the class of a cell of neurons, called with parameters and ``dt=dt``
-    activation_state_map : from the rates in 1/s to the cell's parameters; needed for another activation than LIBoxCell
-    min_scale, max_scale, c : as in `temporal_scale_distribution`; a scale of 1 is a time constant of one dt
-    time_constants : the rates in 1/s in the place of scales: one for each scale, (n_scales), or of a shape that broadcasts to
-        (n_scales, *shape); a Parameter is kept as it is
-    dt : s
-
-    The rates ``ps``, by default (n_scales, channels, 1, ...), are trained. The cell is made of them in every step, so that
-    gradients reach them through any activation_state_map.
-    """
-
-    def __init__(
-        self,
-        shape,
-        n_scales=4,
-        activation=LIBoxCell,
-        activation_state_map=li_box_parameters,
-        min_scale=1,
-        max_scale=None,
-        c=1.41421,
-        time_constants=None,
-        dt=0.001,
-    ):
-        super().__init__()
-        self.shape, self.n_scales, self.dt = torch.Size(shape), int(n_scales), dt
-        self.activation, self.activation_state_map = activation, activation_state_map
-        self.one_each = (self.n_scales, *(1 for _ in self.shape))
-        if time_constants is None:
-            scales = temporal_scale_distribution(self.n_scales, min_scale, max_scale, c)
-            time_constants = ((1.0 / dt) / scales).reshape(self.one_each).repeat(1, *self.shape[:1], *self.one_each[2:])
-        elif time_constants.shape != self.one_each[:1] and not _fits(time_constants, (self.n_scales, *self.shape)):
-            raise ModelError(
-                f"TemporalReceptiveField: time_constants must have the shape (n_scales,), here {self.one_each[:1]}, or one that "
-                f"broadcasts to {(self.n_scales, *self.shape)}, not {tuple(time_constants.shape)}"
-            )
-        known = isinstance(time_constants, torch.nn.Parameter)
-        self.ps = time_constants if known else torch.nn.Parameter(time_constants.detach().clone())
-
-    @property
-    def neurons(self):
-        """The cell with the rates as they are now."""
-        rates = self.ps.reshape(self.one_each) if self.ps.shape == self.one_each[:1] else self.ps
-        return self.activation(self.activation_state_map(rates), dt=self.dt)
-
-    def forward(self, x, state=None):
-        batch = x.shape[: x.ndim - len(self.shape)]
-        if x.shape != (*batch, *self.shape):
-            raise SimulationError(
-                f"TemporalReceptiveField: the input must have the shape (batch, {self.shape}), not {tuple(x.shape)}"
-            )
-        copies = x.unsqueeze(len(batch)).expand(*batch, self.n_scales, *self.shape)
-        return self.neurons(copies, state)  # (batch, n_scales, *shape)
-
-    def extra_repr(self):
-        return f"shape={tuple(self.shape)}, n_scales={self.n_scales}, activation={self.activation.__name__}, dt={self.dt}"
-
-
-def _fits(tensor, shape):
-    """Whether a tensor broadcasts to the shape."""
-    try:
-        return torch.broadcast_shapes(tensor.shape, shape) == shape
-    except RuntimeError:
-        return False

@@ -26,7 +26,8 @@ class LIFCorrelationParameters(NamedTuple):
 
 
 class LIFCorrelationState(NamedTuple):
-    """LIFState of (batch, hidden); the sensors (batch, inputs, hidden) of the inputs and (batch, hidden, hidden) between neurons."""
+    """States of the neurons, (batch, hidden), of the sensors at the inputs, (batch, inputs, hidden), and of those between neurons,
+    (batch, hidden, hidden)."""
 
     lif_state: Any
     input_correlation_state: Any
@@ -70,7 +71,7 @@ class LIFCorrelation(torch.nn.Module):
         missing = [name for name in LIFCorrelationParameters._fields if not hasattr(values, name)]
         if missing:
             raise ModelError(
-                f"LIFCorrelation: p must be LIFCorrelationParameters; the {type(values).__name__} given has no {missing}"
+                f"LIFCorrelation: p must be LIFCorrelationParameters; the {type(values).__name__} given has no {', '.join(missing)}"
             )
         check_parameters(FAMILY, values.lif_parameters, "LIFCorrelation")
         self.parameter_tuple = ParameterStore(values)

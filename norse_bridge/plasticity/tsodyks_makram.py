@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 
 class TsodyksMakramParameters(NamedTuple):
-    """tau_f_inv (facilitation), tau_s_inv (taken and, as in Norse, not used), tau_d_inv (depression) in 1/s; U: share of a spike."""
+    """tau_f_inv (facilitation), tau_s_inv (not used, as in Norse), tau_d_inv (depression) in 1/s; U: what a spike adds to u."""
 
     tau_f_inv: Any = 1.0 / 50e-3
     tau_s_inv: Any = 1.0 / 20e-3
