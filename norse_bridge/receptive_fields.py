@@ -127,9 +127,7 @@ def temporal_scale_distribution(n_scales, min_scale=1, max_scale=None, c=1.41421
         )
     if max_scale is not None:
         if n_scales < 2:
-            raise ModelError(
-                f"temporal_scale_distribution: {n_scales} scales cannot reach from min_scale to max_scale; take 2 or more"
-            )
+            raise ModelError(f"temporal_scale_distribution: from min_scale to max_scale it takes 2 scales or more, not {n_scales}")
         c = (max_scale / min_scale) ** (0.5 / (n_scales - 1))
     return math.sqrt(min_scale) * torch.as_tensor(c, dtype=torch.get_default_dtype()) ** torch.arange(n_scales)
 
