@@ -57,15 +57,16 @@ def derive_kernel(kernel, angle):
 def derive_spatial_receptive_field_single(field, scale, angle, dx, dy):
     """The field (..., size, size) derived dx times along the angle and dy times across it, times the scale each time.
 
-    scale, angle, dx, dy : numbers, or of shape (...)
+    scale, angle : numbers, or of shape (...)
+    dx, dy : numbers, or of shape (...); for one axis, lists of numbers
     """
     scale, angle = _tensors(scale, angle, like=field)
     factor = calculate_normalization(1, scale)[..., None, None]
     for order, direction in ((dx, angle), (dy, angle + math.pi / 2)):
-        order = torch.as_tensor(order)
-        for done in range(int(order.max())):
-            more = (order > done)[..., None, None].to(field.device)
-            field = torch.where(more, derive_kernel(field, direction) * factor, field)
+        highest = max(order) if isinstance(order, (list, tuple)) else int(torch.as_tensor(order).max())
+        order = torch.as_tensor(order, device=field.device)[..., None, None]
+        for done in range(highest):
+            field = torch.where(order > done, derive_kernel(field, direction) * factor, field)
     return field
 
 
@@ -163,7 +164,7 @@ def combination_indices(columns, orders, include_replicas):
 
 def fields_of(parameters, orders, size, domain):
     """The receptive fields (n, size, size) of rows (scale, angle, ratio, x, y), (n, 5), with n pairs (dx, dy) of ints."""
-    dx, dy = torch.tensor(orders).unbind(1)
+    dx, dy = zip(*orders, strict=True)
     return spatial_receptive_field(*parameters.unbind(1), size, dx, dy, domain)
 
 

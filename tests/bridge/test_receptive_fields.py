@@ -409,3 +409,9 @@ def test_receptive_fields_under_vmap():
         found = torch.func.vmap(lambda p, b: torch.func.functional_call(ensemble[0], (p, b), (x,)))(stacked, buffers)
         for layer, out in zip(ensemble, found, strict=True):
             torch.testing.assert_close(layer(x), out, rtol=1e-5, atol=1e-6)
+
+
+def test_receptive_fields_compile_into_one_graph():
+    layer, x = layers()["sampled"], torch.rand(2, 2, 9, 9)
+    compiled = torch.compile(layer, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(x), layer(x))
