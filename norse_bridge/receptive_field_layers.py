@@ -1,7 +1,7 @@
 """Spatial receptive fields as layers: convolutions whose kernels are given by a few numbers.
 
-The kernels are computed from the parameters in every forward pass, which takes 0.1 to 0.4 ms: what is trained, loaded, copied or
-moved are the parameters alone, and gradients are right in whatever order forward and backward passes come.
+The kernels are computed from the parameters in every forward pass, which is little beside most convolutions: what is trained,
+loaded, copied or moved are the parameters alone, and gradients are right in whatever order forward and backward passes come.
 """
 
 from __future__ import annotations
@@ -11,13 +11,7 @@ from typing import ClassVar
 import torch
 
 from eventsim.errors import ModelError
-from norse_bridge.receptive_fields import (
-    COLUMNS,
-    combination_indices,
-    derivative_pairs,
-    fields_of,
-    values_of,
-)
+from norse_bridge.receptive_fields import COLUMNS, combination_indices, derivative_pairs, fields_of, values_of
 
 TRAINABLE = ("scales", "angles", "ratios", "x", "y")
 POSITIVE = ("scales", "ratios")
@@ -29,7 +23,7 @@ class _SpatialReceptiveFields(torch.nn.Module):
     in_channels : number of channels
     size : of a kernel, in points along each side
     columns : scales, angles, ratios, x, y, each (n), or (values) with ``picked``; copied. They are kept as ``raw_scales`` and so
-        on: those of `POSITIVE` that are trained as logarithms with optimize_log, so that they stay positive
+        on; with optimize_log those of `POSITIVE` that are trained as logarithms, ``log_scales``, so that they stay positive
     trained : the names of those that are trained
     orders : n pairs (dx, dy)
     picked : (n, 5), which value of each column a field takes; None: each field has its own
@@ -71,28 +65,28 @@ class _SpatialReceptiveFields(torch.nn.Module):
         if isinstance(bias, torch.nn.Parameter):
             self.bias = bias
         else:
-            self.register_buffer("bias", bias)
+            self.register_buffer("bias", None if bias is None else bias.detach().clone())
 
     def _hold(self, name, values, trained):
         if not (torch.isfinite(values) & ((values > 0) | (name not in POSITIVE))).all():
             wanted = "finite and above 0" if name in POSITIVE else "finite"
             raise ModelError(f"{type(self).__name__}: {name} must be {wanted}, not {values.tolist()}")
-        values = torch.log(values) if name in self.logarithmic else values
-        if trained:
+        if name in self.logarithmic:
+            self.register_parameter(f"log_{name}", torch.nn.Parameter(torch.log(values)))
+        elif trained:
             self.register_parameter(f"raw_{name}", torch.nn.Parameter(values))
         else:
             self.register_buffer(f"raw_{name}", values)
 
     def _values(self, name):
-        raw = getattr(self, f"raw_{name}")
-        return torch.exp(raw) if name in self.logarithmic else raw
+        return torch.exp(getattr(self, f"log_{name}")) if name in self.logarithmic else getattr(self, f"raw_{name}")
 
     # What the fields have in common, or each for itself: differentiable functions of what is trained.
     scales = property(lambda self: self._values("scales"), doc="Variances as they are now, in the unit of domain^2.")
-    angles = property(lambda self: self._values("angles"), doc="Angles as they are now, in rad")
-    ratios = property(lambda self: self._values("ratios"), doc="Ratios as they are now")
+    angles = property(lambda self: self._values("angles"), doc="Angles as they are now, in rad.")
+    ratios = property(lambda self: self._values("ratios"), doc="Ratios as they are now.")
     x = property(lambda self: self._values("x"), doc="Centres along columns as they are now, in the unit of domain.")
-    y = property(lambda self: self._values("y"), doc="Centres along rows as they are now, in the unit of domain")
+    y = property(lambda self: self._values("y"), doc="Centres along rows as they are now, in the unit of domain.")
 
     def _rows(self):
         """(scale, angle, ratio, x, y) of every field: (n, 5)."""
@@ -152,7 +146,7 @@ class SpatialReceptiveField2d(_SpatialReceptiveFields):
                 f"SpatialReceptiveField2d: rf_parameters must have the shape (n, 7), with the columns {', '.join(COLUMNS)}, not "
                 f"{tuple(rf_parameters.shape)} (in release 1.1.0 of Norse x and y are missing)"
             )
-        columns, orders = rf_parameters[:, :5].unbind(1), derivative_pairs(rf_parameters[:, 5:])
+        columns, orders = values_of(*rf_parameters[:, :5].unbind(1)), derivative_pairs(rf_parameters[:, 5:])
         trained = TRAINABLE if optimize_fields else ()
         options = optimize_log, aggregate, domain, bias, stride, padding, dilation
         super().__init__(in_channels, size, columns, trained, orders, None, *options)

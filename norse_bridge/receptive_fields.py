@@ -34,7 +34,8 @@ def covariance_matrix(sigma1, sigma2, phi):
 
 def gaussian_kernel(size, c, x, y, domain=8):
     """The normal density with covariance c (..., 2, 2) and mean (x, y), each (...), at the points: (..., size, size)."""
-    return torch.exp(_log_gaussian(size, c, x, y, domain))
+    c, x, y = _tensors(c, x, y)
+    return torch.exp(_log_gaussian(size, c, x, y, domain)).to(c.dtype)
 
 
 def calculate_normalization(dx, scale, gamma=1):
@@ -79,10 +80,11 @@ def derive_spatial_receptive_field(field, scale, angle, derivatives):
 def spatial_receptive_field(scale, angle, ratio, x, y, size, dx=0, dy=0, domain=10):
     """The receptive field of these parameters, numbers or each (...): (..., size, size)."""
     scale, angle, ratio, x, y = torch.broadcast_tensors(*_tensors(scale, angle, ratio, x, y))
-    c = covariance_matrix(ratio, 1.0 / ratio, angle) * scale[..., None, None]
-    # Divided by its sum in this way, a kernel that lies between the points, or that is 0 at all of them, is no 0 / 0.
+    wide = ratio.to(torch.float64)  # in float32 the determinant of a narrow kernel's covariance has few digits left
+    c = covariance_matrix(wide, 1.0 / wide, angle.to(torch.float64)) * scale[..., None, None]
+    # Divided by its sum in this way, a kernel that is 0 at all points is no 0 / 0.
     field = torch.softmax(_log_gaussian(size, c, x, y, domain).flatten(-2), dim=-1).unflatten(-1, (size, size))
-    return derive_spatial_receptive_field_single(field, scale, angle, dx, dy)
+    return derive_spatial_receptive_field_single(field.to(scale.dtype), scale, angle, dx, dy)
 
 
 def spatial_receptive_fields_with_derivatives(combinations, size, domain=1):
@@ -110,7 +112,7 @@ def spatial_parameters(scales, angles, ratios, derivatives, x=0, y=0, include_re
 
 
 def spatio_temporal_parameters(scales, angles, ratios, derivatives, temporal_scales, include_replicas=False):
-    """The rows of `spatial_parameters` at x = y = 0, each with every temporal scale in an eighth column: (n scales, 8)."""
+    """The rows of `spatial_parameters` at x = y = 0, each with every temporal scale in an eighth column: (n * scales, 8)."""
     rows = spatial_parameters(scales, angles, ratios, derivatives, include_replicas=include_replicas)
     (times,) = values_of(temporal_scales, like=rows)
     return torch.cat([rows.repeat_interleave(len(times), dim=0), times.repeat(len(rows))[:, None]], dim=1)
@@ -169,8 +171,8 @@ def fields_of(parameters, orders, size, domain):
 
 
 def _log_gaussian(size, c, x, y, domain):
-    """The logarithm of the normal density at the points, (..., size, size)."""
-    c, x, y = _tensors(c, x, y)
+    """The logarithm of the normal density at the points, float64 (..., size, size)."""
+    c, x, y = (value.to(torch.float64) for value in (c, x, y))
     points = torch.linspace(-domain, domain, size, dtype=c.dtype, device=c.device)
     along_x, along_y = points - x[..., None, None], points[:, None] - y[..., None, None]  # (..., 1, size), (..., size, 1)
     xx, xy, yy = (c[..., i, j, None, None] for i, j in ((0, 0), (0, 1), (1, 1)))

@@ -97,7 +97,7 @@ class STDPParameters:
 
 
 def _check(name, value, holds, wanted):
-    if not holds(torch.as_tensor(value)).all():
+    if isinstance(value, str) or not holds(torch.as_tensor(value)).all():
         raise ModelError(f"STDPParameters: {name} must be {wanted}, not {value}")
 
 

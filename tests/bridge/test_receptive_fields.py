@@ -96,6 +96,12 @@ def test_each_derivative_is_multiplied_by_the_scale():
         assert [nb.calculate_normalization(dx, 2.0, gamma) for dx in range(3)] == pytest.approx(wanted)
 
 
+def test_narrow_fields_are_right_in_float32_too():
+    case = 20.0, math.pi / 4, 0.03, 0.4, 0.1
+    found = nb.spatial_receptive_field(*(torch.tensor(value) for value in case), 15, domain=8)
+    np.testing.assert_allclose(found, field_exactly(*case, 15, 8, 0, 0), rtol=1e-3, atol=1e-6)
+
+
 @pytest.mark.parametrize("case", [(1e-4, 0.0, 1.0, 0.4, 0.4), (1.0, 0.3, 0.5, 300.0, -200.0)])
 def test_a_field_that_misses_all_points_has_no_nan(case):
     """Where the density is 0 at every point in float32, Norse divides 0 by 0."""
@@ -238,12 +244,12 @@ def test_weights_are_those_of_the_parameters_at_any_time(kind):
     before = layer(x)
     copied, pickled = copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))
     with torch.no_grad():
-        layer.raw_scales += 0.5
+        layer.log_scales += 0.5
         layer.raw_angles.data.mul_(2.0)  # what autograd does not see
     after = layer(x)
     assert (after - before).abs().max() > 1e-3
     assert torch.equal(copied(x), before) and torch.equal(pickled(x), before)
-    assert set(layer.state_dict()) == {f"raw_{name}" for name in ("scales", "angles", "ratios", "x", "y")}
+    assert set(layer.state_dict()) == {"log_scales", "raw_angles", "log_ratios", "raw_x", "raw_y"}
     copied.load_state_dict(layer.state_dict())
     assert torch.equal(copied(x), after)
     assert copied.double()(x.double()).dtype == F64
@@ -255,9 +261,9 @@ def test_weights_are_those_of_the_parameters_at_any_time(kind):
 def test_what_is_trained():
     kinds = layers()
     assert {name: p.numel() for name, p in kinds["sampled"].named_parameters()} == {
-        "raw_scales": 2,
+        "log_scales": 2,
         "raw_angles": 2,
-        "raw_ratios": 2,
+        "log_ratios": 2,
         "raw_x": 1,
         "raw_y": 1,
     }
@@ -268,7 +274,7 @@ def test_what_is_trained():
         layer = kind(
             2, 7, SCALES, ANGLES, RATIOS, 1, optimize_scales=False, optimize_angles=False, optimize_x=False, optimize_y=False
         )
-        assert [name for name, _ in layer.named_parameters()] == ["raw_ratios"]
+        assert [name for name, _ in layer.named_parameters()] == ["log_ratios"]
         layer(torch.rand(1, 2, 9, 9)).sum().backward()
         before = layer.ratios.detach().clone()
         torch.optim.SGD(layer.parameters(), lr=0.1).step()
@@ -284,16 +290,18 @@ def test_scales_and_ratios_stay_positive_when_trained_as_logarithms(kind):
         layer = layers(optimize_log=log)[kind]
         torch.testing.assert_close(layer.scales.sort().values[0], torch.tensor(1.0))
         layer.scales.sum().backward()
-        torch.optim.SGD([layer.raw_scales], lr=3.0).step()
+        torch.optim.SGD([layer.log_scales if log else layer.raw_scales], lr=3.0).step()
         assert (layer.scales > 0).all() == log
         if log:
             assert torch.isfinite(layer(x)).all()
+    with pytest.raises(RuntimeError, match="log_scales"):  # a logarithm is never taken for a scale
+        layer.load_state_dict(layers()[kind].state_dict())
 
 
 def test_values_of_a_sampled_layer_are_shared_and_circles_stay_single():
     layer = layers()["sampled"]
     with torch.no_grad():
-        layer.raw_ratios.copy_(torch.log(torch.tensor([0.9, 0.4])))
+        layer.log_ratios.copy_(torch.log(torch.tensor([0.9, 0.4])))
         layer.raw_x.fill_(-1.0)
     rows = layer.rf_parameters
     assert len(rows) == 18 and (rows[:, 3] == -1.0).all()
@@ -402,7 +410,7 @@ def test_receptive_fields_under_vmap():
     """An ensemble of layers in one call."""
     ensemble = [layers()["sampled"] for _ in range(3)]
     for k, layer in enumerate(ensemble):
-        layer.raw_scales.data += 0.1 * k
+        layer.log_scales.data += 0.1 * k
     stacked, buffers = torch.func.stack_module_state(ensemble)
     x = torch.rand(2, 2, 9, 9)
     with torch.no_grad():
