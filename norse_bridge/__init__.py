@@ -65,6 +65,21 @@ from norse_bridge.neurons.lsnn import (
     lsnn_feed_forward_step,
     lsnn_step,
 )
+from norse_bridge.plasticity.correlation_sensor import (
+    CorrelationSensorParameters,
+    CorrelationSensorState,
+    correlation_based_update,
+    correlation_sensor_step,
+)
+from norse_bridge.plasticity.lif_correlation import (
+    LIFCorrelation,
+    LIFCorrelationParameters,
+    LIFCorrelationState,
+    lif_correlation_step,
+)
+from norse_bridge.plasticity.stdp import STDPParameters, STDPState, stdp_step_conv2d, stdp_step_linear
+from norse_bridge.plasticity.stdp_sensor import STDPSensorParameters, STDPSensorState, stdp_sensor_step
+from norse_bridge.plasticity.tsodyks_makram import TsodyksMakramParameters, TsodyksMakramState, stp_step
 from norse_bridge.plot import (
     plot_heatmap_2d,
     plot_heatmap_3d,
@@ -75,6 +90,24 @@ from norse_bridge.plot import (
     plot_spikes_2d,
 )
 from norse_bridge.pooling import SumPool2d
+from norse_bridge.receptive_field_layers import (
+    ParameterizedSpatialReceptiveField2d,
+    SampledSpatialReceptiveField2d,
+    SpatialReceptiveField2d,
+)
+from norse_bridge.receptive_fields import (
+    calculate_normalization,
+    covariance_matrix,
+    derive_kernel,
+    derive_spatial_receptive_field,
+    derive_spatial_receptive_field_single,
+    gaussian_kernel,
+    spatial_parameters,
+    spatial_receptive_field,
+    spatial_receptive_fields_with_derivatives,
+    spatio_temporal_parameters,
+    temporal_scale_distribution,
+)
 from norse_bridge.sequential import SequentialState
 from norse_bridge.simulation import SimulationResult, simulate
 from norse_bridge.surrogate import (
@@ -89,6 +122,7 @@ from norse_bridge.surrogate import (
     threshold,
     triangle_fn,
 )
+from norse_bridge.temporal_receptive_field import TemporalReceptiveField
 from norse_bridge.tensorboard import (
     hook_spike_activity_mean,
     hook_spike_activity_sum,
@@ -107,6 +141,8 @@ __all__ = [
     "ConvBNReLU",
     "ConvNet",
     "ConvNet4",
+    "CorrelationSensorParameters",
+    "CorrelationSensorState",
     "IAFCell",
     "IAFFeedForwardState",
     "IAFParameters",
@@ -123,6 +159,9 @@ __all__ = [
     "LIFBoxParameters",
     "LIFBoxState",
     "LIFCell",
+    "LIFCorrelation",
+    "LIFCorrelationParameters",
+    "LIFCorrelationState",
     "LIFFeedForwardState",
     "LIFParameters",
     "LIFRecurrent",
@@ -146,16 +185,34 @@ __all__ = [
     "Lift",
     "MemoryStoreRecallDataset",
     "MobileNetV2",
+    "ParameterizedSpatialReceptiveField2d",
     "PoissonEncoder",
     "ResetMethod",
+    "STDPParameters",
+    "STDPSensorParameters",
+    "STDPSensorState",
+    "STDPState",
+    "SampledSpatialReceptiveField2d",
     "SequentialState",
     "SimulationResult",
+    "SpatialReceptiveField2d",
     "SpeechCommandsDataset",
     "SpikingHeidelbergDigitsDataset",
     "SumPool2d",
     "SuperSpike",
+    "TemporalReceptiveField",
+    "TsodyksMakramParameters",
+    "TsodyksMakramState",
+    "calculate_normalization",
     "circ_dist_fn",
     "constant_current_lif_encode",
+    "correlation_based_update",
+    "correlation_sensor_step",
+    "covariance_matrix",
+    "derive_kernel",
+    "derive_spatial_receptive_field",
+    "derive_spatial_receptive_field_single",
+    "gaussian_kernel",
     "heavi_circ_fn",
     "heavi_erfc_fn",
     "heavi_tanh_fn",
@@ -172,6 +229,7 @@ __all__ = [
     "li_feed_forward_step",
     "li_step",
     "lif_box_feed_forward_step",
+    "lif_correlation_step",
     "lif_current_encoder",
     "lif_feed_forward_step",
     "lif_refrac_feed_forward_step",
@@ -196,7 +254,16 @@ __all__ = [
     "reset_subtract",
     "reset_value",
     "simulate",
+    "spatial_parameters",
+    "spatial_receptive_field",
+    "spatial_receptive_fields_with_derivatives",
+    "spatio_temporal_parameters",
+    "stdp_sensor_step",
+    "stdp_step_conv2d",
+    "stdp_step_linear",
+    "stp_step",
     "super_fn",
+    "temporal_scale_distribution",
     "threshold",
     "to_network",
     "triangle_fn",
