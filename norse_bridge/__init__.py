@@ -1,14 +1,33 @@
 """Norse's API on eventsim's neuron models: differentiable layers, and the way from a trained model to a sparse network."""
 
+from norse_bridge.conv import LConv2d
+from norse_bridge.decode import SpikesToTimesDecoder, ToSpikeTimes, sum_decode
 from norse_bridge.encode import (
-    ConstantCurrentLIFEncoder,
-    PoissonEncoder,
     constant_current_lif_encode,
+    euclidean_distance,
+    gaussian_rbf,
     poisson_encode,
     poisson_encode_step,
+    population_encode,
+    signed_poisson_encode,
+    signed_poisson_encode_step,
+    spike_latency_encode,
+    spike_latency_lif_encode,
 )
+from norse_bridge.encoders import (
+    ConstantCurrentLIFEncoder,
+    PoissonEncoder,
+    PoissonEncoderStep,
+    PopulationEncoder,
+    SignedPoissonEncoder,
+    SignedPoissonEncoderStep,
+    SpikeLatencyEncoder,
+    SpikeLatencyLIFEncoder,
+)
+from norse_bridge.exp_filter import ExpFilter, exp_filter_step
 from norse_bridge.export import to_network
 from norse_bridge.lifting import Lift, lift
+from norse_bridge.logic import logical_and, logical_or, logical_xor, muller_c, posedge_detector
 from norse_bridge.neurons.iaf import IAF, IAFCell, IAFFeedForwardState, IAFParameters, IAFState, iaf_feed_forward_step, iaf_step
 from norse_bridge.neurons.li import LI, LICell, LILinearCell, LIParameters, LIState, li_feed_forward_step, li_step
 from norse_bridge.neurons.lif import (
@@ -61,7 +80,8 @@ from norse_bridge.neurons.lsnn import (
     lsnn_feed_forward_step,
     lsnn_step,
 )
-from norse_bridge.sequential import SequentialState
+from norse_bridge.regularization import Accumulator, RegularizationCell, regularize_step, spike_accumulator, voltage_accumulator
+from norse_bridge.sequential import RecurrentSequential, RecurrentSequentialState, SequentialState
 from norse_bridge.simulation import SimulationResult, simulate
 from norse_bridge.surrogate import (
     SuperSpike,
@@ -81,11 +101,14 @@ __all__ = [
     "LI",
     "LIF",
     "LSNN",
+    "Accumulator",
     "ConstantCurrentLIFEncoder",
+    "ExpFilter",
     "IAFCell",
     "IAFFeedForwardState",
     "IAFParameters",
     "IAFState",
+    "LConv2d",
     "LIBox",
     "LIBoxCell",
     "LIBoxParameters",
@@ -119,12 +142,26 @@ __all__ = [
     "LSNNState",
     "Lift",
     "PoissonEncoder",
+    "PoissonEncoderStep",
+    "PopulationEncoder",
+    "RecurrentSequential",
+    "RecurrentSequentialState",
+    "RegularizationCell",
     "ResetMethod",
     "SequentialState",
+    "SignedPoissonEncoder",
+    "SignedPoissonEncoderStep",
     "SimulationResult",
+    "SpikeLatencyEncoder",
+    "SpikeLatencyLIFEncoder",
+    "SpikesToTimesDecoder",
     "SuperSpike",
+    "ToSpikeTimes",
     "circ_dist_fn",
     "constant_current_lif_encode",
+    "euclidean_distance",
+    "exp_filter_step",
+    "gaussian_rbf",
     "heavi_circ_fn",
     "heavi_erfc_fn",
     "heavi_tanh_fn",
@@ -142,16 +179,30 @@ __all__ = [
     "lif_refrac_step",
     "lif_step",
     "lift",
+    "logical_and",
+    "logical_or",
+    "logical_xor",
     "logistic_fn",
     "lsnn_feed_forward_step",
     "lsnn_step",
+    "muller_c",
     "poisson_encode",
     "poisson_encode_step",
+    "population_encode",
+    "posedge_detector",
+    "regularize_step",
     "reset_subtract",
     "reset_value",
+    "signed_poisson_encode",
+    "signed_poisson_encode_step",
     "simulate",
+    "spike_accumulator",
+    "spike_latency_encode",
+    "spike_latency_lif_encode",
+    "sum_decode",
     "super_fn",
     "threshold",
     "to_network",
     "triangle_fn",
+    "voltage_accumulator",
 ]

@@ -79,7 +79,8 @@ def test_state_hooks():
     model, seen = net(), []
     hook = lambda module, inputs, output: seen.append((type(module), type(output[1])))  # noqa: E731
     model.register_forward_state_hooks(hook)
-    model.register_forward_state_hooks(hook)
+    with pytest.raises(SimulationError, match="remove_forward_state_hooks first"):
+        model.register_forward_state_hooks(hook)
     model(torch.rand(3, 1, 5))
     assert seen == [(nb.LIF, nb.LIFFeedForwardState), (nb.LIFRecurrent, nb.LIFState), (nb.LI, nb.LIState)]
     model.remove_forward_state_hooks()
