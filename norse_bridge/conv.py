@@ -11,7 +11,7 @@ class LConv2d(torch.nn.Conv3d):
     """A 2-d convolution without bias at every step: (time, batch, channels, height, width) -> the same axes.
 
     As in Norse this is a Conv3d whose kernel is one step deep: its weights have the shape (out, in / groups, height, width, 1).
-    It is computed as a Conv2d over time and batch together, which is quicker and gives the same numbers.
+    It is computed as a Conv2d over time and batch together, which gives the same numbers.
 
     kernel_size, stride, padding, dilation : numbers, or pairs of them (height, width); padding may be "valid" or "same", too
     """

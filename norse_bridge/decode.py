@@ -23,8 +23,9 @@ def sum_decode(tensor, dimension=0):
 class ToSpikeTimes(torch.autograd.Function):
     """``ToSpikeTimes.apply(spikes, count)``: the steps of the first ``count`` spikes of each train, in order.
 
-    (time, ...) -> (count, ...) in the type of the spikes; inf where a train has fewer spikes. Any value but 0 is a spike. The
-    gradient of a time goes, negated, to its spike; that of an inf goes nowhere. Works under torch.func (grad, vmap) as well.
+    (time, ...) -> (count, ...) in the type of the spikes, but at least float32, which counts further than half precision; inf
+    where a train has fewer spikes. Any value but 0 is a spike. The gradient of a time goes, negated, to its spike; that of an inf
+    goes nowhere. Works under torch.func (grad, vmap) as well.
     """
 
     generate_vmap_rule = True
@@ -32,7 +33,7 @@ class ToSpikeTimes(torch.autograd.Function):
     @staticmethod
     def forward(spike_input, spike_count):
         steps = spike_input.shape[0]
-        dtype = spike_input.dtype if spike_input.dtype.is_floating_point else torch.get_default_dtype()
+        dtype = torch.promote_types(spike_input.dtype, torch.float32)
         step = torch.arange(steps, dtype=dtype, device=spike_input.device)
         step = step.reshape(steps, *[1] * (spike_input.ndim - 1))
         times = torch.where(spike_input != 0, step, math.inf)  # (time, ...)

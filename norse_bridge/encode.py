@@ -13,6 +13,7 @@ import torch
 
 from eventsim.errors import SimulationError
 from norse_bridge.family import bind, compute_dtype
+from norse_bridge.lifting import rows_of
 from norse_bridge.neurons.lif import DEFAULT, FAMILY
 
 
@@ -65,9 +66,11 @@ def spike_latency_encode(input_spikes):
 
     The gradient reaches each train's steps up to its first spike. Any value but 0 is a spike.
     """
-    spikes = input_spikes != 0
-    before = spikes.cumsum(0) - spikes.to(torch.int64)  # (time, ...), the number of spikes in the steps before
-    return torch.where(before == 0, input_spikes, torch.zeros_like(input_spikes))
+    fired, kept = None, []
+    for row in rows_of(input_spikes, "spike_latency_encode"):
+        kept.append(row if fired is None else torch.where(fired, torch.zeros_like(row), row))
+        fired = row != 0 if fired is None else fired | (row != 0)
+    return torch.stack(kept)  # (time, ...)
 
 
 def spike_latency_lif_encode(input_current, seq_length, p=DEFAULT, dt=0.001):
