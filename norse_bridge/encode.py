@@ -66,10 +66,12 @@ def spike_latency_encode(input_spikes):
 
     The gradient reaches each train's steps up to its first spike. Any value but 0 is a spike.
     """
-    fired, kept = None, []
-    for row in rows_of(input_spikes, "spike_latency_encode"):
-        kept.append(row if fired is None else torch.where(fired, torch.zeros_like(row), row))
-        fired = row != 0 if fired is None else fired | (row != 0)
+    rows = rows_of(input_spikes, "spike_latency_encode")
+    zero, kept = torch.zeros_like(rows[0]), []
+    fired = zero != 0  # (...)
+    for row in rows:
+        kept.append(torch.where(fired, zero, row))
+        fired = fired | (row != 0)
     return torch.stack(kept)  # (time, ...)
 
 
