@@ -1,15 +1,36 @@
 """Norse's API on eventsim's neuron models: differentiable layers, and the way from a trained model to a sparse network."""
 
+from norse_bridge.conv import LConv2d
 from norse_bridge.datasets import MemoryStoreRecallDataset, SpeechCommandsDataset, SpikingHeidelbergDigitsDataset, prepare_dataset
+from norse_bridge.decode import SpikesToTimesDecoder, ToSpikeTimes, sum_decode
 from norse_bridge.encode import (
     ConstantCurrentLIFEncoder,
     PoissonEncoder,
     constant_current_lif_encode,
+    euclidean_distance,
+    gaussian_rbf,
     poisson_encode,
     poisson_encode_step,
+    population_encode,
+    signed_poisson_encode,
+    signed_poisson_encode_step,
+    spike_latency_encode,
+    spike_latency_lif_encode,
 )
+from norse_bridge.encoders import (
+    ConstantCurrentLIFEncoder,
+    PoissonEncoder,
+    PoissonEncoderStep,
+    PopulationEncoder,
+    SignedPoissonEncoder,
+    SignedPoissonEncoderStep,
+    SpikeLatencyEncoder,
+    SpikeLatencyLIFEncoder,
+)
+from norse_bridge.exp_filter import ExpFilter, exp_filter_step
 from norse_bridge.export import to_network
 from norse_bridge.lifting import Lift, lift
+from norse_bridge.logic import logical_and, logical_or, logical_xor, muller_c, posedge_detector
 from norse_bridge.nets.conv import ConvNet, ConvNet4
 from norse_bridge.nets.mobilenet import ConvBNReLU, InvertedResidual, MobileNetV2, mobilenet_v2
 from norse_bridge.nets.vgg import VGG, make_layers, vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn
@@ -108,7 +129,8 @@ from norse_bridge.receptive_fields import (
     spatio_temporal_parameters,
     temporal_scale_distribution,
 )
-from norse_bridge.sequential import SequentialState
+from norse_bridge.regularization import Accumulator, RegularizationCell, regularize_step, spike_accumulator, voltage_accumulator
+from norse_bridge.sequential import RecurrentSequential, RecurrentSequentialState, SequentialState
 from norse_bridge.simulation import SimulationResult, simulate
 from norse_bridge.surrogate import (
     SuperSpike,
@@ -137,17 +159,20 @@ __all__ = [
     "LIF",
     "LSNN",
     "VGG",
+    "Accumulator",
     "ConstantCurrentLIFEncoder",
     "ConvBNReLU",
     "ConvNet",
     "ConvNet4",
     "CorrelationSensorParameters",
     "CorrelationSensorState",
+    "ExpFilter",
     "IAFCell",
     "IAFFeedForwardState",
     "IAFParameters",
     "IAFState",
     "InvertedResidual",
+    "LConv2d",
     "LIBox",
     "LIBoxCell",
     "LIBoxParameters",
@@ -187,6 +212,11 @@ __all__ = [
     "MobileNetV2",
     "ParameterizedSpatialReceptiveField2d",
     "PoissonEncoder",
+    "PoissonEncoderStep",
+    "PopulationEncoder",
+    "RecurrentSequential",
+    "RecurrentSequentialState",
+    "RegularizationCell",
     "ResetMethod",
     "STDPParameters",
     "STDPSensorParameters",
@@ -194,13 +224,19 @@ __all__ = [
     "STDPState",
     "SampledSpatialReceptiveField2d",
     "SequentialState",
+    "SignedPoissonEncoder",
+    "SignedPoissonEncoderStep",
     "SimulationResult",
     "SpatialReceptiveField2d",
     "SpeechCommandsDataset",
+    "SpikeLatencyEncoder",
+    "SpikeLatencyLIFEncoder",
+    "SpikesToTimesDecoder",
     "SpikingHeidelbergDigitsDataset",
     "SumPool2d",
     "SuperSpike",
     "TemporalReceptiveField",
+    "ToSpikeTimes",
     "TsodyksMakramParameters",
     "TsodyksMakramState",
     "calculate_normalization",
@@ -212,7 +248,10 @@ __all__ = [
     "derive_kernel",
     "derive_spatial_receptive_field",
     "derive_spatial_receptive_field_single",
+    "euclidean_distance",
+    "exp_filter_step",
     "gaussian_kernel",
+    "gaussian_rbf",
     "heavi_circ_fn",
     "heavi_erfc_fn",
     "heavi_tanh_fn",
@@ -236,11 +275,15 @@ __all__ = [
     "lif_refrac_step",
     "lif_step",
     "lift",
+    "logical_and",
+    "logical_or",
+    "logical_xor",
     "logistic_fn",
     "lsnn_feed_forward_step",
     "lsnn_step",
     "make_layers",
     "mobilenet_v2",
+    "muller_c",
     "plot_heatmap_2d",
     "plot_heatmap_3d",
     "plot_histogram_2d",
@@ -250,18 +293,27 @@ __all__ = [
     "plot_spikes_2d",
     "poisson_encode",
     "poisson_encode_step",
+    "population_encode",
+    "posedge_detector",
     "prepare_dataset",
+    "regularize_step",
     "reset_subtract",
     "reset_value",
+    "signed_poisson_encode",
+    "signed_poisson_encode_step",
     "simulate",
     "spatial_parameters",
     "spatial_receptive_field",
     "spatial_receptive_fields_with_derivatives",
     "spatio_temporal_parameters",
+    "spike_accumulator",
+    "spike_latency_encode",
+    "spike_latency_lif_encode",
     "stdp_sensor_step",
     "stdp_step_conv2d",
     "stdp_step_linear",
     "stp_step",
+    "sum_decode",
     "super_fn",
     "temporal_scale_distribution",
     "threshold",
@@ -275,4 +327,5 @@ __all__ = [
     "vgg16_bn",
     "vgg19",
     "vgg19_bn",
+    "voltage_accumulator",
 ]
