@@ -19,6 +19,7 @@ DERIVATIVES = {
     "heavi_erfc": lambda x, a: 2 * math.exp(-((a * x) ** 2)) / math.sqrt(math.pi),
     "logistic": lambda x, a: 1 - math.tanh(a * x) ** 2,
     "circ_dist": lambda x, a: a**3 / (x * x + a * a) ** 1.5,
+    "adjoint": lambda x, a: 1 / (a * abs(x) + 1) ** 2,
 }
 DETERMINISTIC = [name for name in METHODS if name not in ("logistic", "circ_dist")]
 
@@ -67,8 +68,8 @@ def test_heaviside_has_no_gradient_and_alpha_gets_none():
 
 
 def test_unknown_method_is_named():
-    with pytest.raises(ModelError, match="'adjoint'.*super.*circ_dist"):
-        nb.threshold(X, "adjoint", 1.0)
+    with pytest.raises(ModelError, match="'sigmoid'.*super.*circ_dist"):
+        nb.threshold(X, "sigmoid", 1.0)
 
 
 @pytest.mark.parametrize(
