@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from functools import cache
 from typing import Any
 
 import torch
@@ -11,16 +10,17 @@ import torch
 from eventsim.errors import SimulationError
 
 
-@cache
 def _takes_state(kind: Any) -> bool:
-    return "state" in inspect.signature(kind.forward).parameters
+    code = inspect.unwrap(kind.forward).__code__  # a tenth of the time of inspect.signature
+    return "state" in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
 
 
 def is_stateful(module) -> bool:
     """Whether a module takes ``(input, state)`` and returns ``(output, state)``: its `forward` has a parameter called ``state``,
-    or it is one of torch's RNNs. A Lift is what the module in it is."""
+    or it is one of torch's RNNs. A Lift is what the module in it is, and so is a module that torch.compile has made."""
     if isinstance(module, Lift):
         return is_stateful(module.lifted_module)
+    module = getattr(module, "_orig_mod", module)
     kind: Any = type(module)
     return isinstance(module, torch.nn.RNNBase) or _takes_state(kind)
 

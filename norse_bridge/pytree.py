@@ -30,8 +30,8 @@ def tree_map_only(ty, fn, pytree):
 
 
 def register_tuple(typ):
-    """Make torch's pytrees look into the tuples of the class ``typ``. Needed for subclasses of a NamedTuple; a NamedTuple itself
-    torch knows. A second call does nothing."""
+    """Make torch's pytrees look into the named tuples of the class ``typ``. A NamedTuple torch knows without, older versions not
+    its subclasses. A second call does nothing."""
     if typ not in _pytree.SUPPORTED_NODES:
         name = f"{typ.__module__}.{typ.__qualname__}"
         _pytree.register_pytree_node(typ, lambda t: (list(t), None), lambda leaves, _: typ(*leaves), serialized_type_name=name)

@@ -38,11 +38,13 @@ class _Steps(torch.nn.Module):
     def p(self):
         """The parameters. A named tuple is registered in the module: its tensors move with it and are in its state dict, those
         that require a gradient are trained. Anything else is handed on as it is."""
-        return self.parameters_given.values() if isinstance(self.parameters_given, ParameterStore) else self.parameters_given
+        return self.parameter_tuple.values() if isinstance(self.parameter_tuple, ParameterStore) else self.parameter_tuple
 
     @p.setter
     def p(self, p):
-        self.parameters_given = ParameterStore(p) if hasattr(p, "_fields") else p
+        if "parameter_tuple" in self._modules:
+            del self.parameter_tuple  # only None may take the place of a module
+        self.parameter_tuple = ParameterStore(p) if hasattr(p, "_fields") else p
 
     def extra_repr(self):
         return f"p={self.p}, dt={self.dt}"
@@ -52,20 +54,20 @@ class _Steps(torch.nn.Module):
         return ()
 
     def forward(self, input_tensor, state=None):
-        state = self.state_fallback(input_tensor) if state is None else state
         sparse = input_tensor.is_sparse and self.activation_sparse is not None
         step = self.activation_sparse if sparse else self.activation
+        x = input_tensor if sparse else dense(input_tensor)
+        state = self.state_fallback(x) if state is None else state
         arguments = (*self.weights(), self.p, self.dt)
         outputs, states = [], []
-        for row in steps_of(self, dense(input_tensor)):
+        for row in steps_of(self, dense(x)):
             out, state = step(row.to_sparse() if sparse else row, state, *arguments)
             outputs.append(out)
             if self.record_states:
                 states.append(state)
         if states and not hasattr(state, "_fields"):
-            raise SimulationError(
-                f"{type(self).__name__}: record_states needs states that are named tuples, not {type(state).__name__}"
-            )
+            kind = type(self).__name__
+            raise SimulationError(f"{kind}: record_states needs states that are named tuples, not a {type(state).__name__}")
         return collect(self, outputs, False), stack_states(states) if states else state
 
 
