@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import torch
 
 from eventsim.errors import SimulationError
-from norse_bridge.family import Family, bind, cast, check_parameters, compute_dtype, dense, join, split
+from norse_bridge.family import Family, bind, cast, check_parameters, compute_dtype, join, split
 from norse_bridge.lifting import rows_of
 from norse_bridge.parameters import ParameterStore
 
@@ -95,7 +95,7 @@ class SpikingLayer(_OfFamily):
     state_fallback = initial_state
 
     def forward(self, input_tensor, state=None):
-        x = dense(input_tensor)  # (time, batch, ...) or (batch, ...)
+        x = input_tensor.to_dense() if input_tensor.is_sparse else input_tensor  # (time, batch, ...) or (batch, ...)
         state = self.initial_state(x) if state is None else state
         p = self.p
         step = bind(self.family, p, self.dt, compute_dtype(x, state, p))
@@ -162,12 +162,12 @@ class RecurrentSpikingLayer(_OfFamily):
     state_fallback = initial_state
 
     def forward(self, input_tensor, state=None):
-        x = dense(input_tensor)  # (time, batch, inputs) or (batch, inputs)
+        x = input_tensor.to_dense() if input_tensor.is_sparse else input_tensor  # (time, batch, inputs) or (batch, inputs)
         state = self.initial_state(x) if state is None else state
         p = self.p
         step = bind(self.family, p, self.dt, compute_dtype(x, state, p), inputs=2, detach=self.family.detach)
         s, rho, z = split(self.family, state)
-        z = dense(z)
+        z = z.to_dense() if z.is_sparse else z
         w_in, w_rec, linear = self.input_weights, self.effective_recurrent_weights(), torch.nn.functional.linear
         outputs, states = [], []
         for row in steps_of(self, x):

@@ -12,10 +12,11 @@ from __future__ import annotations
 from typing import ClassVar
 
 import torch
+from torch.utils._pytree import tree_map
 
-from eventsim.errors import SimulationError
 from norse_bridge.family import dense
-from norse_bridge.layer import RecurrentSpikingLayer, collect, own_weights, stack_states, steps_of
+from norse_bridge.layer import RecurrentSpikingLayer, own_weights
+from norse_bridge.lifting import rows_of
 from norse_bridge.parameters import ParameterStore
 
 
@@ -56,19 +57,18 @@ class _Steps(torch.nn.Module):
     def forward(self, input_tensor, state=None):
         sparse = input_tensor.is_sparse and self.activation_sparse is not None
         step = self.activation_sparse if sparse else self.activation
-        x = input_tensor if sparse else dense(input_tensor)
+        x = input_tensor if sparse else dense(input_tensor)  # (time, batch, ...) or (batch, ...)
         state = self.state_fallback(x) if state is None else state
         arguments = (*self.weights(), self.p, self.dt)
+        if not self.over_time:
+            return step(x, state, *arguments)
         outputs, states = [], []
-        for row in steps_of(self, dense(x)):
+        for row in rows_of(dense(x), type(self).__name__):
             out, state = step(row.to_sparse() if sparse else row, state, *arguments)
             outputs.append(out)
             if self.record_states:
                 states.append(state)
-        if states and not hasattr(state, "_fields"):
-            kind = type(self).__name__
-            raise SimulationError(f"{kind}: record_states needs states that are named tuples, not a {type(state).__name__}")
-        return collect(self, outputs, False), stack_states(states) if states else state
+        return torch.stack(outputs), tree_map(lambda *steps: torch.stack(steps), *states) if states else state
 
 
 class _RecurrentSteps(_Steps):
@@ -110,7 +110,7 @@ class SNNCell(_Steps):
 class SNN(_Steps):
     """The activation over time: (time, batch, ...) -> (outputs (time, batch, ...), last state). Parameters as in `SNNCell`.
 
-    record_states : return the states of all steps, stacked; they must be named tuples of tensors
+    record_states : return the states of all steps, stacked
     """
 
     over_time = True

@@ -162,3 +162,8 @@ def surrogate(method, label="threshold"):
 def threshold(x, method, alpha):
     """Spikes of the margin ``x``: 1 where x > 0, else 0, with the gradient of ``method``. Shape and type of x."""
     return surrogate(method)(x, alpha)
+
+
+def sign(x, method, alpha):
+    """``2 threshold(x) - 1``: 1 where x > 0, else -1, with twice the gradient of ``method``. Shape and type of x."""
+    return 2.0 * threshold(x, method, alpha) - 1.0

@@ -64,7 +64,7 @@ MISSING_UNEXPORTED = set(
     compute_refractory_update covariance_matrix default_bio_parameters derive_kernel derive_spatial_receptive_field
     derive_spatial_receptive_field_single exp_filter_step lif_adex_refrac_feed_forward_step lif_adex_refrac_step
     lif_feed_forward_integral lif_feed_forward_step_sparse lif_mc_adjoint_step lif_mc_refrac_adjoint lif_refrac_step_sparse
-    lif_step_integral lif_step_sparse make_layers muller_c posedge_detector sign spatial_parameters
+    lif_step_integral lif_step_sparse make_layers muller_c posedge_detector spatial_parameters
     spatio_temporal_parameters stdp_step_conv2d stdp_step_linear sum_decode temporal_scale_distribution
     """.split()
 )

@@ -162,9 +162,12 @@ def test_in_a_sequence_of_modules_and_printed():
     assert list(inspect.signature(nb.SNN).parameters)[:3] == ["activation", "state_fallback", "p"]
 
 
-def test_what_cannot_be_done_is_refused():
-    layer = nb.SNN(lambda x, s, p, dt: (x, x + s), lambda x: x[0], None, record_states=True)
-    with pytest.raises(SimulationError, match="SNN: record_states needs states that are named tuples, not a Tensor"):
-        layer(torch.ones(2, 3))
-    with pytest.raises(SimulationError, match="SNN: the input, of shape"):
-        layer(torch.ones(0, 3), torch.ones(3))
+def test_states_may_be_anything_of_tensors():
+    layer = nb.SNN(lambda x, s, p, dt: (x, {"sum": s["sum"] + x}), lambda x: {"sum": torch.zeros(3)}, None, record_states=True)
+    x = torch.ones(2, 3)
+    assert layer(x)[1]["sum"].tolist() == [[1.0] * 3, [2.0] * 3]
+
+
+def test_a_sequence_without_steps_is_refused():
+    with pytest.raises(SimulationError, match="Follower: the input, of shape"):
+        Follower()(torch.ones(0, 3), Trace(torch.ones(3)))
