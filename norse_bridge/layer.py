@@ -276,6 +276,15 @@ def stack_states(states):
     return type(first)(*(stack_states(c) if isinstance(c[0], tuple) else torch.stack(c) for c in columns))
 
 
+def _weights(weights, shape, name):
+    """A private copy of the given weights, checked, or new random ones: randn * sqrt(2/hidden)."""
+    if weights is None:
+        return torch.randn(shape) * math.sqrt(2.0 / shape[0])
+    if tuple(weights.shape) != shape:
+        raise SimulationError(f"{name}_weights must have shape {shape} (neurons, inputs), not {tuple(weights.shape)}")
+    return weights.detach().clone()
+
+
 def own_weights(module, input_weights, recurrent_weights):
     """Register private copies of the given weights, or new random ones for None, of the module's ``input_size`` and
     ``hidden_size``; without ``autapses`` the diagonal is 0."""
@@ -286,12 +295,3 @@ def own_weights(module, input_weights, recurrent_weights):
         module.register_buffer("diagonal", torch.eye(hidden, dtype=torch.bool), persistent=False)
         with torch.no_grad():
             module.recurrent_weights.fill_diagonal_(0.0)
-
-
-def _weights(weights, shape, name):
-    """A private copy of the given weights, checked, or new random ones: randn * sqrt(2/hidden)."""
-    if weights is None:
-        return torch.randn(shape) * math.sqrt(2.0 / shape[0])
-    if tuple(weights.shape) != shape:
-        raise SimulationError(f"{name}_weights must have shape {shape} (neurons, inputs), not {tuple(weights.shape)}")
-    return weights.detach().clone()
