@@ -1,6 +1,7 @@
 """Norse's API on eventsim's neuron models: differentiable layers, and the way from a trained model to a sparse network."""
 
 from norse_bridge import functional as functional
+from norse_bridge import models as models
 from norse_bridge import module as module
 from norse_bridge import utils as utils
 from norse_bridge.adjoint import (

@@ -1,7 +1,7 @@
 """Norse's module paths: a name is found where Norse has it, ``from norse_bridge.functional.lif import lif_step``.
 
-`norse_bridge.functional`, `norse_bridge.module`, `norse_bridge.utils` and the modules below them, which have no file, are all
-alike: each has every public name of `norse_bridge`, looked up when asked for.
+`norse_bridge.functional`, `norse_bridge.module`, `norse_bridge.models`, `norse_bridge.utils` and the modules below them, which have
+no file, are all alike: each has every public name of `norse_bridge`, looked up when asked for.
 """
 
 from __future__ import annotations

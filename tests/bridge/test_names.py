@@ -137,9 +137,14 @@ def test_nothing_unexported_that_is_there_is_called_missing():
     assert names - missing <= set(nb.__all__)
 
 
-@pytest.mark.parametrize("row", [row for row in ROWS if not row["module"].startswith("models.")], ids=lambda row: row["name"])
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row['module']}.{row['name']}")
 def test_a_name_is_found_where_norse_has_it(row):
     assert getattr(importlib.import_module(f"norse_bridge.{row['module']}"), row["name"]) is getattr(nb, row["name"])
+
+
+@pytest.mark.parametrize("path", sorted({row["module"] for row in [*NAMES.values(), *UNEXPORTED]}))
+def test_every_module_of_norse_can_be_imported(path):
+    assert importlib.import_module(f"norse_bridge.{path}").LIFCell is nb.LIFCell
 
 
 def test_the_modules_of_norse_have_all_names_and_no_others():
