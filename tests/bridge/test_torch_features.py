@@ -32,6 +32,7 @@ MODELS = {
 CELLS = {
     "LIFCell": lambda: nb.LIFCell(P),
     "LIFRefracRecurrentCell": lambda: nb.LIFRefracRecurrentCell(INPUTS, HIDDEN, nb.LIFRefracParameters(P)),
+    "adjoint": lambda: nb.SNNCell(nb.lif_feed_forward_adjoint_step, nb.LIFCell(P).initial_state, P),
     "cells": lambda: nb.SequentialState(torch.nn.Linear(INPUTS, HIDDEN), nb.LIFCell(P), torch.nn.Linear(HIDDEN, 3), nb.LICell()),
 }
 
