@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from eventsim.errors import SimulationError
+from norse_bridge.lifting import Lift
 
 
 class LConv2d(torch.nn.Conv3d):
@@ -41,6 +42,14 @@ class LConv2d(torch.nn.Conv3d):
         kernel = self.weight.squeeze(-1)
         out = torch.nn.functional.conv2d(images, kernel, None, self.stride[:2], padding, self.dilation[:2], self.groups)
         return out.unflatten(0, input_tensor.shape[:2])
+
+    def exported_as(self):
+        """The convolution of one step, which `to_network` takes."""
+        padding = self.padding if isinstance(self.padding, str) else self.padding[:2]
+        geometry = self.kernel_size[:2], self.stride[:2], padding, self.dilation[:2], self.groups
+        conv = torch.nn.Conv2d(self.in_channels, self.out_channels, *geometry, bias=False)
+        conv.weight = torch.nn.Parameter(self.weight.detach().squeeze(-1))
+        return Lift(conv)
 
 
 def _pair(value):

@@ -137,37 +137,58 @@ def join(family, s, rho, z=None):
     return (family.refractory.State if z is None else family.refractory.RecurrentState)(inner, rho)
 
 
-def bind(family, p, dt, dtype, inputs=1, detach=False) -> Callable:
-    """One time step: ``step(s, rho, x) -> (s, rho, output)``, where x is a tuple of ``inputs`` tensors, received in turn.
+class Bound(NamedTuple):
+    """A family's step with its numbers: all that one time step, or a loop over many, needs.
 
-    The output is the spikes, or the voltage of a neuron that never fires. Coefficients are computed once, in float64, and then
-    cast to ``dtype``.
+    model, order, ports : as `bind_step` wants them; ports: one for each tensor that a step receives, in turn
+    k, params : the coefficients of one step and the parameters, in the type of the step
+    period : what a spike sets rho to, or None
+    method, alpha, detach : the surrogate gradient
     """
+
+    model: Model
+    order: tuple[str, ...]
+    ports: tuple[str, ...]
+    k: Any
+    params: Any
+    period: Any
+    method: str
+    alpha: Any
+    detach: bool
+
+
+def bound(family, p, dt, dtype, inputs=1, detach=False) -> Bound:
+    """The step of a family with parameters p. Coefficients are computed once, in float64, and then cast to ``dtype``."""
     family, params = family.of(p), family.contract_params(p, dt)
     k = cast(family.model.euler(TORCH, milliseconds(dt), params), dtype)
-    params = cast(params, dtype)
-    ports = family.model.default_port * inputs
-    if not family.model.spiking:
-        step = bind_step(family.model, TORCH, family.order, ports)
-
-        def integrate(s, rho, x):
-            s, _ = step(s, x, k, params)
-            return s, rho, s.v
-
-        return integrate
     neuron = family.neuron_parameters(p)
-    ops = surrogate_ops(neuron.method, neuron.alpha, detach)
-    if family.refractory:
-        held = bind_refractory_step(family.model, ops, family.order, ports)
-        period = family.refractory.period(p)
-        return lambda s, rho, x: held(s, rho, x, k, params, period)
-    step = bind_step(family.model, ops, family.order, ports)
+    period = family.refractory.period(p) if family.refractory else None
+    method, alpha = (neuron.method, neuron.alpha) if family.model.spiking else ("heaviside", 1.0)
+    ports = family.model.default_port * inputs
+    return Bound(family.model, family.order, ports, k, cast(params, dtype), period, method, alpha, detach)
 
-    def fire(s, rho, x):
-        s, z = step(s, x, k, params)
-        return s, rho, z
 
-    return fire
+def stepper(b) -> Callable:
+    """One time step: ``step(s, rho, x) -> (s, rho, output)``, where x is a tuple with a tensor for each port.
+
+    The output is the spikes, or the voltage of a neuron that never fires.
+    """
+    ops = surrogate_ops(b.method, b.alpha, b.detach)
+    if b.period is not None:
+        held = bind_refractory_step(b.model, ops, b.order, b.ports)
+        return lambda s, rho, x: held(s, rho, x, b.k, b.params, b.period)
+    step, spiking = bind_step(b.model, ops, b.order, b.ports), b.model.spiking
+
+    def take(s, rho, x):
+        s, z = step(s, x, b.k, b.params)
+        return s, rho, z if spiking else s.v
+
+    return take
+
+
+def bind(family, p, dt, dtype, inputs=1, detach=False) -> Callable:
+    """`stepper` of `bound`."""
+    return stepper(bound(family, p, dt, dtype, inputs, detach))
 
 
 def tensors(values) -> list[torch.Tensor]:

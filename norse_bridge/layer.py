@@ -18,9 +18,10 @@ from typing import Any, ClassVar
 import torch
 
 from eventsim.errors import SimulationError
-from norse_bridge.family import Family, bind, cast, check_parameters, compute_dtype, join, split
-from norse_bridge.lifting import rows_of
+from norse_bridge.family import Family, bound, cast, check_parameters, compute_dtype, join, split, stepper
+from norse_bridge.lifting import sequence
 from norse_bridge.parameters import ParameterStore
+from norse_bridge.time_loop import Recurrence, run
 
 OF_FAMILY: Any = object()
 """The default of an argument ``p`` that stands for the family's default parameters; a class's signature shows these."""
@@ -98,16 +99,15 @@ class SpikingLayer(_OfFamily):
         x = input_tensor.to_dense() if input_tensor.is_sparse else input_tensor  # (time, batch, ...) or (batch, ...)
         state = self.initial_state(x) if state is None else state
         p = self.p
-        step = bind(self.family, p, self.dt, compute_dtype(x, state, p))
+        b = bound(self.family, p, self.dt, compute_dtype(x, state, p))
         s, rho, _ = split(self.family, state)
-        outputs, states = [], []
-        for row in steps_of(self, x):
-            s, rho, out = step(s, rho, (row,))
-            outputs.append(out)
-            if self.record_states:
-                states.append(join(self.family, s, rho))
-        output = collect(self, outputs, input_tensor.is_sparse)
-        return output, stack_states(states) if self.record_states else join(self.family, s, rho)
+        if self.over_time:
+            ran = run(b, sequence(x, type(self).__name__), s, rho, record=self.record_states)
+            output, (s, rho) = ran.outputs, ran.states or (ran.s, ran.rho)
+        else:
+            s, rho, output = stepper(b)(s, rho, (x,))
+        sparse = input_tensor.is_sparse and self.family.model.spiking
+        return output.to_sparse() if sparse else output, join(self.family, s, rho)
 
 
 class RecurrentSpikingLayer(_OfFamily):
@@ -165,20 +165,21 @@ class RecurrentSpikingLayer(_OfFamily):
         x = input_tensor.to_dense() if input_tensor.is_sparse else input_tensor  # (time, batch, inputs) or (batch, inputs)
         state = self.initial_state(x) if state is None else state
         p = self.p
-        step = bind(self.family, p, self.dt, compute_dtype(x, state, p), inputs=2, detach=self.family.detach)
+        b = bound(self.family, p, self.dt, compute_dtype(x, state, p), inputs=2, detach=self.family.detach)
         s, rho, z = split(self.family, state)
         z = z.to_dense() if z.is_sparse else z
         w_in, w_rec, linear = self.input_weights, self.effective_recurrent_weights(), torch.nn.functional.linear
-        outputs, states = [], []
-        for row in steps_of(self, x):
-            s, rho, z = step(s, rho, (linear(row, w_in), linear(z, w_rec)))  # (batch, hidden)
-            outputs.append(z)
-            if self.record_states:
-                states.append(join(self.family, s, rho, z))
-        output = collect(self, outputs, input_tensor.is_sparse)
+        if self.over_time:
+            ran = run(b, sequence(x, type(self).__name__), s, rho, Recurrence(w_in, w_rec, z), self.record_states)
+            output, (s, rho), z = ran.outputs, ran.states or (ran.s, ran.rho), ran.outputs[-1]
+        else:
+            s, rho, z = stepper(b)(s, rho, (linear(x, w_in), linear(z, w_rec)))  # (batch, hidden)
+            output = z
         if self.record_states:
-            return output, stack_states(states)
-        return output, join(self.family, s, rho, z.to_sparse() if input_tensor.is_sparse else z)
+            return output, join(self.family, s, rho, output)
+        if input_tensor.is_sparse:
+            output, z = output.to_sparse(), z.to_sparse()
+        return output, join(self.family, s, rho, z)
 
 
 class Cell(SpikingLayer):
@@ -256,24 +257,6 @@ def rest(layer, x, shape, v_shape):
             values[name] = value.expand(shape).clone()
     rho = torch.zeros(shape, dtype=dtype, device=x.device) if family.refractory else None
     return family.model.State(**values), rho
-
-
-def steps_of(layer, x):
-    """The inputs of the steps to take: all rows of a sequence, or the one input of a cell."""
-    return rows_of(x, type(layer).__name__) if layer.over_time else (x,)
-
-
-def collect(layer, outputs, sparse):
-    """The outputs of the steps as one tensor: (time, batch, ...) or (batch, ...); spikes of a sparse input are sparse."""
-    output = torch.stack(outputs) if layer.over_time else outputs[0]
-    return output.to_sparse() if sparse and layer.family.model.spiking else output
-
-
-def stack_states(states):
-    """One state tuple whose fields are those of ``states``, stacked over time; nested tuples too."""
-    first = states[0]
-    columns = zip(*states, strict=True)
-    return type(first)(*(stack_states(c) if isinstance(c[0], tuple) else torch.stack(c) for c in columns))
 
 
 def _weights(weights, shape, name):

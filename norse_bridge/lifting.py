@@ -94,8 +94,13 @@ def _stack(outputs):
     return torch.stack(outputs)
 
 
-def rows_of(x, label):
-    """The steps of a sequence (time, ...); a SimulationError that begins with ``label`` if there are none."""
+def sequence(x, label):
+    """The sequence x (time, ...) itself; a SimulationError that begins with ``label`` if it has no steps."""
     if x.ndim == 0 or x.shape[0] == 0:
         raise SimulationError(f"{label}: the input, of shape {tuple(x.shape)}, needs a first axis over time of length 1 or more")
-    return x.unbind(0)
+    return x
+
+
+def rows_of(x, label):
+    """The steps of a sequence (time, ...)."""
+    return sequence(x, label).unbind(0)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from eventsim.errors import SimulationError
-from norse_bridge.layer import stack_states
+from norse_bridge.pytree import stack_states
 
 
 def plot_heatmap_2d(data, axes=None, show_colorbar=False, **kwargs):

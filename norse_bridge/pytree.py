@@ -121,3 +121,8 @@ class MultipleInheritanceNamedTupleMeta(type(types.resolve_bases((NamedTuple,))[
         fields = types.new_class(typename, (NamedTuple,), exec_body=lambda body: body.update(ns))
         own = {name: ns[name] for name in ("__module__", "__qualname__", "__doc__") if name in ns}
         return type.__new__(mcls, typename, tuple(fields if base is named else base for base in bases), own | {"__slots__": ()})
+
+
+def stack_states(states):
+    """One state tuple whose fields are those of ``states``, stacked over time; nested tuples too."""
+    return _pytree.tree_map(lambda *steps: torch.stack(steps), *states)

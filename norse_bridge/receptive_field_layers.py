@@ -112,6 +112,15 @@ class _SpatialReceptiveFields(torch.nn.Module):
         geometry = self.stride, self.padding, self.dilation, self.groups
         return torch.nn.functional.conv2d(x, self.weights, self.bias, *geometry)  # (batch, out_channels, H', W')
 
+    def exported_as(self):
+        """The convolution that these fields are now, which `to_network` takes."""
+        geometry = self.stride, self.padding, self.dilation, self.groups
+        conv = torch.nn.Conv2d(self.in_channels, self.out_channels, self.size, *geometry, bias=self.bias is not None)
+        conv.weight = torch.nn.Parameter(self.weights.detach())
+        if self.bias is not None:
+            conv.bias = torch.nn.Parameter(self.bias.detach())
+        return conv
+
     def extra_repr(self):
         return (
             f"{self.in_channels}, {self.out_channels}, size={self.size}, aggregate={self.aggregate}, domain={self.domain}, "

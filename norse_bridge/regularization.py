@@ -79,6 +79,10 @@ class RegularizationCell(torch.nn.Module):
         """A copy, or a saved module, starts a new sum: the running one belongs to the graph of this module's sequence."""
         return {**self.__dict__, "state": self.initial, "_differentiated": []}
 
+    def exported_as(self):
+        """What the spikes pass through unchanged, which `to_network` takes."""
+        return torch.nn.Identity()
+
     def forward(self, z, s=None, state=NO_STATE):
         if state is not NO_STATE:
             return regularize_step(z, s, self.accumulator, self.initial if state is None else state)

@@ -8,6 +8,7 @@ import torch
 
 from eventsim.errors import NetworkError, SimulationError
 from norse_bridge.lifting import call, is_stateful, watches_neurons
+from norse_bridge.pytree import state_tuple
 
 
 class SequentialState(torch.nn.Sequential):
@@ -55,6 +56,7 @@ class SequentialState(torch.nn.Sequential):
         self.forward_state_hooks = []
 
 
+@state_tuple
 class RecurrentSequentialState(NamedTuple):
     """cache: what is fed back in the next step: the output of the step before, None before the first; state: the list of the
     modules' states, or None."""

@@ -12,12 +12,12 @@ from __future__ import annotations
 from typing import ClassVar
 
 import torch
-from torch.utils._pytree import tree_map
 
 from norse_bridge.family import dense
 from norse_bridge.layer import RecurrentSpikingLayer, own_weights
 from norse_bridge.lifting import rows_of
 from norse_bridge.parameters import ParameterStore
+from norse_bridge.pytree import stack_states
 
 
 class _Steps(torch.nn.Module):
@@ -68,7 +68,7 @@ class _Steps(torch.nn.Module):
             outputs.append(out)
             if self.record_states:
                 states.append(state)
-        return torch.stack(outputs), tree_map(lambda *steps: torch.stack(steps), *states) if states else state
+        return torch.stack(outputs), stack_states(states) if states else state
 
 
 class _RecurrentSteps(_Steps):

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import inspect
 import math
+from typing import Any, NamedTuple
 
 import torch
 
@@ -32,24 +33,67 @@ def heaviside(data):
     return (data > 0).to(data.dtype)
 
 
-def _super(x, alpha):
-    return 1.0 / (alpha * x.abs() + 1.0) ** 2
+class SurrogateOps(NamedTuple):
+    """What a derivative below is written in, besides ``+ - * /``: the same text for tensors and inside compiled loops.
+
+    number : a constant as a number of the type of x; the others as in torch
+    """
+
+    number: Any
+    absolute: Any
+    relu: Any
+    tanh: Any
+    exp: Any
+    sqrt: Any
 
 
-def _triangle(x, alpha):
-    return alpha * torch.relu(1.0 - x.abs())
+def _number(value):
+    return value
 
 
-def _tanh(x, alpha):
-    return 1.0 - torch.tanh(alpha * x) ** 2
+TORCH_SURROGATE = SurrogateOps(_number, torch.abs, torch.relu, torch.tanh, torch.exp, torch.sqrt)
+ERFC_PEAK = 2.0 / math.sqrt(math.pi)
 
 
-def _circ(x, alpha):
-    return alpha**3 / (x**2 + alpha**2) ** 1.5
+def _none(ops, x, alpha):
+    return ops.number(0.0) * x
 
 
-def _erfc(x, alpha):
-    return 2.0 / math.sqrt(math.pi) * torch.exp(-((alpha * x) ** 2))
+def _super(ops, x, alpha):
+    one = ops.number(1.0)
+    y = alpha * ops.absolute(x) + one
+    return one / (y * y)
+
+
+def _triangle(ops, x, alpha):
+    return alpha * ops.relu(ops.number(1.0) - ops.absolute(x))
+
+
+def _tanh(ops, x, alpha):
+    y = ops.tanh(alpha * x)
+    return ops.number(1.0) - y * y
+
+
+def _circ(ops, x, alpha):
+    q = x * x + alpha * alpha
+    return alpha * alpha * alpha / (q * ops.sqrt(q))
+
+
+def _erfc(ops, x, alpha):
+    y = alpha * x
+    return ops.number(ERFC_PEAK) * ops.exp(-(y * y))
+
+
+DERIVATIVES = {
+    "heaviside": _none,
+    "super": _super,
+    "adjoint": _super,
+    "triangle": _triangle,
+    "tanh": _tanh,
+    "circ": _circ,
+    "heavi_erfc": _erfc,
+}
+"""For each method that fires at the threshold: ``(ops, x, alpha) ->`` d/dx of the backward pass."""
 
 
 def _step(x, alpha):
@@ -73,7 +117,7 @@ def _surrogate(name, derivative, forward=_step):
 
     def backward(ctx, gradient):
         (x,) = ctx.saved_tensors
-        return gradient * derivative(x, ctx.alpha), None
+        return gradient * derivative(TORCH_SURROGATE, x, ctx.alpha), None
 
     def compute(x, alpha):
         return forward(x, alpha)

@@ -12,6 +12,7 @@ import torch
 from eventsim.errors import ModelError, SimulationError
 from norse_bridge.neurons.lif_box import LIBoxCell, LIBoxParameters
 from norse_bridge.receptive_fields import temporal_scale_distribution
+from norse_bridge.sequential import SequentialState
 
 
 def li_box_parameters(tau_mem_inv):
@@ -68,16 +69,32 @@ class TemporalReceptiveField(torch.nn.Module):
         return self.activation(self.activation_state_map(rates), dt=self.dt)
 
     def forward(self, x, state=None):
-        batch = x.shape[: x.ndim - len(self.shape)]
-        if x.shape != (*batch, *self.shape):
+        if x.shape[x.ndim - len(self.shape) :] != self.shape:
             raise SimulationError(
                 f"TemporalReceptiveField: the input must have the shape {('batch', *self.shape)}, not {tuple(x.shape)}"
             )
-        copies = x.unsqueeze(len(batch)).expand(*batch, self.n_scales, *self.shape)
-        return self.neurons(copies, state)  # (batch, n_scales, *shape)
+        return self.neurons(_Copies(self.n_scales, len(self.shape))(x), state)  # (batch, n_scales, *shape)
+
+    def exported_as(self):
+        """The copies and the neurons as they are now, which `to_network` takes."""
+        return SequentialState(_Copies(self.n_scales, len(self.shape)), self.neurons)
 
     def extra_repr(self):
         return f"shape={tuple(self.shape)}, n_scales={self.n_scales}, activation={self.activation.__name__}, dt={self.dt}"
+
+
+class _Copies(torch.nn.Module):
+    """The input ``count`` times, along a new axis in front of the last ``axes``."""
+
+    moves_features = True
+
+    def __init__(self, count, axes):
+        super().__init__()
+        self.count, self.axes = count, axes
+
+    def forward(self, x):
+        place = x.ndim - self.axes
+        return x.unsqueeze(place).expand(*x.shape[:place], self.count, *x.shape[place:])
 
 
 def _fits(tensor, shape):

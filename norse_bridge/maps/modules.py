@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from eventsim.errors import NetworkError
-from norse_bridge.encode import ConstantCurrentLIFEncoder, PoissonEncoder
+from norse_bridge import encoders
 from norse_bridge.linear_maps import LinearMap, identity_map, linear_map
 from norse_bridge.maps import moving, pooling
 from norse_bridge.maps.convolution import conv_map, conv_transpose_map
@@ -74,7 +74,15 @@ REASONS: tuple[tuple[Any, str], ...] = (
     ),
     ((nn.FractionalMaxPool2d, nn.FractionalMaxPool3d), "it pools over windows that are drawn; use MaxPool"),
     (
-        (PoissonEncoder, ConstantCurrentLIFEncoder),
+        (
+            encoders.PoissonEncoder,
+            encoders.PoissonEncoderStep,
+            encoders.SignedPoissonEncoder,
+            encoders.SignedPoissonEncoderStep,
+            encoders.ConstantCurrentLIFEncoder,
+            encoders.SpikeLatencyEncoder,
+            encoders.PopulationEncoder,
+        ),
         "it makes spikes of data; leave it out of the model, and give the data that it has encoded to the network",
     ),
 )

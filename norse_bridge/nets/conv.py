@@ -105,6 +105,8 @@ class DigitNet(torch.nn.Module):
             )
         )
 
+    exported_as = sequential
+
 
 def _at_once(function, x):
     """A function of (batch, ...) on all steps of (time, batch, ...) in one call."""

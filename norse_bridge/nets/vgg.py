@@ -58,6 +58,10 @@ class VGG(torch.nn.Module):
         z = self.avgpool(z).flatten(2)  # (time, batch, 512 * 49)
         return self.classifier(z)[0]
 
+    def exported_as(self):
+        """The same modules one after another, which `to_network` takes; the values of a VGG want an LI behind it."""
+        return SequentialState(self.features, self.avgpool, torch.nn.Flatten(2), self.classifier)
+
 
 def make_layers(cfg, batch_norm=False):
     """The convolutional layers of a VGG: a `SequentialState` (time, batch, 3, ...) -> (spikes (time, batch, maps, ...), state).

@@ -16,9 +16,11 @@ from typing import Any, NamedTuple
 import torch
 
 from eventsim.errors import SimulationError
+from norse_bridge.pytree import state_tuple
 from norse_bridge.surrogate import heaviside
 
 
+@state_tuple
 class CorrelationSensorParameters(NamedTuple):
     """eta_p, eta_m: what a pre-, postsynaptic spike adds; tau_ac_inv, tau_c_inv in 1/s: of the anti-causal and the causal trace."""
 
@@ -28,6 +30,7 @@ class CorrelationSensorParameters(NamedTuple):
     tau_c_inv: Any = torch.as_tensor(1.0 / 100e-3)
 
 
+@state_tuple
 class CorrelationSensorState(NamedTuple):
     """post_pre (pp), correlation_trace (c), anti_correlation_trace (ac): all (batch, inputs, neurons)."""
 

@@ -15,8 +15,10 @@ from norse_bridge.family import check_parameters, compute_dtype
 from norse_bridge.neurons.lif import FAMILY, LIFParameters, LIFState, lif_step
 from norse_bridge.parameters import ParameterStore
 from norse_bridge.plasticity.correlation_sensor import CorrelationSensorParameters, CorrelationSensorState, correlation_sensor_step
+from norse_bridge.pytree import state_tuple
 
 
+@state_tuple
 class LIFCorrelationParameters(NamedTuple):
     """Parameters of the neurons, of the sensors at the inputs and of those at the recurrent synapses."""
 
@@ -25,6 +27,7 @@ class LIFCorrelationParameters(NamedTuple):
     recurrent_correlation_parameters: Any = CorrelationSensorParameters()
 
 
+@state_tuple
 class LIFCorrelationState(NamedTuple):
     """States of the neurons, (batch, hidden), of the sensors at the inputs, (batch, inputs, hidden), and of those between neurons,
     (batch, hidden, hidden)."""

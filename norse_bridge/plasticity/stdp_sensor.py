@@ -13,7 +13,10 @@ from typing import Any, NamedTuple
 
 import torch
 
+from norse_bridge.pytree import state_tuple
 
+
+@state_tuple
 class STDPSensorParameters(NamedTuple):
     """eta_p, eta_m: what a pre-, postsynaptic spike adds; tau_ac_inv, tau_c_inv in 1/s: of the anti-causal and the causal trace."""
 
@@ -23,6 +26,7 @@ class STDPSensorParameters(NamedTuple):
     tau_c_inv: Any = torch.as_tensor(1.0 / 100e-3)
 
 
+@state_tuple
 class STDPSensorState(NamedTuple):
     """a_pre, the causal trace, and a_post, the anti-causal one, in the shapes of z_pre and z_post."""
 

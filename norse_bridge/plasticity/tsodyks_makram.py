@@ -10,7 +10,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from norse_bridge.pytree import state_tuple
 
+
+@state_tuple
 class TsodyksMakramParameters(NamedTuple):
     """tau_f_inv (facilitation), tau_s_inv (not used, as in Norse), tau_d_inv (depression) in 1/s; U: what a spike adds to u."""
 
@@ -20,6 +23,7 @@ class TsodyksMakramParameters(NamedTuple):
     U: Any = 0.45
 
 
+@state_tuple
 class TsodyksMakramState(NamedTuple):
     """u: share that is released; x: resources, 1 when rested; both in the shape of the spikes."""
 

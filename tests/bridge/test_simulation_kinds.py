@@ -165,6 +165,28 @@ def test_analogue_data_go_through_what_lies_in_front_of_the_first_layer():
     assert_simulates(model, data)
 
 
+def test_modules_of_norse_that_say_what_they_are_exported_as():
+    fields = nb.SampledSpatialReceptiveField2d(
+        2, 5, torch.tensor([2.0]), torch.tensor([0.3]), torch.tensor([0.5]), 1, domain=4, padding=2
+    )
+    model = scaled(
+        nb.SequentialState(fields, nb.LIFCell(LOW), nb.RegularizationCell(), nn.Flatten(), nn.Linear(108, 6), nb.LIFCell()), 6.0
+    )
+    assert_simulates(model, 20 * torch.rand(200, 2, 2, 6, 6, dtype=torch.float64))
+    lifted = scaled(
+        nb.SequentialState(nb.LConv2d(2, 4, 3, padding=1), nb.LIF(), nb.Lift(nn.MaxPool2d(2)), nb.LConv2d(4, 2, 2), nb.LIF(LOW)),
+        5.0,
+    )
+    assert_simulates(lifted, binary(200, 2, 2, 6, 6, rate=0.4))
+    scales = nb.SequentialState(nn.Linear(5, 6), nb.LIFCell(LOW), nn.Unflatten(1, (2, 3)), nb.TemporalReceptiveField((2, 3), 3))
+    model, data = scaled(scales, 5.0), binary(200, 2, 5, rate=0.4)
+    state, wanted = None, []
+    for row in data:
+        out, state = model(row, state)
+        wanted.append(out)
+    torch.testing.assert_close(nb.simulate(model, data).outputs, torch.stack(wanted))
+
+
 def test_names_of_pools():
     parts = OrderedDict(
         [

@@ -211,6 +211,8 @@ def train_a_part(rank, processes, store, model, x, results):
     output, _ = parallel(part)
     output.square().mean().backward()
     torch.save([parameter.grad for parameter in model.parameters()], f"{results}{rank}.pt")
+    torch.distributed.barrier()  # gloo may hang where one process has left while the other still works
+    del parallel
     torch.distributed.destroy_process_group()
 
 

@@ -1,0 +1,471 @@
+"""The two kernels of a time loop: all steps of some neurons forward, and back again with the gradient.
+
+Both work on blocks of `LENGTH` neurons, so that what a block needs over and over stays in the processor's first cache: rows of a
+scratch array, at places that are known when the kernel is compiled, which is what lets the compiler vectorise the loop over
+neurons. The step is the model's own (`eventsim.models.model.bind_step`): on numbers on the way forward, on dual numbers on the
+way back. What the way back needs of the way forward is computed again, from states stored every `SPACING` steps.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import types
+from numba.core.errors import NumbaError
+
+from eventsim.cpu.pointers import KERNEL, values_at, view
+from eventsim.cpu.scalar import REALS, scalar_ops
+from eventsim.errors import ModelError
+from eventsim.jit import compile_callback, compiled_once
+from eventsim.jit import jit_borrowing as jit
+from eventsim.models import BUILT_IN
+from eventsim.models.model import bind_refractory_step, bind_step
+from norse_bridge import surrogate
+from norse_bridge.fused import dual
+
+LENGTH = 272  # neurons of a block: no power of two, so that rows of scratch do not share the low bits of their addresses
+SPACING = 16  # steps between states that are stored
+
+# Words of a context: addresses of arrays, and numbers. (steps, elements) unless said otherwise; an element: a neuron of a sample.
+(
+    STEPS,
+    ELEMENTS,
+    EVERY,  # steps between stored states
+    SCRATCH,  # (rows, LENGTH)
+    COEFFICIENTS,  # (coefficients, 1) or (coefficients, elements)
+    INPUT,  # (inputs,): the addresses of (steps, elements)
+    OUTPUT,
+    STATE,  # (states, elements): of the beginning, then of the end
+    STORED,  # (stored, states, elements), or 0
+    HISTORY,  # (steps, states, elements): the states after every step, or 0
+    OUTPUT_GRADIENT,
+    STATE_GRADIENT,  # (states, elements): of the end, then of the beginning
+    HISTORY_GRADIENT,  # as HISTORY, or 0
+    INPUT_GRADIENT,  # (inputs,): addresses
+    COEFFICIENT_GRADIENT,  # (wanted coefficients, elements)
+    SIZE,
+) = range(16)
+
+
+class LoopSpec(NamedTuple):
+    """What makes two time loops need different machine code.
+
+    model, order, ports, refractory : as `eventsim.models.model.bind_step` wants them
+    dtype : of everything
+    own : whether coefficients differ between elements
+    method, detach : of the surrogate gradient
+    wanted : for each coefficient whether its gradient is wanted (backward only)
+    """
+
+    model: Any
+    order: tuple[str, ...]
+    ports: tuple[str, ...]
+    refractory: bool
+    dtype: np.dtype
+    own: bool
+    method: str
+    detach: bool
+    wanted: tuple[bool, ...]
+
+    @property
+    def states(self) -> int:
+        """The number of states, rho included."""
+        return len(self.model.State._fields) + self.refractory
+
+    @property
+    def coefficients(self) -> int:
+        """The number of coefficients: those of the propagator, the parameters, the refractory period, alpha."""
+        return len(self.model.Propagator._fields) + len(self.model.Params._fields) + 2
+
+
+class Rows(NamedTuple):
+    """The first row of each kind in the scratch array, and how many there are; the spec says how many each kind has."""
+
+    state: int
+    input: int
+    output: int
+    coefficient: int
+    gradient: int
+    history: int
+    wanted: int
+    kept: int
+    size: int
+
+
+def rows_of(spec: LoopSpec) -> Rows:
+    """Where things lie in the scratch array of a kernel."""
+    sizes = (
+        spec.states,
+        len(spec.ports),
+        1,
+        spec.coefficients if spec.own else 0,
+        spec.states,
+        spec.states,
+        sum(spec.wanted),
+        SPACING * spec.states,
+    )
+    starts = np.cumsum((0, *sizes))
+    return Rows(*(int(start) for start in starts))
+
+
+@functools.cache
+def _read(first: int, count: int):
+    """A function ``(a, j) -> tuple`` of element j in ``count`` rows of the scratch array."""
+    place = (first + count - 1) * LENGTH
+    one = jit(lambda a, j: (a[place + j],))
+    if count == 1:
+        return one
+    before = _read(first, count - 1)
+    return jit(lambda a, j: before(a, j) + one(a, j))
+
+
+@functools.cache
+def _write(first: int, count: int):
+    """A function ``(a, j, values)`` that writes the first ``count`` values to element j of rows of the scratch array."""
+    last = count - 1
+    place = (first + last) * LENGTH
+
+    def one(a, j, values):
+        a[place + j] = values[last]
+
+    if count == 1:
+        return jit(one)
+    before = _write(first, last)
+
+    def all_of_them(a, j, values):
+        before(a, j, values)
+        a[place + j] = values[last]
+
+    return jit(all_of_them)
+
+
+@functools.cache
+def _add(first: int, count: int):
+    """A function ``(a, j, values)`` that adds the last ``count`` of the values to element j of rows of the scratch array."""
+    if count == 0:
+        return jit(lambda a, j, values: None)
+    place, back = first * LENGTH, -count
+
+    def one(a, j, values):
+        a[place + j] += values[back]
+
+    if count == 1:
+        return jit(one)
+    rest = _add(first + 1, count - 1)
+
+    def all_of_them(a, j, values):
+        a[place + j] += values[back]
+        rest(a, j, values)
+
+    return jit(all_of_them)
+
+
+@functools.cache
+def _first(count: int):
+    """A function ``a -> tuple`` of the first ``count`` values of an array or a tuple."""
+    last = count - 1
+    one = jit(lambda a: (a[last],))
+    if count == 1:
+        return one
+    before = _first(last)
+    return jit(lambda a: before(a) + one(a))
+
+
+@functools.cache
+def _write_from(first: int, offset: int, count: int):
+    """A function ``(a, j, values)`` that writes ``values[offset] ...`` to element j of ``count`` rows of the scratch array."""
+    place, last = (first + count - 1) * LENGTH, offset + count - 1
+
+    def one(a, j, values):
+        a[place + j] = values[last]
+
+    if count == 1:
+        return jit(one)
+    before = _write_from(first, offset, count - 1)
+
+    def all_of_them(a, j, values):
+        before(a, j, values)
+        a[place + j] = values[last]
+
+    return jit(all_of_them)
+
+
+@functools.cache
+def _moves(real: Any):
+    """``(bring, put)``: copies of elements first ... first + count - 1 of ``rows`` rows of ``elements`` numbers at an address to
+    rows of the scratch array from ``row`` on, and back.
+
+    Places are unsigned: for others Numba looks whether they count from the end, and the compiler vectorises that badly.
+    """
+
+    @jit
+    def bring(address, rows, elements, first, count, a, row):
+        source = view(address, rows * elements, real)
+        for f in range(rows):
+            begin, place = f * elements + first, (row + f) * LENGTH
+            for j in range(
+                count
+            ):  # unsigned places: for others Numba looks whether they count from the end, and nothing vectorises
+                a[np.uint64(place + j)] = source[np.uint64(begin + j)]
+
+    @jit
+    def put(a, row, address, rows, elements, first, count):
+        out = view(address, rows * elements, real)
+        for f in range(rows):
+            begin, place = f * elements + first, (row + f) * LENGTH
+            for j in range(count):
+                out[np.uint64(begin + j)] = a[np.uint64(place + j)]
+
+    return bring, put
+
+
+@jit
+def _copy_rows(a, row, out_row, rows):
+    """Copy rows of the scratch array to other ones."""
+    for j in range(rows * LENGTH):
+        a[np.uint64(out_row * LENGTH + j)] = a[np.uint64(row * LENGTH + j)]
+
+
+@jit
+def _add_rows(a, row, out_row, rows):
+    """Add rows of the scratch array to other ones."""
+    for j in range(rows * LENGTH):
+        a[np.uint64(out_row * LENGTH + j)] += a[np.uint64(row * LENGTH + j)]
+
+
+@functools.cache
+def _seeds(indices: tuple[int | None, ...]):
+    """A function ``(values, alpha) -> tuple``: dual numbers with these indices of their derivative; plain ones where None."""
+    last = len(indices) - 1
+    if indices[last] is None:
+        one = jit(lambda values, alpha: (values[last],))
+    else:
+        make = dual.seed(indices[last])
+        one = jit(lambda values, alpha: (make(values[last], alpha),))
+    if last == 0:
+        return one
+    before = _seeds(indices[:last])
+    return jit(lambda values, alpha: before(values, alpha) + one(values, alpha))
+
+
+def _bind(spec: LoopSpec, ops: Any):
+    """One step as ``(states, x, coefficients) -> (State, (rho,) or (), output)``: all in and out as tuples of numbers."""
+    model = spec.model
+    State, Params, Propagator = model.State, model.Params, model.Propagator
+    k_end = len(Propagator._fields)
+    p_end = k_end + len(Params._fields)
+    voltage = State._fields.index("v")
+    if spec.refractory:
+        held = bind_refractory_step(model, ops, spec.order, spec.ports, jit=jit)
+
+        @jit
+        def step(s, x, c):
+            new, rho, z = held(State(*s[:-1]), s[-1], x, Propagator(*c[:k_end]), Params(*c[k_end:p_end]), c[p_end])
+            return new, (rho,), z
+
+        return step
+    plain, spiking = bind_step(model, ops, spec.order, spec.ports, jit), model.spiking
+
+    if spiking:
+
+        @jit
+        def step(s, x, c):
+            new, z = plain(State(*s), x, Propagator(*c[:k_end]), Params(*c[k_end:p_end]))
+            return new, (), z
+
+    else:
+
+        @jit
+        def step(s, x, c):
+            new, _ = plain(State(*s), x, Propagator(*c[:k_end]), Params(*c[k_end:p_end]))
+            return new, (), new[voltage]
+
+    return step
+
+
+def _by_blocks(block: Any):
+    """The kernel ``(context, first, end)`` that calls ``block(c, first, count)`` for one block of elements after another."""
+    block = jit(block)
+
+    def kernel(context, first, end):
+        c = values_at(context, SIZE)
+        for begin in range(first, end, LENGTH):
+            block(c, begin, min(LENGTH, end - begin))
+        return 0
+
+    return kernel
+
+
+def make_forward(spec: LoopSpec):
+    """The kernel ``(context, first, end)``: all steps of the elements from first up to end, a block of them after another.
+
+    Modifies OUTPUT, STATE, STORED, HISTORY and SCRATCH.
+    """
+    real, states, ports, coefficients, own = REALS[spec.dtype], spec.states, len(spec.ports), spec.coefficients, spec.own
+    rows = rows_of(spec)
+    bring, put = _moves(real)
+    step, flat = _bind(spec, scalar_ops(spec.dtype)), _first(len(spec.model.State._fields))
+    read_state, write_state = _read(rows.state, states), _write(rows.state, states)
+    read_input, write_output = _read(rows.input, ports), _write(rows.output, 1)
+    read_own, read_common = _read(rows.coefficient, coefficients) if own else None, _first(coefficients)
+    width = spec.dtype.itemsize
+
+    def block(c, first, count):
+        steps, elements, every = c[STEPS], c[ELEMENTS], c[EVERY]
+        row = elements * width
+        a = view(c[SCRATCH], rows.size * LENGTH, real)
+        inputs = view(c[INPUT], ports, types.int64)
+        if own:
+            bring(c[COEFFICIENTS], coefficients, elements, first, count, a, rows.coefficient)
+        common = read_common(view(c[COEFFICIENTS], coefficients, real))
+        bring(c[STATE], states, elements, first, count, a, rows.state)
+        for t in range(steps):
+            if c[STORED] and t % every == 0:
+                put(a, rows.state, c[STORED] + t // every * states * row, states, elements, first, count)
+            for port in range(ports):
+                bring(inputs[port] + t * row, 1, elements, first, count, a, rows.input + port)
+            for j in range(count):
+                s, rho, out = step(read_state(a, j), read_input(a, j), read_own(a, j) if own else common)
+                write_state(a, j, flat(s) + rho)
+                write_output(a, j, (out,))
+            put(a, rows.output, c[OUTPUT] + t * row, 1, elements, first, count)
+            if c[HISTORY]:
+                put(a, rows.state, c[HISTORY] + t * states * row, states, elements, first, count)
+        put(a, rows.state, c[STATE], states, elements, first, count)
+
+    return _by_blocks(block)
+
+
+def make_again(spec: LoopSpec):
+    """A function ``(c, a, first, count, begin, end, common)`` of the kernel backward: the steps from begin up to end once more,
+    from the states that are stored there, with the states before each of them to the scratch rows ``kept``."""
+    states, ports, own = spec.states, len(spec.ports), spec.own
+    rows = rows_of(spec)
+    bring, _ = _moves(REALS[spec.dtype])
+    step, flat = _bind(spec, scalar_ops(spec.dtype)), _first(len(spec.model.State._fields))
+    read_state, write_state, read_input = _read(rows.state, states), _write(rows.state, states), _read(rows.input, ports)
+    read_own = _read(rows.coefficient, spec.coefficients) if own else None
+    width = spec.dtype.itemsize
+
+    @jit
+    def again(c, a, first, count, begin, end, common):
+        elements = c[ELEMENTS]
+        row = elements * width
+        inputs = view(c[INPUT], ports, types.int64)
+        bring(c[STORED] + begin // c[EVERY] * states * row, states, elements, first, count, a, rows.state)
+        for t in range(begin, end):
+            _copy_rows(a, rows.state, rows.kept + (t - begin) * states, states)
+            if t < end - 1:
+                for port in range(ports):
+                    bring(inputs[port] + t * row, 1, elements, first, count, a, rows.input + port)
+                for j in range(count):
+                    s, rho, out = step(read_state(a, j), read_input(a, j), read_own(a, j) if own else common)
+                    write_state(a, j, flat(s) + rho)
+
+    return again
+
+
+def make_pull(spec: LoopSpec):
+    """A function ``(a, count, common)`` of the kernel backward: one step back, from the states before it, its inputs and the
+    gradients of its output and of the states after it, all in the scratch array, to the gradients of states and inputs."""
+    states, ports, own = spec.states, len(spec.ports), spec.own
+    rows, wanted = rows_of(spec), sum(spec.wanted)
+    partials = states + ports + wanted
+    step = _bind(spec, dual.dual_ops(spec.dtype, spec.method, spec.detach))
+    numbers = iter(range(states + ports, partials))
+    seed_state, seed_input = _seeds(tuple(range(states))), _seeds(tuple(range(states, states + ports)))
+    seed_coefficients = _seeds(tuple(next(numbers) if want else None for want in spec.wanted))
+    pull = dual.pull(partials)
+    read_state, read_input, read_output = _read(rows.state, states), _read(rows.input, ports), _read(rows.output, 1)
+    read_gradient, write_gradient = _read(rows.gradient, states), _write(rows.gradient, states)
+    write_input, add_wanted = _write_from(rows.input, states, ports), _add(rows.wanted, wanted)
+    read_own = _read(rows.coefficient, spec.coefficients) if own else None
+
+    @jit
+    def pull_back(a, count, common):
+        for j in range(count):
+            given = read_own(a, j) if own else common
+            alpha = given[-1]
+            s, rho, out = step(
+                seed_state(read_state(a, j), alpha), seed_input(read_input(a, j), alpha), seed_coefficients(given, alpha)
+            )
+            g = pull(s, rho + (out,), read_gradient(a, j) + read_output(a, j))
+            write_gradient(a, j, g)
+            write_input(a, j, g)
+            add_wanted(a, j, g)
+
+    return pull_back
+
+
+def make_backward(spec: LoopSpec):
+    """The kernel ``(context, first, end)``: the gradient of all steps of the elements from first up to end, a block after another.
+
+    Reads STORED, INPUT, OUTPUT_GRADIENT, HISTORY_GRADIENT; modifies STATE_GRADIENT, INPUT_GRADIENT, COEFFICIENT_GRADIENT, SCRATCH.
+    """
+    real, states, ports, coefficients, own = REALS[spec.dtype], spec.states, len(spec.ports), spec.coefficients, spec.own
+    rows, wanted = rows_of(spec), sum(spec.wanted)
+    bring, put = _moves(real)
+    again, pull_back = make_again(spec), make_pull(spec)
+    read_common = _first(coefficients)
+    width = spec.dtype.itemsize
+
+    def block(c, first, count):
+        steps, elements, every = c[STEPS], c[ELEMENTS], c[EVERY]
+        row = elements * width
+        a = view(c[SCRATCH], rows.size * LENGTH, real)
+        inputs, input_gradients = view(c[INPUT], ports, types.int64), view(c[INPUT_GRADIENT], ports, types.int64)
+        if own:
+            bring(c[COEFFICIENTS], coefficients, elements, first, count, a, rows.coefficient)
+        common = read_common(view(c[COEFFICIENTS], coefficients, real))
+        bring(c[STATE_GRADIENT], states, elements, first, count, a, rows.gradient)
+        for place in range(rows.wanted * LENGTH, (rows.wanted + wanted) * LENGTH):
+            a[place] = 0
+        for chunk in range((steps - 1) // every, -1, -1):
+            begin, end = chunk * every, min(steps, (chunk + 1) * every)
+            again(c, a, first, count, begin, end, common)
+            for t in range(end - 1, begin - 1, -1):
+                _copy_rows(a, rows.kept + (t - begin) * states, rows.state, states)
+                for port in range(ports):
+                    bring(inputs[port] + t * row, 1, elements, first, count, a, rows.input + port)
+                bring(c[OUTPUT_GRADIENT] + t * row, 1, elements, first, count, a, rows.output)
+                if c[HISTORY_GRADIENT]:
+                    bring(c[HISTORY_GRADIENT] + t * states * row, states, elements, first, count, a, rows.history)
+                    _add_rows(a, rows.history, rows.gradient, states)
+                pull_back(a, count, common)
+                for port in range(ports):
+                    put(a, rows.input + port, input_gradients[port] + t * row, 1, elements, first, count)
+        put(a, rows.gradient, c[STATE_GRADIENT], states, elements, first, count)
+        if wanted:
+            put(a, rows.wanted, c[COEFFICIENT_GRADIENT], wanted, elements, first, count)
+
+    return _by_blocks(block)
+
+
+MAKERS = {"forward": make_forward, "backward": make_backward}
+
+
+@functools.cache
+def _stamp() -> str:
+    """A hash of what the machine code depends on in this package; that of eventsim is looked at where code is kept."""
+    files = [*Path(__file__).parent.glob("*.py"), Path(str(surrogate.__file__))]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(files))).hexdigest()[:16]
+
+
+@compiled_once
+def compile_loop(name: str, spec: LoopSpec):
+    """The kernel called ``name`` (one of `MAKERS`) of a time loop; it has an ``address`` and can be called through ctypes."""
+    kept = BUILT_IN.get(spec.model.name) is spec.model  # a model from elsewhere may change without this package noticing
+    key = f"{_stamp()} {name} {spec.model.name} {tuple(str(word) for word in spec[1:])}"
+    try:
+        return compile_callback(KERNEL, MAKERS[name](spec), key if kept else None, borrowing=True)
+    except NumbaError as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        told = [line for line in lines if not line.startswith(("Failed in", "During:", "- "))]
+        raise ModelError(
+            f"{spec.model.name}: Numba cannot compile its functions; they may use arithmetic, named tuples and ops only "
+            f"(docs/a-neuron.md). It says: {' '.join(told[:3])}"
+        ) from error

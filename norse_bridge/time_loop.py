@@ -1,0 +1,187 @@
+"""The loop over time of all layers: as one compiled call where that is possible, else as a loop of torch operations.
+
+The compiled loop (`norse_bridge.fused`) takes float32 and float64 on the CPU, and gives the same spikes and states as the plain
+one: bit for bit where a step is made of ``+ - *``. What it does not take goes through the plain loop: other types and devices,
+`torch.func`, surrogates that draw their spikes. Gradients of gradients go through the plain loop, too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any, NamedTuple
+
+import torch
+
+from eventsim.errors import SimulationError
+from norse_bridge.family import stepper
+from norse_bridge.surrogate import DERIVATIVES
+
+LOOPS = ("auto", "fused", "plain")
+_chosen = ["auto"]  # the kind of loop that is in use
+
+
+@contextlib.contextmanager
+def time_loop(kind):
+    """Within this context the layers of all threads use the loop ``kind``: "fused" (an error where it is not possible), "plain" or
+    "auto": fused where it is possible."""
+    if kind not in LOOPS:
+        raise SimulationError(f"time_loop: there is no loop {kind!r}; it must be one of {', '.join(LOOPS)}")
+    before, _chosen[0] = _chosen[0], kind
+    try:
+        yield
+    finally:
+        _chosen[0] = before
+
+
+class Run(NamedTuple):
+    """outputs : (time, ...); s, rho : at the end; states : ``(s, rho)`` after every step, stacked, if they were asked for"""
+
+    outputs: Any
+    s: Any
+    rho: Any
+    states: Any
+
+
+class Recurrence(NamedTuple):
+    """input_weights : (hidden, inputs); weights : (hidden, hidden); z : (batch, hidden), the spikes before the first step
+
+    A step receives ``input_weights x``, then ``weights z`` of the step before: one product each in every step, so that a layer has
+    the bits of its cell.
+    """
+
+    input_weights: Any
+    weights: Any
+    z: Any
+
+
+def run(b, x, s, rho, recurrence=None, record=False) -> Run:
+    """All steps of a layer. x: (time, ...); s, rho: what broadcasts to a row of x, or with recurrence to its z."""
+    if _chosen[0] == "plain":
+        return plain_run(b, x, s, rho, recurrence, record)
+    if torch.compiler.is_compiling():
+        return _run_outside(b, x, s, rho, recurrence, record)
+    return _run_if_possible(b, x, s, rho, recurrence, record)
+
+
+def _run_if_possible(b, x, s, rho, recurrence, record):
+    why = obstacle(b, x, s, rho, recurrence)
+    if not why:
+        return fused_run(b, x, s, rho, recurrence, record)
+    if _chosen[0] == "fused":
+        raise SimulationError(f"time_loop('fused'): this layer's loop cannot be compiled: {why}")
+    return plain_run(b, x, s, rho, recurrence, record)
+
+
+@torch.compiler.disable
+def _run_outside(*given):
+    """The same for `torch.compile`, which cannot look into compiled code and leaves it as a call."""
+    return _run_if_possible(*given)
+
+
+def obstacle(b, x, s, rho, recurrence=None) -> str:
+    """Why a loop cannot be fused, or nothing."""
+    states = [*s, *_some(rho)]
+    given = [x, *states, *(recurrence or ())]
+    if any(type(tensor) not in (torch.Tensor, torch.nn.Parameter) or tensor.device.type != "cpu" for tensor in given):
+        return "it takes ordinary tensors on the CPU"
+    if result_type(x, s) not in (torch.float32, torch.float64):
+        return "it takes float32 and float64"
+    if b.method not in DERIVATIVES:
+        return f"the method {b.method!r} draws its spikes"
+    if torch._C._functorch.peek_interpreter_stack() is not None or torch.autograd.forward_ad._current_level >= 0:
+        return "a transform of torch.func is at work"
+    shape = recurrence.z.shape if recurrence else x.shape[1:]
+    if any(torch.broadcast_shapes(tensor.shape, shape) != shape for tensor in (*states, *coefficients_of(b))):
+        return "states or parameters have more axes than a step's input"
+    if recurrence and (x.ndim != 3 or len(shape) != 2 or shape[0] != x.shape[1]):
+        return "a recurrent layer takes (time, batch, inputs)"
+    return ""
+
+
+def _some(rho) -> tuple:
+    return () if rho is None else (rho,)
+
+
+def result_type(x, s) -> torch.dtype:
+    """The type of the states after a step."""
+    return torch.promote_types(x.dtype, s.v.dtype) if s.v.ndim else x.dtype
+
+
+def coefficients_of(b) -> list[torch.Tensor]:
+    """All numbers of a step: the propagator, the parameters, the refractory period (or 0), alpha; as tensors."""
+    return [torch.as_tensor(value) for value in (*b.k, *b.params, 0.0 if b.period is None else b.period, b.alpha)]
+
+
+def with_coefficients(b, values):
+    """The step with other numbers, in the order of `coefficients_of`."""
+    numbers = list(values)
+    count, end = len(b.k), len(b.k) + len(b.params)
+    k, params = type(b.k)(*numbers[:count]), type(b.params)(*numbers[count:end])
+    return b._replace(k=k, params=params, period=None if b.period is None else numbers[end], alpha=numbers[end + 1])
+
+
+def _named(b, values):
+    """``(State, rho or None)`` of a list of states."""
+    count = len(b.model.State._fields)
+    return b.model.State(*values[:count]), values[count] if b.period is not None else None
+
+
+def plain_run(b, x, s, rho, recurrence: Any = None, record=False) -> Run:
+    """The loop of torch operations: the reference."""
+    step, linear = stepper(b), torch.nn.functional.linear
+    z: Any = recurrence.z if recurrence else None
+    outputs, states = [], []
+    for row in x.unbind(0):  # (batch, ...)
+        inputs = (linear(row, recurrence.input_weights), linear(z, recurrence.weights)) if recurrence else (row,)
+        s, rho, z = step(s, rho, inputs)
+        outputs.append(z)
+        if record:
+            states.append((*s, *_some(rho)))
+    stacked = [torch.stack(column) for column in zip(*states, strict=True)]
+    return Run(torch.stack(outputs), s, rho, _named(b, stacked) if record else None)
+
+
+def fused_run(b, x, s, rho, recurrence=None, record=False) -> Run:
+    """The loop as compiled calls, one forward and one for its gradient (one a step with recurrence)."""
+    from norse_bridge.fused.function import Plan, RecurrentLoop, TimeLoop, numpy_type
+    from norse_bridge.fused.kernels import SPACING, LoopSpec
+
+    dtype, steps = result_type(x, s), x.shape[0]
+    shape = recurrence.z.shape if recurrence else x.shape[1:]
+    given = [value.to(dtype) for value in coefficients_of(b)]
+    own = any(value.ndim for value in given)
+    coefficients = [value.expand(shape).reshape(-1) if value.ndim else value for value in given]
+    begin = torch.stack([value.to(dtype).expand(shape).reshape(-1) for value in (*s, *_some(rho))])  # (states, elements)
+    spec = LoopSpec(
+        model=b.model,
+        order=b.order,
+        ports=b.ports,
+        refractory=b.period is not None,
+        dtype=numpy_type(begin),
+        own=own,
+        method=b.method,
+        detach=b.detach,
+        wanted=(False,) * len(coefficients),
+    )
+
+    def again(x, *rest):
+        """The outputs of the functions below, by the plain loop."""
+        back, rest = (Recurrence(*rest[:3]), rest[3:]) if recurrence else (None, rest)
+        rows = x if recurrence else x.reshape(steps, *shape)
+        states = _named(b, [value.reshape(shape) for value in rest[0]])
+        numbers = with_coefficients(b, [value.reshape(shape) if value.ndim else value for value in rest[1:]])
+        ran = plain_run(numbers, rows, *states, back, record)
+        end = torch.stack([value.expand(shape).reshape(-1) for value in (*ran.s, *_some(ran.rho))])
+        history = [torch.stack([*ran.states[0], *_some(ran.states[1])], 1).flatten(2)] if record else []
+        return ran.outputs.reshape(outputs.shape), end, *history
+
+    if recurrence:
+        plan = Plan(spec, 1, begin.shape[1], 1, record)
+        found = RecurrentLoop.apply(plan, again, x.to(dtype), *(part.to(dtype) for part in recurrence), begin, *coefficients)
+    else:
+        plan = Plan(spec, steps, begin.shape[1], SPACING, record)
+        found = TimeLoop.apply(plan, again, x.to(dtype).reshape(steps, -1), begin, *coefficients)
+    outputs, end, *history = found
+    s, rho = _named(b, [value.reshape(shape) for value in end.unbind(0)])
+    states = _named(b, [value.reshape(steps, *shape) for value in history[0].unbind(1)]) if record else None
+    return Run(outputs.reshape(steps, *shape), s, rho, states)
