@@ -245,6 +245,20 @@ def hold_fields(State, hold, jit=_identity):
     return jit(lambda old, new, m: State(*fields(old, new, m)))
 
 
+def bind_hold(State, hold, ops, jit=_identity):
+    """What refractoriness makes of a step: ``(old, new, rho, m, z, period) -> (s, rho)``, where m is 1 while the neuron is held.
+
+    The states named in ``hold`` stand still, and rho counts down to 0 unless the neuron fired (z), which sets it to ``period``.
+    """
+    held, relu = hold_fields(State, hold, jit), ops.relu
+
+    def apply(old, new, rho, m, z, period):
+        rho = relu(rho - m)
+        return held(old, new, m), rho - z * rho + z * period
+
+    return jit(apply)
+
+
 def _bind_phases(model, ops, order, ports, masked, jit):
     """The phases of one step in their order, as one function ``(s, x, z, m, k, p) -> (s, z)``; m masks the spikes."""
     receive = chain_ports([model.ports[port] for port in ports], ops, jit)
@@ -301,12 +315,12 @@ def bind_refractory_step(model, ops, order=AT_GRID, ports=None, hold=("v",), jit
     While rho > 0 the states named in ``hold`` stand still and no spike is fired; all others run on.
     """
     phases = _bind_phases(model, ops, order, ports or model.default_port, True, jit)
-    held, fire, relu = hold_fields(model.State, hold, jit), ops.fire, ops.relu
+    held, fire = bind_hold(model.State, hold, ops, jit), ops.fire
 
     def step(s, rho, x, k, p, period):
         m = fire(rho)
         new, z = phases(s, x, x[0], m, k, p)
-        rho = relu(rho - m)
-        return held(s, new, m), rho - z * rho + z * period, z
+        s, rho = held(s, new, rho, m, z, period)
+        return s, rho, z
 
     return jit(step)

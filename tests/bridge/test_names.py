@@ -18,32 +18,20 @@ KEYWORDS = {"dt", "activation_sparse"}  # what Norse's **kwargs take, in the lay
 OVER_TIME, RECURRENT = {"record_states"}, {"input_weights", "recurrent_weights", "autapses"}
 MISSING = set(
     """
-    CobaLIFCell CobaLIFFeedForwardState CobaLIFParameters CobaLIFState ConvNet ConvNet4 CorrelationSensorParameters
-    CorrelationSensorState Izhikevich IzhikevichCell IzhikevichParameters IzhikevichRecurrent IzhikevichRecurrentCell
-    IzhikevichRecurrentState IzhikevichSpikingBehavior IzhikevichState LConv2d LIFAdEx LIFAdExCell LIFAdExFeedForwardState
-    LIFAdExParameters LIFAdExRecurrent LIFAdExRecurrentCell LIFAdExRefracCell LIFAdExRefracFeedForwardState
-    LIFAdExRefracParameters LIFAdExRefracRecurrent LIFAdExRefracRecurrentCell LIFAdExRefracState LIFAdExState
-    LIFAdjointRefracFeedForwardFunction LIFCorrelation LIFCorrelationParameters LIFCorrelationState LIFEx LIFExCell
-    LIFExFeedForwardState LIFExParameters LIFExRecurrent LIFExRecurrentCell LIFExState LIFFeedForwardAdjointFunction
-    LIFFeedForwardSparseAdjointFunction LIFMCRecurrentCell LIFMCRefracRecurrentCell LSNNFeedForwardAdjointFunction
-    MobileNetV2 ParameterizedSpatialReceptiveField2d PopulationEncoder RecurrentSequential RecurrentSequentialState
-    RegularizationCell STDPSensorParameters STDPSensorState SampledSpatialReceptiveField2d SignedPoissonEncoder
-    SpatialReceptiveField2d SpikeLatencyEncoder SpikeLatencyLIFEncoder SpikesToTimesDecoder TemporalReceptiveField
-    TsodyksMakramParameters TsodyksMakramState VGG accomodation bistability class_1_exc class_2_exc
-    coba_lif_feed_forward_step coba_lif_step correlation_based_update correlation_sensor_step
-    create_izhikevich_spiking_behavior dap euclidean_distance from_nir gaussian_kernel gaussian_rbf hook_spike_activity_mean
-    hook_spike_activity_sum hook_spike_histogram_mean hook_spike_histogram_sum hook_spike_image inhibition_induced_bursting
-    inhibition_induced_spiking integrator izhikevich_feed_forward_step izhikevich_recurrent_step lif_adex_current_encoder
-    lif_adex_feed_forward_step lif_adex_step lif_correlation_step lif_ex_current_encoder lif_ex_feed_forward_step
-    lif_ex_step lif_feed_forward_adjoint_step lif_feed_forward_adjoint_step_sparse lif_mc_feed_forward_step
-    lif_mc_refrac_feed_forward_step lif_mc_refrac_step lif_mc_step lif_refrac_feed_forward_adjoint_step logical_and
-    logical_or logical_xor lsnn_feed_forward_adjoint_step mixed_mode mobilenet_v2 phasic_bursting phasic_spiking
-    plot_heatmap_2d plot_heatmap_3d plot_histogram_2d plot_izhikevich plot_neuron_states plot_scatter_3d plot_spikes_2d
-    population_encode rebound_burst rebound_spike regularize_step resonator signed_poisson_encode signed_poisson_encode_step
-    spatial_receptive_field spatial_receptive_fields_with_derivatives spike_accumulator spike_frequency_adaptation
-    spike_latency spike_latency_encode spike_latency_lif_encode stdp_sensor_step stp_step subthreshold_oscillation
-    threshold_variability to_nir tonic_bursting tonic_spiking vgg11 vgg11_bn vgg13 vgg13_bn vgg16 vgg16_bn vgg19 vgg19_bn
-    voltage_accumulator
+    ConvNet ConvNet4 CorrelationSensorParameters CorrelationSensorState LConv2d LIFAdjointRefracFeedForwardFunction
+    LIFCorrelation LIFCorrelationParameters LIFCorrelationState LIFFeedForwardAdjointFunction
+    LIFFeedForwardSparseAdjointFunction LSNNFeedForwardAdjointFunction MobileNetV2 ParameterizedSpatialReceptiveField2d
+    PopulationEncoder RecurrentSequential RecurrentSequentialState RegularizationCell STDPSensorParameters STDPSensorState
+    SampledSpatialReceptiveField2d SignedPoissonEncoder SpatialReceptiveField2d SpikeLatencyEncoder SpikeLatencyLIFEncoder
+    SpikesToTimesDecoder TemporalReceptiveField TsodyksMakramParameters TsodyksMakramState VGG correlation_based_update
+    correlation_sensor_step euclidean_distance from_nir gaussian_kernel gaussian_rbf hook_spike_activity_mean
+    hook_spike_activity_sum hook_spike_histogram_mean hook_spike_histogram_sum hook_spike_image lif_correlation_step
+    lif_feed_forward_adjoint_step lif_feed_forward_adjoint_step_sparse lif_refrac_feed_forward_adjoint_step logical_and
+    logical_or logical_xor lsnn_feed_forward_adjoint_step mobilenet_v2 plot_heatmap_2d plot_heatmap_3d plot_histogram_2d
+    plot_izhikevich plot_neuron_states plot_scatter_3d plot_spikes_2d population_encode regularize_step
+    signed_poisson_encode signed_poisson_encode_step spatial_receptive_field spatial_receptive_fields_with_derivatives
+    spike_accumulator spike_latency_encode spike_latency_lif_encode stdp_sensor_step stp_step to_nir vgg11 vgg11_bn vgg13
+    vgg13_bn vgg16 vgg16_bn vgg19 vgg19_bn voltage_accumulator
     """.split()
 )
 PRESENT = sorted(name for name in NAMES if hasattr(nb, name))
@@ -74,6 +62,9 @@ def assert_default(found, text, label):
 def test_signature(name):
     row, thing = NAMES[name], getattr(nb, name)
     if row["kind"] == "type alias":
+        return
+    if row["kind"] == "instance":
+        assert type(thing).__name__ == row["signature"]
         return
     expected, keywords = wanted(row["signature"])
     if row["kind"] == "tuple":

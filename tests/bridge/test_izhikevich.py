@@ -1,0 +1,89 @@
+"""Izhikevich: behaviours are constants, layers start from them, and the network does, too."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+import norse_bridge as nb
+from eventsim.errors import ModelError
+from norse_bridge.neurons import izhikevich_behaviors
+
+BEHAVIORS = {name: value for name, value in vars(izhikevich_behaviors).items() if isinstance(value, nb.IzhikevichSpikingBehavior)}
+
+
+def izhikevich_plain(x, p, v, u, dt=0.001):
+    """The step in float64, from the reference's text: (spikes, v, u) over time."""
+    rows = []
+    for now in x:
+        k = p.tau_inv * dt
+        v, u = v + k * (p.sq * v * v + p.mn * v + p.bias - u + now), u + k * p.a * (p.b * v - u)
+        z = (v > p.v_th).astype(float)
+        v, u = np.where(z, p.c, v), u + z * p.d
+        rows.append((z, v, u))
+    return tuple(np.stack(column) for column in zip(*rows, strict=True))
+
+
+def test_there_are_all_behaviors():
+    assert len(BEHAVIORS) == 20 and all(getattr(nb, name) is value for name, value in BEHAVIORS.items())
+    assert nb.accomodation.s.u == -16.0 and nb.class_1_exc.p.bias == 108.0 and nb.dap.p.tau_inv == 100.0
+    made = nb.create_izhikevich_spiking_behavior(0.02, 0.2, -65.0, 6.0, -70.0, -60.0)
+    assert made.s.v == -70.0 and made.s.u == pytest.approx(-12.0) and made.p.tau_inv == 250.0
+
+
+@pytest.mark.parametrize("name", ["tonic_spiking", "accomodation", "inhibition_induced_bursting"])
+def test_a_layer_is_the_plain_recursion(name):
+    b = BEHAVIORS[name]
+    x = 15.0 * np.random.default_rng(6).random((400, 2, 3))
+    out, states = nb.Izhikevich(b, record_states=True)(torch.from_numpy(x))
+    z, v, u = izhikevich_plain(x, b.p, float(b.s.v), float(b.s.u))
+    assert np.array_equal(out.detach().numpy(), z) and z.sum() > 10
+    np.testing.assert_allclose(states.v.detach(), v, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(states.u.detach(), u, rtol=0, atol=1e-6)
+
+
+def test_behaviors_are_never_changed():
+    before = copy.deepcopy(nb.tonic_spiking)
+    for layer in (nb.Izhikevich(nb.tonic_spiking), nb.IzhikevichRecurrent(3, 3, nb.tonic_spiking)):
+        out, _ = layer(torch.rand(20, 2, 3) * 50.0)
+        out.sum().backward()
+        with torch.no_grad():
+            for value in layer.parameter_tuple.buffers():
+                value.add_(1)
+    cell = nb.IzhikevichCell(nb.tonic_spiking)
+    cell(torch.rand(2, 3))
+    assert nb.tonic_spiking == before and not nb.tonic_spiking.s.v.requires_grad
+
+
+def test_a_layer_knows_its_behavior_and_its_copies_do():
+    cell = nb.IzhikevichCell(nb.rebound_burst)
+    for one in (cell, copy.deepcopy(cell), pickle.loads(pickle.dumps(cell))):
+        assert one.p.c == -52.0 and one.spiking_method.s.u == -16.0
+        assert type(one.spiking_method.p) is nb.IzhikevichParameters
+        state = one.initial_state(torch.zeros(2, 3))
+        assert state.v == -64.0 and state.u.tolist() == [[-16.0] * 3] * 2
+    cell.p = nb.tonic_spiking.p  # parameters without a state: from the reset on
+    assert cell.initial_state(torch.zeros(2, 3)).v == -65.0
+
+
+def test_what_is_no_behavior_is_refused():
+    for form in (
+        nb.IzhikevichCell,
+        nb.Izhikevich,
+        lambda b: nb.IzhikevichRecurrentCell(2, 3, b),
+        lambda b: nb.IzhikevichRecurrent(2, 3, b),
+    ):
+        with pytest.raises(ModelError, match="IzhikevichSpikingBehavior, such as tonic_spiking"):
+            form(nb.tonic_spiking.p)
+
+
+def test_the_network_starts_where_the_layer_does():
+    model = nb.SequentialState(torch.nn.Linear(2, 3), nb.IzhikevichCell(nb.accomodation))
+    params = nb.to_network(model).population("layer1").neuron.params
+    assert (params.v_start, params.u_start) == (-65.0, -16.0) and params.tau == pytest.approx(2.0)
+    x = torch.zeros(300, 1, 2, dtype=torch.float64)
+    out = nb.Lift(model.double())
+    result = nb.simulate(model, x)
+    assert torch.equal(result.outputs, out(x)[0].detach())
