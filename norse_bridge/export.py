@@ -18,6 +18,7 @@ from norse_bridge.family import MS
 from norse_bridge.layer import RecurrentSpikingLayer, SpikingLayer
 from norse_bridge.lifting import Lift
 from norse_bridge.neurons.li import LILinearCell
+from norse_bridge.neurons.lif_mc import CoupledCell
 from norse_bridge.surrogate import RANDOM
 
 SILENT = (torch.nn.Dropout, torch.nn.Dropout1d, torch.nn.Dropout2d, torch.nn.Dropout3d, torch.nn.Identity)
@@ -40,14 +41,20 @@ class Stage(NamedTuple):
 
     name : str
     layer : the spiking module
-    into : LinearMap from the features of the stage before, without stored zeros
-    recurrent : CSR array (neurons, neurons), or None
+    into : LinearMap from the features of the stage before, without stored zeros: a block of rows for each port
+    recurrent : CSR array (neurons, neurons), a block of rows for each port, or None
+    ports : the ports of the neurons that are reached; None is their default one
     """
 
     name: str
     layer: Any
     into: linear_maps.LinearMap
     recurrent: Any
+    ports: tuple[str | None, ...] = (None,)
+
+    def blocks(self, values):
+        """``(port, its rows)`` of ``into.matrix``, ``into.bias`` or ``recurrent``."""
+        return [(port, values[b * self.size : (b + 1) * self.size]) for b, port in enumerate(self.ports)]
 
     @property
     def size(self) -> int:
@@ -92,14 +99,15 @@ def linear_step(leaf, shape, label, threshold) -> linear_maps.LinearMap | None:
 
 
 def spiking_step(module, shape, label, threshold):
-    """``(layer, map in front of it or None, recurrent matrix or None)`` of a spiking module, or None if it is not one."""
+    """``(layer, map in front of it or None, recurrent matrix or None, ports)`` of a spiking module, or None if it is not one."""
     if isinstance(module, SpikingLayer):
-        return module, None, None
+        return module, None, None, (None,)
     if isinstance(module, LILinearCell):
-        return module.integrator, linear_maps.weight_map(module.input_weights, shape, label, threshold), None
+        return module.integrator, linear_maps.weight_map(module.input_weights, shape, label, threshold), None, (None,)
     if isinstance(module, RecurrentSpikingLayer):
-        recurrent = sp.csr_array(linear_maps.weights_of(module.effective_recurrent_weights(), label, threshold))
-        return module, linear_maps.weight_map(module.input_weights, shape, label, threshold), recurrent
+        ports, w_in, w_rec = zip(*module.weights_by_port(), strict=True)
+        before = linear_maps.weight_map(torch.cat(w_in), shape, label, threshold)._replace(shape=(module.hidden_size,))
+        return module, before, sp.csr_array(linear_maps.weights_of(torch.cat(w_rec), label, threshold)), ports
     return None
 
 
@@ -138,7 +146,12 @@ def stage_names(chain, reserved) -> list[str]:
 
 
 def check_layer(layer, label, found):
-    """A NetworkError if a spiking layer cannot follow the stages in ``found``, or fires by chance."""
+    """A NetworkError if a spiking layer cannot follow the stages in ``found``, fires by chance, or is more than neurons."""
+    if isinstance(layer, CoupledCell):
+        raise NetworkError(
+            f"{label} couples the voltages of its neurons (g_coupling) in every step; a network's neurons tell each other spikes "
+            "alone. A cell without the coupling, such as LIFRecurrentCell, can be exported"
+        )
     if found and not found[-1].layer.family.model.spiking:
         raise NetworkError(f"{label} follows {found[-1].name!r}, which never fires: only the last layer can be a readout")
     method = layer.family.neuron_parameters(layer.p).method if layer.family.model.spiking else None
@@ -168,11 +181,11 @@ def stages(module, input_shape=None, threshold=0.0, reserved=()) -> tuple[tuple[
         spiking = spiking_step(leaf.module, shape, label, threshold)
         if spiking is None:
             raise NetworkError(f"{label} cannot become part of a network; supported are {SUPPORTED}")
-        layer, before, recurrent = spiking
+        layer, before, recurrent, ports = spiking
         check_layer(layer, label, found)
         linear = linear if before is None else linear_maps.then(linear, before)
         into = linear._replace(matrix=linear_maps.without_zeros(linear.matrix, label))
-        found.append(Stage(names[len(found)], layer, into, recurrent))
+        found.append(Stage(names[len(found)], layer, into, recurrent, ports))
         linear = linear_maps.identity_map(linear.shape)
     if not found or not isinstance(chain[-1].module, (*SPIKING, *SILENT)):
         raise NetworkError(f"the model ends in {_label(chain[-1])}: end it with a spiking layer, or with LI as a readout")
@@ -226,11 +239,12 @@ def assemble(start, found, dt, input_name) -> Network:
         if stage.recurrent is not None:
             wires.append((stage.name, stage.recurrent, MS * dt))
         for name, matrix, delay in wires:
-            synapses = matrix.T.tocsr()  # (sources, targets)
-            if synapses.nnz:
-                projections.append(Projection(name, stage.name, synapses, delay=delay))
+            for port, rows in stage.blocks(matrix):
+                synapses = rows.T.tocsr()  # (sources, targets)
+                if synapses.nnz:
+                    projections.append(Projection(name, stage.name, synapses, delay=delay, port=port))
         if stage.into.bias is not None:
-            inputs.append(Increment(stage.name, stage.into.bias))
+            inputs += [Increment(stage.name, bias, port=port) for port, bias in stage.blocks(stage.into.bias)]
     return Network(tuple(populations), tuple(projections), tuple(inputs))
 
 
