@@ -6,7 +6,7 @@
 
 Where `eventsim.models.lsnn` lifts the threshold, this one pulls the membrane. Its reset is soft: what is above the threshold stays.
 
-Source: Benda & Herz (2003), Neural Comput. 15:2523, section 2 (an adaptation current); the Euler form is Norse's. Three
+Source: Benda & Herz (2003), Neural Comput. 15:2523 (an adaptation current); the Euler form is Norse's. Three
 exponentials: no closed form for the turning time, so a silent neuron sleeps only once its update no longer changes it.
 """
 

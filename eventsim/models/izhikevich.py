@@ -4,8 +4,9 @@
     i: the weights that have arrived since the step before, gone after this one
     fires where v > v_th; then v = c, u -> u + d
 
-There is no exact flow: method="euler" is the only one, and a dt of 0.25 tau or less is needed. v is not clipped where it fires.
-The input flows for one step, as in `eventsim.models.lif_box`: a weight w moves v by w dt/tau.
+There is no exact flow: method="euler" is the only one; a dt of 0.1 to 0.5 tau is usual. v is not clipped where it fires.
+In float64 the last bits of v and u may never come to rest: then a silent neuron is stepped on and does not sleep. The input flows
+for one step, as in `eventsim.models.lif_box`: a weight w moves v by w dt/tau.
 
 Source: Izhikevich (2003), IEEE Trans. Neural Netw. 14:1569, eq. 1 to 3 (there tau = 1 ms; voltages in mV); the Euler form is
 Norse's.

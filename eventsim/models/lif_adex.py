@@ -10,7 +10,7 @@ act: a does not follow them, as it would a v_leak. Membrane and exponential term
 `eventsim.models.lif_ex`, and what is said there of method="exact" and of delta_t = 0 holds here, too: v and a each relax exactly
 towards what the other one was at the beginning of the step, an error of first order in dt.
 
-Source: Brette & Gerstner (2005), J. Neurophysiol. 94:3637, eq. 1 to 3; the Euler form, with the threshold at v_th and no peak above
+Source: Brette & Gerstner (2005), J. Neurophysiol. 94:3637; the Euler form, with the threshold at v_th and no peak above
 it, is Norse's.
 """
 

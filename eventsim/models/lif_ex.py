@@ -11,7 +11,7 @@ There is no closed form. method="exact" is the exponential Euler scheme: everyth
 exponential term as it was at the beginning of the step. Its error is of first order in dt, and 0 for delta_t = 0. The step
 takes exp from its backend, so that backends agree to rounding, and not to the last bit.
 
-Source: Fourcaud-Trocmé, Hansel, van Vreeswijk & Brunel (2003), J. Neurosci. 23:11628, eq. 9 and 10; the Euler form, with the
+Source: Fourcaud-Trocmé, Hansel, van Vreeswijk & Brunel (2003), J. Neurosci. 23:11628; the Euler form, with the
 threshold at v_th and no peak above it, is Norse's.
 """
 
