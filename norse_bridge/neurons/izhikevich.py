@@ -77,12 +77,12 @@ class IzhikevichLayerParameters(NamedTuple):
 
 def contract(p, dt):
     """The Params of `eventsim.models.Izhikevich` (ms) of Norse's parameters (1/s). Without a start: as after a spike."""
-    a, b, c, d, sq, mn, bias, v_th = (
-        torch.as_tensor(getattr(p, name)) for name in ("a", "b", "c", "d", "sq", "mn", "bias", "v_th")
+    return MODEL.Params(
+        **{name: getattr(p, name) for name in ("a", "b", "c", "d", "sq", "mn", "bias", "v_th")},
+        tau=time_constant(p.tau_inv, dt),
+        v_start=getattr(p, "v_start", p.c),
+        u_start=getattr(p, "u_start", p.b * p.c),
     )
-    v_start = torch.as_tensor(getattr(p, "v_start", c))
-    u_start = torch.as_tensor(getattr(p, "u_start", b * c))
-    return MODEL.Params(a, b, c, d, sq, mn, bias, v_th, time_constant(p.tau_inv, dt), v_start, u_start)
 
 
 FAMILY = Family(MODEL, contract, IzhikevichState, IzhikevichRecurrentState, hidden=("i",), Parameters=IzhikevichParameters)
@@ -113,12 +113,13 @@ class _SpikingMethod:
     """What the layers have in common: the behaviour that they were given, as its parameters are now."""
 
     p: Any
+    dt: float
 
     @property
     def spiking_method(self):
-        fields = self.p._asdict()
-        state = IzhikevichState(fields.pop("v_start"), fields.pop("u_start"))
-        return IzhikevichSpikingBehavior(IzhikevichParameters(**fields), state)
+        p, start = self.p, contract(self.p, self.dt)
+        parameters = IzhikevichParameters(*(getattr(p, name) for name in IzhikevichParameters._fields))
+        return IzhikevichSpikingBehavior(parameters, IzhikevichState(start.v_start, start.u_start))
 
 
 class IzhikevichCell(_SpikingMethod, Cell, family=FAMILY):

@@ -57,6 +57,18 @@ def test_behaviors_are_never_changed():
     assert nb.tonic_spiking == before and not nb.tonic_spiking.s.v.requires_grad
 
 
+def test_numbers_in_the_function_are_as_exact_as_those_of_a_layer():
+    """Norse's parameters are Python numbers: in float64 the function, the layer and the recursion are one."""
+    b, x = nb.phasic_bursting, 20.0 * torch.rand(50, 2, 3, dtype=torch.float64)
+    cell, state, function_state = nb.IzhikevichCell(b), None, None
+    for row in x:
+        _, state = cell(row, state)
+        _, function_state = nb.izhikevich_feed_forward_step(
+            row, cell.initial_state(row) if function_state is None else function_state, b.p
+        )
+    assert torch.equal(state.v, function_state.v) and torch.equal(state.u, function_state.u)
+
+
 def test_a_layer_knows_its_behavior_and_its_copies_do():
     cell = nb.IzhikevichCell(nb.rebound_burst)
     for one in (cell, copy.deepcopy(cell), pickle.loads(pickle.dumps(cell))):
@@ -66,6 +78,7 @@ def test_a_layer_knows_its_behavior_and_its_copies_do():
         assert state.v == -64.0 and state.u.tolist() == [[-16.0] * 3] * 2
     cell.p = nb.tonic_spiking.p  # parameters without a state: from the reset on
     assert cell.initial_state(torch.zeros(2, 3)).v == -65.0
+    assert cell.spiking_method.s == (-65.0, torch.tensor(0.2) * -65.0)
 
 
 def test_what_is_no_behavior_is_refused():
