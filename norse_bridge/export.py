@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-import numpy as np
 import scipy.sparse as sp
 import torch
 
@@ -16,24 +15,12 @@ from eventsim.stimuli import Increment, SpikeSource
 from norse_bridge import linear_maps
 from norse_bridge.family import MS
 from norse_bridge.layer import RecurrentSpikingLayer, SpikingLayer
-from norse_bridge.lifting import Lift
+from norse_bridge.leaves import NO_LAYER, first_shape, leaves, over_time, stage_names, unused
+from norse_bridge.maps.modules import FOR_SPIKES, MAXIMA, SILENT, SUPPORTED, kind_of, linear_step, refusal
+from norse_bridge.neurons.iaf import IAFCell, IAFParameters
 from norse_bridge.neurons.li import LILinearCell
 from norse_bridge.neurons.lif_mc import CoupledCell
 from norse_bridge.surrogate import RANDOM
-
-SILENT = (torch.nn.Dropout, torch.nn.Dropout1d, torch.nn.Dropout2d, torch.nn.Dropout3d, torch.nn.Identity)
-SPIKING = (SpikingLayer, RecurrentSpikingLayer, LILinearCell)
-SUPPORTED = (
-    "Linear, Conv2d, AvgPool2d, Flatten, Dropout, Identity, Sequential, SequentialState, Lift, LILinearCell and every spiking layer"
-)
-
-
-class Leaf(NamedTuple):
-    """One module without children of interest. lead: how many axes its input has before the features."""
-
-    name: str
-    module: Any
-    lead: int
 
 
 class Stage(NamedTuple):
@@ -62,87 +49,34 @@ class Stage(NamedTuple):
         return math.prod(self.into.shape)
 
 
-def over_time(module) -> bool:
-    """Whether a model takes (time, batch, ...), as its layers over time and Lifts do, or is called step by step."""
-    members = [m for m in module.modules() if isinstance(m, (SpikingLayer, RecurrentSpikingLayer, Lift))]
-    lifted = {id(inner) for m in members if isinstance(m, Lift) for inner in m.modules() if inner is not m}
-    forms = {isinstance(m, Lift) or m.over_time for m in members if id(m) not in lifted}
-    if len(forms) > 1:
-        raise NetworkError(
-            f"{type(module).__name__}: it mixes cells, which take one step, with layers over time; put the cells into Lift"
-        )
-    return forms == {True}
+def neurons(module, at, found):
+    """``(layer, map in front of it or None, recurrent matrix or None, ports)`` of a module with neurons of its own in the network.
 
-
-def leaves(module, name="", lead=1) -> list[Leaf]:
-    """The modules that are called one after another, with their names; containers and Lifts are taken apart."""
-    if isinstance(module, Lift):
-        return leaves(module.lifted_module, name, 1)
-    if isinstance(module, torch.nn.Sequential):
-        children = [(f"{name}.{child}" if name else child, inner) for child, inner in module._modules.items()]
-        return [leaf for child, inner in children for leaf in leaves(inner, child, lead)]
-    return [Leaf(name, module, lead)]
-
-
-def linear_step(leaf, shape, label, threshold) -> linear_maps.LinearMap | None:
-    """The linear map of a module, or None if it is not one."""
-    module = leaf.module
-    if isinstance(module, torch.nn.Linear):
-        return linear_maps.linear_map(module, shape, label, threshold)
-    if isinstance(module, torch.nn.Conv2d):
-        return linear_maps.conv2d_map(module, shape, label, threshold)
-    if isinstance(module, torch.nn.AvgPool2d):
-        return linear_maps.avg_pool2d_map(module, shape, label)
-    if isinstance(module, torch.nn.Flatten):
-        return linear_maps.flatten_map(module, shape, label, leaf.lead)
-    return linear_maps.identity_map(shape) if isinstance(module, SILENT) else None
-
-
-def spiking_step(module, shape, label, threshold):
-    """``(layer, map in front of it or None, recurrent matrix or None, ports)`` of a spiking module, or None if it is not one."""
+    A maximum over spikes becomes neurons that fire in the step in which any of their inputs fires, and start the next one at 0.
+    """
     if isinstance(module, SpikingLayer):
         return module, None, None, (None,)
     if isinstance(module, LILinearCell):
-        return module.integrator, linear_maps.weight_map(module.input_weights, shape, label, threshold), None, (None,)
+        return module.integrator, linear_maps.weight_map(module.input_weights, at.shape, at.label, at.threshold), None, (None,)
     if isinstance(module, RecurrentSpikingLayer):
         ports, w_in, w_rec = zip(*module.weights_by_port(), strict=True)
-        before = linear_maps.weight_map(torch.cat(w_in), shape, label, threshold)._replace(shape=(module.hidden_size,))
-        return module, before, sp.csr_array(linear_maps.weights_of(torch.cat(w_rec), label, threshold)), ports
-    return None
+        before = linear_maps.weight_map(torch.cat(w_in), at.shape, at.label, at.threshold)._replace(shape=(module.hidden_size,))
+        return module, before, sp.csr_array(linear_maps.weights_of(torch.cat(w_rec), at.label, at.threshold)), ports
+    kind = kind_of(module, MAXIMA)
+    if kind is None:
+        raise NetworkError(f"{at.label} cannot become part of a network: {refusal(module)}; supported are {SUPPORTED}")
+    return IAFCell(IAFParameters(v_th=torch.as_tensor(0.5)), dt=found[-1].layer.dt), MAXIMA[kind](module, at), None, (None,)
 
 
-def _label(leaf) -> str:
-    return f"module {leaf.name!r} ({type(leaf.module).__name__})" if leaf.name else type(leaf.module).__name__
-
-
-def first_shape(chain, input_shape) -> tuple[int, ...]:
-    """The shape of one sample's features: as given, or what the first module takes."""
-    if input_shape is not None:
-        return (int(input_shape),) if isinstance(input_shape, (int, np.integer)) else tuple(int(n) for n in input_shape)
-    for leaf in chain:
-        if isinstance(leaf.module, torch.nn.Linear):
-            return (leaf.module.in_features,)
-        if isinstance(leaf.module, (RecurrentSpikingLayer, LILinearCell)):
-            return (leaf.module.input_size,)
-        if not isinstance(leaf.module, SILENT):
-            raise NetworkError(f"{_label(leaf)}: it does not say what it takes; give input_shape=..., the shape of one sample")
-    raise NetworkError("the model has no spiking layer; a network needs one")
-
-
-def unused(name, taken) -> str:
-    """``name``, with as many underscores behind it as make it differ from all in ``taken``."""
-    while name in taken:
-        name += "_"
-    return name
-
-
-def stage_names(chain, reserved) -> list[str]:
-    """A name for each spiking leaf: that of its module, or layer1, layer2 ... by its place where torch only numbered it; never one
-    that another module has or that is in ``reserved``."""
-    own = [leaf.name for leaf in chain if isinstance(leaf.module, SPIKING)]
-    own = ["" if any(part.isdigit() for part in name.split(".")) else name for name in own]
-    taken = {*own, *reserved}
-    return [name or unused(f"layer{number}", taken) for number, name in enumerate(own, start=1)]
+def check_spikes(label, found, linear):
+    """A NetworkError if what reaches a module that acts on spikes alone may be other than 0 and 1."""
+    spikes = found and found[-1].layer.family.model.spiking
+    if not spikes or not linear_maps.only_moves(linear):
+        reason = "what lies between changes their values" if spikes else "no spiking layer lies in front of it"
+        raise NetworkError(
+            f"{label} is exported right behind spikes alone, which are 0 or 1, and {reason}: a network takes no maximum of "
+            "analogue values (ReLU is one with 0). Put it behind a spiking layer, or pool means (AvgPool)"
+        )
 
 
 def check_layer(layer, label, found):
@@ -162,33 +96,41 @@ def check_layer(layer, label, found):
         )
 
 
+def check_end(chain, found, linear):
+    """A NetworkError if no spiking layer closes the model; linear : the map behind the last stage."""
+    acting = [leaf for leaf in chain if not kind_of(leaf.module, SILENT)]
+    if not acting:
+        raise NetworkError(NO_LAYER)
+    if not found or linear.bias is not None or linear.shape != found[-1].into.shape or not linear_maps.is_identity(linear.matrix):
+        raise NetworkError(f"the model ends in {acting[-1].label}: end it with a spiking layer, or with LI as a readout")
+
+
 def stages(module, input_shape=None, threshold=0.0, reserved=()) -> tuple[tuple[int, ...], list[Stage]]:
     """The shape of the input's features, and the stages of a model in the order in which they are called.
 
     threshold : as for `to_network`; reserved : names that no stage without a name of its own may be given
     """
     linear_maps.check_threshold(threshold)
-    chain = leaves(module, lead=2 if over_time(module) else 1)
+    chain = leaves(module)
+    lead = 2 if over_time(chain, type(module).__name__) else 1
     start, names = first_shape(chain, input_shape), stage_names(chain, reserved)
     found: list[Stage] = []
     linear = linear_maps.identity_map(start)
     for leaf in chain:
-        label, shape = _label(leaf), linear.shape
-        step = linear_step(leaf, shape, label, threshold)
+        at = linear_maps.Place(linear.shape, leaf.label, threshold, 1 if leaf.lifted else lead)
+        if kind_of(leaf.module, FOR_SPIKES):
+            check_spikes(leaf.label, found, linear)
+        step = linear_step(leaf.module, at)
         if step is not None:
             linear = linear_maps.then(linear, step)
             continue
-        spiking = spiking_step(leaf.module, shape, label, threshold)
-        if spiking is None:
-            raise NetworkError(f"{label} cannot become part of a network; supported are {SUPPORTED}")
-        layer, before, recurrent, ports = spiking
-        check_layer(layer, label, found)
+        layer, before, recurrent, ports = neurons(leaf.module, at, found)
+        check_layer(layer, leaf.label, found)
         linear = linear if before is None else linear_maps.then(linear, before)
-        into = linear._replace(matrix=linear_maps.without_zeros(linear.matrix, label))
+        into = linear._replace(matrix=linear_maps.without_zeros(linear.matrix, leaf.label))
         found.append(Stage(names[len(found)], layer, into, recurrent, ports))
         linear = linear_maps.identity_map(linear.shape)
-    if not found or not isinstance(chain[-1].module, (*SPIKING, *SILENT)):
-        raise NetworkError(f"the model ends in {_label(chain[-1])}: end it with a spiking layer, or with LI as a readout")
+    check_end(chain, found, linear)
     return start, found
 
 
@@ -251,20 +193,26 @@ def assemble(start, found, dt, input_name) -> Network:
 def to_network(module, input_shape=None, *, threshold=0.0, dt=None, input_name=None) -> Network:
     """The network that a model is.
 
-    Every spiking layer becomes a population; consecutive Linear, Conv2d, AvgPool2d and Flatten modules compose to one sparse
-    projection with delay 0, so that all layers act in the same step, one after another; their biases become an `Increment`;
-    recurrent weights get a delay of one step. Run it with ``Simulation(network, dt=1000 * dt)``: time is in ms there.
+    Every spiking layer becomes a population. The linear modules in front of it (Linear, convolutions, means and sums over windows,
+    BatchNorm in eval mode, Flatten and all else that only moves features) compose to one sparse projection with delay 0, so that
+    all layers act in the same step, one after another; their biases become an `Increment`; recurrent weights get a delay of one
+    step. MaxPool right behind spikes becomes a population, too: neurons that fire in the step in which any of their inputs fires.
+    Run it with ``Simulation(network, dt=1000 * dt)``: time is in ms there.
 
     Parameters
     ----------
-    module : a spiking layer, an `nn.Sequential` or a `SequentialState` of cells (one step) or of layers over time
-        Dropout is left out, whatever mode the module is in.
+    module : a spiking layer, an `nn.Sequential` or a `SequentialState` of cells (one step) or of layers over time; they may be
+        nested. Dropout is left out, whatever mode the module is in. A module with a method ``exported_as()`` is exported as the
+        module which that returns (a `Conv2d` with the weights of a receptive field, say); one with an attribute
+        ``moves_features = True`` as what its forward does to the places of features.
     input_shape : shape of the features of one sample, without time and batch; None where the first module tells
-    threshold : in each module's own weights (Linear, Conv2d, input and recurrent weights) those with ``|w| <= threshold`` count as
-        0, before modules are composed; biases and the means of AvgPool2d are left alone. At 0.0 only exact zeros are dropped.
+    threshold : in each module's own weights (Linear, convolutions, input and recurrent weights) those with ``|w| <= threshold``
+        count as 0, before modules are composed; biases, means and normalisation are left alone. At 0.0 only exact zeros are
+        dropped.
     dt : s; None for that of the layers, which must be the same in all of them
-    input_name : name of the population of sources; None: "input". The others are called as their modules, or by their place
-        (layer1, layer2 ...) where torch only numbered them. A name made here that a module has gets an underscore: "input_".
+    input_name : name of the population of sources; None: "input". The others are called as their modules, or by their place where
+        torch only numbered them: layer1, layer2 ... and, for maxima, pool1, pool2 ... A name made here that a module has gets an
+        underscore: "input_".
 
     Errors: a `NetworkError` that names the module which cannot be exported, and why: one that holds NaN, say, or one whose
     surrogate draws its spikes ("logistic", "circ_dist").

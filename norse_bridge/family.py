@@ -182,8 +182,12 @@ def tensors(values) -> list[torch.Tensor]:
 
 
 def compute_dtype(x, *tuples) -> torch.dtype:
-    """The type in which a step runs: that of the input, widened by tensors in the tuples that have axes (0-d ones do not widen)."""
+    """The type in which a step runs: that of the input, widened by tensors in the tuples that have axes (0-d ones do not widen).
+    Under autocast it is float32 at least: what a time constant adds to a state in a step is lost in half precision."""
     dtype = x.dtype if x.dtype.is_floating_point else torch.get_default_dtype()
+    kind = x.device.type
+    if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
+        dtype = torch.promote_types(dtype, torch.float32)
     for values in tuples:
         for tensor in tensors(values):
             if tensor.ndim and tensor.dtype.is_floating_point and tensor.dtype != dtype:
@@ -191,17 +195,25 @@ def compute_dtype(x, *tuples) -> torch.dtype:
     return dtype
 
 
+def dense(x):
+    """A sparse (COO) tensor as a dense one; any other as it is."""
+    return x.to_dense() if x.is_sparse else x
+
+
 def feed_forward_step(family, x, state, p, dt) -> tuple[Any, Any]:
-    """One step without recurrence: ``(output, state)``. x: (batch, neurons), or any shape that the state broadcasts to."""
+    """One step without recurrence: ``(output, state)``. x: (batch, neurons), or any shape that the state broadcasts to; the spikes
+    of a sparse x are sparse."""
     s, rho, _ = split(family, state)
-    s, rho, out = bind(family, p, dt, compute_dtype(x, state, p))(s, rho, (x,))
-    return out, join(family, s, rho)
+    s, rho, out = bind(family, p, dt, compute_dtype(x, state, p))(s, rho, (dense(x),))
+    return out.to_sparse() if x.is_sparse and family.model.spiking else out, join(family, s, rho)
 
 
 def recurrent_step(family, x, state, input_weights, recurrent_weights, p, dt) -> tuple[Any, Any]:
-    """One step that receives ``W_in x``, then ``W_rec z`` of the step before: ``(spikes, state)``. x: (batch, inputs)."""
+    """One step that receives ``W_in x``, then ``W_rec z`` of the step before: ``(spikes, state)``. x: (batch, inputs); the spikes
+    of a sparse x are sparse."""
     s, rho, z = split(family, state)
     step = bind(family, p, dt, compute_dtype(x, state, p), inputs=2, detach=family.detach)
     linear = torch.nn.functional.linear
-    s, rho, z = step(s, rho, (linear(x, input_weights), linear(z, recurrent_weights)))
+    s, rho, z = step(s, rho, (linear(dense(x), input_weights), linear(dense(z), recurrent_weights)))
+    z = z.to_sparse() if x.is_sparse else z
     return z, join(family, s, rho, z)

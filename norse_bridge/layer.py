@@ -140,13 +140,7 @@ class RecurrentSpikingLayer(_OfFamily):
         self.p = self.family.default() if p is OF_FAMILY else p
         self.dt = dt
         self.record_states = record_states
-        sizes = ("input", input_weights, self.input_size), ("recurrent", recurrent_weights, self.hidden_size)
-        for name, weights, inputs in sizes:
-            setattr(self, f"{name}_weights", torch.nn.Parameter(_weights(weights, (self.hidden_size, inputs), name)))
-        if not autapses:
-            self.register_buffer("diagonal", torch.eye(self.hidden_size, dtype=torch.bool), persistent=False)
-            with torch.no_grad():
-                self.recurrent_weights.fill_diagonal_(0.0)
+        own_weights(self, input_weights, recurrent_weights)
 
     p = SpikingLayer.p
 
@@ -252,14 +246,16 @@ class RecurrentLayer(RecurrentSpikingLayer):
 
 
 def rest(layer, x, shape, v_shape):
-    """``(State, rho)`` at rest, in the type of a step; v in ``v_shape``, with a gradient switched on as in Norse."""
+    """``(State, rho)`` at rest, in the type of a step; v in ``v_shape``, with a gradient switched on as in Norse (but not inside
+    torch.compile, whose graphs cannot hold a leaf of their own)."""
     family, dtype = layer.family, compute_dtype(x, layer.p)
+    leaf = not torch.compiler.is_compiling()
     params = cast(family.contract_params(layer.p, layer.dt), dtype)
     values = {}
     for name, value in family.model.initial(params)._asdict().items():
         value = value.to(x.device)
         if name == "v":
-            values[name] = value + torch.zeros(v_shape, dtype=dtype, device=x.device, requires_grad=True)
+            values[name] = value + torch.zeros(v_shape, dtype=dtype, device=x.device, requires_grad=leaf)
         else:
             values[name] = value.expand(shape).clone()
     rho = torch.zeros(shape, dtype=dtype, device=x.device) if family.refractory else None
@@ -291,3 +287,15 @@ def _weights(weights, shape, name):
     if tuple(weights.shape) != shape:
         raise SimulationError(f"{name}_weights must have shape {shape} (neurons, inputs), not {tuple(weights.shape)}")
     return weights.detach().clone()
+
+
+def own_weights(module, input_weights, recurrent_weights):
+    """Register private copies of the given weights, or new random ones for None, of the module's ``input_size`` and
+    ``hidden_size``; without ``autapses`` the diagonal is 0."""
+    inputs, hidden = module.input_size, module.hidden_size
+    module.input_weights = torch.nn.Parameter(_weights(input_weights, (hidden, inputs), "input"))
+    module.recurrent_weights = torch.nn.Parameter(_weights(recurrent_weights, (hidden, hidden), "recurrent"))
+    if not module.autapses:
+        module.register_buffer("diagonal", torch.eye(hidden, dtype=torch.bool), persistent=False)
+        with torch.no_grad():
+            module.recurrent_weights.fill_diagonal_(0.0)

@@ -22,7 +22,8 @@ class SimulationResult:
     """What a model did in the engine.
 
     outputs : (time, batch, ...), as the model's own: spikes of the last layer, or the voltage of a readout
-    spikes : for each spiking layer its `SpikeData` (times in ms, neurons, batch): step n fires at (n + 1) dt
+    spikes : for each spiking layer, and each maximum over spikes, its `SpikeData` (times in ms, neurons, batch): step n fires at
+        (n + 1) dt
     counters : steps, spikes, synaptic events and neuron updates of the whole run. Data that are not all 0 and 1 do not pass through
         the engine's synapses: then ``synaptic_events`` leaves out the first layer's inputs (for a dense map, one product a step,
         batch item and weight), and ``spikes`` the input's.

@@ -9,6 +9,7 @@
     heavi_erfc    2 exp(-(alpha x)^2) / sqrt(pi)     1.128   ~ 1/alpha
     logistic      as tanh; fires with probability 1/2 + tanh(alpha x)/2
     circ_dist     as circ; fires with probability 1/2 + x / (2 sqrt(x^2 + alpha^2))
+    adjoint       as super: Norse's name for a backward pass of its own, which is not the gradient
 
 x is the margin v - v_th. No gradient flows to alpha. Every function works under torch.func (grad, vmap) as well.
 
@@ -143,6 +144,7 @@ METHODS = {
     "heavi_erfc": heavi_erfc_fn,
     "logistic": logistic_fn,
     "circ_dist": circ_dist_fn,
+    "adjoint": super_fn,
 }
 
 
@@ -160,3 +162,8 @@ def surrogate(method, label="threshold"):
 def threshold(x, method, alpha):
     """Spikes of the margin ``x``: 1 where x > 0, else 0, with the gradient of ``method``. Shape and type of x."""
     return surrogate(method)(x, alpha)
+
+
+def sign(x, method, alpha):
+    """``2 threshold(x) - 1``: 1 where x > 0, else -1, with twice the gradient of ``method``. Shape and type of x."""
+    return 2.0 * threshold(x, method, alpha) - 1.0

@@ -9,7 +9,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -210,13 +209,8 @@ def with_ops(function, ops, jit=_identity):
 
     This is the one place that gives them the backend's operations: those whose first parameter is called ``ops`` ask for them.
     """
-    compiled = jit(function)
-    return jit(lambda s, x, p: compiled(ops, s, x, p)) if _asks_for_ops(function) else compiled
-
-
-@cache
-def _asks_for_ops(function):
-    return next(iter(inspect.signature(function).parameters)) == "ops"
+    compiled, asks = jit(function), function.__code__.co_varnames[:1] == ("ops",)  # inspect's signature stops torch.compile
+    return jit(lambda s, x, p: compiled(ops, s, x, p)) if asks else compiled
 
 
 def chain_ports(ports, ops, jit=_identity):

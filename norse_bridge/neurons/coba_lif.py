@@ -19,11 +19,13 @@ import torch
 
 from eventsim.models import CobaLIF as MODEL
 from eventsim.models.model import bind_step
-from norse_bridge.family import Family, cast, compute_dtype, feed_forward_step, join, milliseconds, split, time_constant
+from norse_bridge.family import Family, cast, compute_dtype, dense, feed_forward_step, join, milliseconds, split, time_constant
 from norse_bridge.layer import RecurrentCell
 from norse_bridge.ops import TORCH, surrogate_ops
+from norse_bridge.pytree import state_tuple
 
 
+@state_tuple
 class CobaLIFParameters(NamedTuple):
     """tau_syn_exc_inv, tau_syn_inh_inv in 1/s; c_m_inv: 1/(s unit of conductance); g_l: leak conductance; e_rev_I, e_rev_E, v_rest,
     v_reset, v_thresh in the unit of v; method and alpha: the surrogate gradient. The defaults are Norse's: synapses of 5 s."""
@@ -44,6 +46,7 @@ class CobaLIFParameters(NamedTuple):
 DEFAULT = CobaLIFParameters()
 
 
+@state_tuple
 class CobaLIFFeedForwardState(NamedTuple):
     """v, g_e, g_i (conductances): (batch, neurons)."""
 
@@ -52,6 +55,7 @@ class CobaLIFFeedForwardState(NamedTuple):
     g_i: Any
 
 
+@state_tuple
 class CobaLIFState(NamedTuple):
     """z: the spikes of the step before; v, g_e, g_i (conductances): all (batch, neurons)."""
 
@@ -101,9 +105,11 @@ def coba_lif_step(input_spikes, state, input_weights, recurrent_weights, p=DEFAU
     params = contract(p, dt)
     k, params = cast(MODEL.euler(TORCH, milliseconds(dt), params), dtype), cast(params, dtype)
     linear = torch.nn.functional.linear
-    conductances = tuple(linear(input_spikes, w_in) + linear(z, w_rec) for _, w_in, w_rec in ports)
+    x, z = dense(input_spikes), dense(z)
+    conductances = tuple(linear(x, w_in) + linear(z, w_rec) for _, w_in, w_rec in ports)
     step = bind_step(MODEL, surrogate_ops(p.method, p.alpha), FAMILY.order, tuple(port for port, _, _ in ports))
     s, z = step(s, conductances, k, params)
+    z = z.to_sparse() if input_spikes.is_sparse else z
     return z, join(FAMILY, s, None, z)
 
 
@@ -126,6 +132,5 @@ class CobaLIFCell(RecurrentCell, family=FAMILY):
         return by_sign(self.input_weights, self.recurrent_weights)
 
     def forward(self, input_tensor, state=None):
-        x = input_tensor.to_dense() if input_tensor.is_sparse else input_tensor  # (batch, inputs)
-        state = self.initial_state(x) if state is None else state
-        return coba_lif_step(x, state, self.input_weights, self.recurrent_weights, self.p, self.dt)
+        state = self.initial_state(input_tensor) if state is None else state
+        return coba_lif_step(input_tensor, state, self.input_weights, self.recurrent_weights, self.p, self.dt)

@@ -15,8 +15,10 @@ from eventsim.models import IAF as MODEL
 from norse_bridge.family import Family, feed_forward_step, recurrent_step
 from norse_bridge.layer import OF_FAMILY, Cell, Layer
 from norse_bridge.neurons.bio import default_bio_parameters
+from norse_bridge.pytree import state_tuple
 
 
+@state_tuple
 class IAFParameters(NamedTuple):
     """v_th, v_reset in the unit of v; method and alpha: the surrogate gradient."""
 
@@ -34,12 +36,14 @@ class IAFParameters(NamedTuple):
 DEFAULT = IAFParameters()
 
 
+@state_tuple
 class IAFFeedForwardState(NamedTuple):
     """v: (batch, neurons)."""
 
     v: Any
 
 
+@state_tuple
 class IAFState(NamedTuple):
     """z: the spikes of the step before; v: both (batch, neurons)."""
 

@@ -16,8 +16,10 @@ from eventsim.errors import ModelError
 from eventsim.models import Izhikevich as MODEL
 from norse_bridge.family import Family, feed_forward_step, recurrent_step, time_constant
 from norse_bridge.layer import Cell, Layer, RecurrentCell, RecurrentLayer
+from norse_bridge.pytree import state_tuple
 
 
+@state_tuple
 class IzhikevichParameters(NamedTuple):
     """a, b: rate and sensitivity of u; c: v after a spike; d: what a spike adds to u; sq, mn, bias: the parabola of v; v_th;
     tau_inv in 1/s (1000: dt counts in ms as in the source); method and alpha: the surrogate gradient."""
@@ -35,6 +37,7 @@ class IzhikevichParameters(NamedTuple):
     alpha: Any = 100.0
 
 
+@state_tuple
 class IzhikevichState(NamedTuple):
     """v, u: (batch, neurons)."""
 
@@ -42,6 +45,7 @@ class IzhikevichState(NamedTuple):
     u: Any
 
 
+@state_tuple
 class IzhikevichRecurrentState(NamedTuple):
     """z: the spikes of the step before; v, u: all (batch, neurons)."""
 
@@ -50,6 +54,7 @@ class IzhikevichRecurrentState(NamedTuple):
     u: Any
 
 
+@state_tuple
 class IzhikevichSpikingBehavior(NamedTuple):
     """p: `IzhikevichParameters`; s: the `IzhikevichState` to start from."""
 
@@ -57,6 +62,7 @@ class IzhikevichSpikingBehavior(NamedTuple):
     s: IzhikevichState
 
 
+@state_tuple
 class IzhikevichLayerParameters(NamedTuple):
     """What a layer has as its parameters ``p``: the fields of `IzhikevichParameters`, and where v and u start."""
 

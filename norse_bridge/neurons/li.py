@@ -16,8 +16,10 @@ from eventsim.models import LI as MODEL
 from norse_bridge.family import Family, feed_forward_step, time_constant
 from norse_bridge.layer import Cell, Layer
 from norse_bridge.neurons.bio import default_bio_parameters
+from norse_bridge.pytree import state_tuple
 
 
+@state_tuple
 class LIParameters(NamedTuple):
     """tau_syn_inv, tau_mem_inv in 1/s; v_leak in the unit of v."""
 
@@ -34,6 +36,7 @@ class LIParameters(NamedTuple):
 DEFAULT = LIParameters()
 
 
+@state_tuple
 class LIState(NamedTuple):
     """v, i: (batch, neurons)."""
 

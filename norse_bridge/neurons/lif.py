@@ -17,8 +17,10 @@ from norse_bridge.family import Family, feed_forward_step, recurrent_step, time_
 from norse_bridge.layer import Cell, Layer, RecurrentCell, RecurrentLayer
 from norse_bridge.lifting import lift
 from norse_bridge.neurons.bio import default_bio_parameters
+from norse_bridge.pytree import state_tuple
 
 
+@state_tuple
 class LIFParameters(NamedTuple):
     """tau_syn_inv, tau_mem_inv in 1/s; v_leak, v_th, v_reset in the unit of v; method and alpha: the surrogate gradient."""
 
@@ -39,6 +41,7 @@ class LIFParameters(NamedTuple):
 DEFAULT = LIFParameters()
 
 
+@state_tuple
 class LIFFeedForwardState(NamedTuple):
     """v, i: (batch, neurons)."""
 
@@ -46,6 +49,7 @@ class LIFFeedForwardState(NamedTuple):
     i: Any
 
 
+@state_tuple
 class LIFState(NamedTuple):
     """z: the spikes of the step before; v, i: all (batch, neurons)."""
 

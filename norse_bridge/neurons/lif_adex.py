@@ -17,8 +17,10 @@ from eventsim.models import LIFAdEx as MODEL
 from norse_bridge.family import Family, feed_forward_step, recurrent_step, time_constant
 from norse_bridge.layer import Cell, Layer, RecurrentCell, RecurrentLayer
 from norse_bridge.neurons.bio import default_bio_parameters
+from norse_bridge.pytree import state_tuple
 
 
+@state_tuple
 class LIFAdExParameters(NamedTuple):
     """adaptation_current (a per v, no unit), adaptation_spike (of v); delta_T (sharpness) in the unit of v; tau_ada_inv,
     tau_syn_inv, tau_mem_inv in 1/s; v_leak, v_th, v_reset in the unit of v; method and alpha: the surrogate gradient."""
@@ -41,6 +43,7 @@ class LIFAdExParameters(NamedTuple):
         return cls(**default_bio_parameters("lif_adex"))
 
 
+@state_tuple
 class LIFAdExFeedForwardState(NamedTuple):
     """v, i, a (the adaptation): (batch, neurons)."""
 
@@ -49,6 +52,7 @@ class LIFAdExFeedForwardState(NamedTuple):
     a: Any
 
 
+@state_tuple
 class LIFAdExState(NamedTuple):
     """z: the spikes of the step before; v, i, a (the adaptation): all (batch, neurons)."""
 

@@ -17,8 +17,10 @@ from norse_bridge.family import Refractory, feed_forward_step, recurrent_step
 from norse_bridge.layer import Cell, RecurrentCell, RecurrentLayer
 from norse_bridge.neurons.lif_adex import FAMILY as LIF_ADEX_FAMILY
 from norse_bridge.neurons.lif_adex import LIFAdExFeedForwardState, LIFAdExParameters, LIFAdExState
+from norse_bridge.pytree import state_tuple
 
 
+@state_tuple
 class LIFAdExRefracParameters(NamedTuple):
     """lif_adex: `LIFAdExParameters`; rho_reset: the refractory period in steps, whatever dt is."""
 
@@ -29,6 +31,7 @@ class LIFAdExRefracParameters(NamedTuple):
 DEFAULT = LIFAdExRefracParameters()
 
 
+@state_tuple
 class LIFAdExRefracFeedForwardState(NamedTuple):
     """lif_adex: v, i, a; rho: for how many steps the neuron is still held, (batch, neurons)."""
 
@@ -36,6 +39,7 @@ class LIFAdExRefracFeedForwardState(NamedTuple):
     rho: Any
 
 
+@state_tuple
 class LIFAdExRefracState(NamedTuple):
     """lif_adex: z, v, i, a; rho: for how many steps the neuron is still held, (batch, neurons)."""
 

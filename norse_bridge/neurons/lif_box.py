@@ -19,6 +19,7 @@ from eventsim.models import LIFBox as LIFBOX
 from eventsim.models import LIFBoxSubtract as LIFBOX_SUBTRACT
 from norse_bridge.family import Family, feed_forward_step, time_constant
 from norse_bridge.layer import OF_FAMILY, Cell, Layer
+from norse_bridge.pytree import state_tuple
 
 ResetMethod = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 """``(z, v, v_reset, v_th) -> v`` after the reset."""
@@ -34,6 +35,7 @@ def reset_subtract(z, v, reset, th):
     return LIFBOX_SUBTRACT.reset(LIFBOX.State(v, 0.0), z, LIFBOX.Params(v_th=th, v_reset=reset)).v
 
 
+@state_tuple
 class LIFBoxParameters(NamedTuple):
     """tau_mem_inv in 1/s; v_leak, v_th, v_reset in the unit of v; method and alpha: the surrogate gradient; reset_method:
     `reset_value` or `reset_subtract`."""
@@ -47,6 +49,7 @@ class LIFBoxParameters(NamedTuple):
     reset_method: ResetMethod = reset_value
 
 
+@state_tuple
 class LIBoxParameters(NamedTuple):
     """tau_mem_inv in 1/s; v_leak in the unit of v."""
 
@@ -54,12 +57,14 @@ class LIBoxParameters(NamedTuple):
     v_leak: Any = torch.as_tensor(0.0)
 
 
+@state_tuple
 class LIFBoxFeedForwardState(NamedTuple):
     """v: (batch, neurons)."""
 
     v: Any
 
 
+@state_tuple
 class LIFBoxState(NamedTuple):
     """z: the spikes of the step before; v: both (batch, neurons)."""
 
@@ -67,6 +72,7 @@ class LIFBoxState(NamedTuple):
     v: Any
 
 
+@state_tuple
 class LIBoxState(NamedTuple):
     """v: (batch, neurons)."""
 

@@ -17,8 +17,10 @@ from eventsim.models import LIFEx as MODEL
 from norse_bridge.family import Family, feed_forward_step, recurrent_step, time_constant
 from norse_bridge.layer import Cell, Layer, RecurrentCell, RecurrentLayer
 from norse_bridge.neurons.bio import default_bio_parameters
+from norse_bridge.pytree import state_tuple
 
 
+@state_tuple
 class LIFExParameters(NamedTuple):
     """delta_T (sharpness) in the unit of v; tau_syn_inv, tau_mem_inv in 1/s; v_leak, v_th, v_reset in the unit of v; method and
     alpha: the surrogate gradient."""
@@ -38,6 +40,7 @@ class LIFExParameters(NamedTuple):
         return cls(**default_bio_parameters("lif_ex"))
 
 
+@state_tuple
 class LIFExFeedForwardState(NamedTuple):
     """v, i: (batch, neurons)."""
 
@@ -45,6 +48,7 @@ class LIFExFeedForwardState(NamedTuple):
     i: Any
 
 
+@state_tuple
 class LIFExState(NamedTuple):
     """z: the spikes of the step before; v, i: all (batch, neurons)."""
 

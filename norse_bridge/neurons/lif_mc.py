@@ -49,10 +49,9 @@ class CoupledCell(RecurrentCell):
         self.g_coupling = torch.nn.Parameter(g)
 
     def forward(self, input_tensor, state=None):
-        x = input_tensor.to_dense() if input_tensor.is_sparse else input_tensor  # (batch, inputs)
-        state = self.initial_state(x) if state is None else state
+        state = self.initial_state(input_tensor) if state is None else state
         weights = self.input_weights, self.effective_recurrent_weights(), self.g_coupling
-        return type(self).step(x, state, *weights, self.p, self.dt)
+        return type(self).step(input_tensor, state, *weights, self.p, self.dt)
 
 
 class LIFMCRecurrentCell(CoupledCell, family=FAMILY):

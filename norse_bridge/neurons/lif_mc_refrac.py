@@ -15,7 +15,7 @@ import torch
 
 from eventsim.models import LIF as MODEL
 from eventsim.models.model import bind_hold, chain_ports, with_ops
-from norse_bridge.family import cast, compute_dtype, join, milliseconds, split
+from norse_bridge.family import cast, compute_dtype, dense, join, milliseconds, split
 from norse_bridge.neurons.lif_mc import CoupledCell
 from norse_bridge.neurons.lif_refrac import DEFAULT, FAMILY
 from norse_bridge.ops import TORCH, surrogate_ops
@@ -39,16 +39,17 @@ def _step(inputs, s, rho, g_coupling, p, dt, dtype):
 def lif_mc_refrac_feed_forward_step(input_tensor, state, g_coupling, p=DEFAULT, dt=0.001):
     """One step without recurrence: ``(z, LIFRefracFeedForwardState)``. input_tensor: (batch, neurons)."""
     s, rho, _ = split(FAMILY, state)
-    z, s, rho = _step((input_tensor,), s, rho, g_coupling, p, dt, compute_dtype(input_tensor, state, p))
-    return z, join(FAMILY, s, rho)
+    z, s, rho = _step((dense(input_tensor),), s, rho, g_coupling, p, dt, compute_dtype(input_tensor, state, p))
+    return z.to_sparse() if input_tensor.is_sparse else z, join(FAMILY, s, rho)
 
 
 def lif_mc_refrac_step(input_tensor, state, input_weights, recurrent_weights, g_coupling, p=DEFAULT, dt=0.001):
     """One step with recurrence: ``(z, LIFRefracState)``. input_tensor: (batch, inputs)."""
     s, rho, z = split(FAMILY, state)
     linear = torch.nn.functional.linear
-    inputs = linear(input_tensor, input_weights), linear(z, recurrent_weights)  # (batch, neurons)
+    inputs = linear(dense(input_tensor), input_weights), linear(dense(z), recurrent_weights)  # (batch, neurons)
     z, s, rho = _step(inputs, s, rho, g_coupling, p, dt, compute_dtype(input_tensor, state, p))
+    z = z.to_sparse() if input_tensor.is_sparse else z
     return z, join(FAMILY, s, rho, z)
 
 

@@ -20,8 +20,10 @@ from norse_bridge.layer import Cell, RecurrentCell, RecurrentLayer
 from norse_bridge.neurons.lif import FAMILY as LIF_FAMILY
 from norse_bridge.neurons.lif import LIFFeedForwardState, LIFParameters, LIFState
 from norse_bridge.ops import surrogate_ops
+from norse_bridge.pytree import state_tuple
 
 
+@state_tuple
 class LIFRefracParameters(NamedTuple):
     """lif: `LIFParameters`; rho_reset: the refractory period in steps, whatever dt is."""
 
@@ -32,6 +34,7 @@ class LIFRefracParameters(NamedTuple):
 DEFAULT = LIFRefracParameters()
 
 
+@state_tuple
 class LIFRefracFeedForwardState(NamedTuple):
     """lif: v, i; rho: for how many steps the neuron is still held, (batch, neurons)."""
 
@@ -39,6 +42,7 @@ class LIFRefracFeedForwardState(NamedTuple):
     rho: Any
 
 
+@state_tuple
 class LIFRefracState(NamedTuple):
     """lif: z, v, i; rho: for how many steps the neuron is still held, (batch, neurons)."""
 

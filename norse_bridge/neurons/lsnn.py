@@ -17,8 +17,10 @@ from eventsim.models import LSNN as MODEL
 from norse_bridge.family import Family, feed_forward_step, recurrent_step, time_constant
 from norse_bridge.layer import OF_FAMILY, Cell, Layer, RecurrentCell, RecurrentLayer
 from norse_bridge.neurons.bio import default_bio_parameters
+from norse_bridge.pytree import state_tuple
 
 
+@state_tuple
 class LSNNParameters(NamedTuple):
     """tau_syn_inv, tau_mem_inv, tau_adapt_inv in 1/s; v_leak, v_th, v_reset, beta in the unit of v; method and alpha: the surrogate
     gradient. The default of tau_adapt_inv, Norse's, is a time constant of 800 s."""
@@ -42,6 +44,7 @@ class LSNNParameters(NamedTuple):
 DEFAULT = LSNNParameters()
 
 
+@state_tuple
 class LSNNFeedForwardState(NamedTuple):
     """v, i, b (the threshold): (batch, neurons)."""
 
@@ -50,6 +53,7 @@ class LSNNFeedForwardState(NamedTuple):
     b: Any
 
 
+@state_tuple
 class LSNNState(NamedTuple):
     """z: the spikes of the step before; v, i, b (the threshold): all (batch, neurons)."""
 

@@ -183,3 +183,17 @@ def test_the_functions_have_default_parameters():
         (nb.lif_step, nb.LIFState(zero, zero, zero), (w, w)),
     ):
         assert torch.equal(step(x, state, *weights)[0], step(x, state, *weights, nb.LIFParameters(), 0.001)[0])
+
+
+def test_the_functions_take_sparse_input_and_give_sparse_spikes():
+    x, z = (torch.rand(3, 4) < 0.5).float() * 20, (torch.rand(3, 5) < 0.5).float()
+    v, i = torch.rand(3, 5), torch.rand(3, 5)
+    weights = torch.rand(5, 4), torch.rand(5, 5)
+    wanted, state = nb.lif_step(x, nb.LIFState(z, v, i), *weights)
+    found, other = nb.lif_step(x.to_sparse(), nb.LIFState(z.to_sparse(), v, i), *weights)
+    assert wanted.sum() > 0 and found.is_sparse and other.z is found and torch.equal(found.to_dense(), wanted)
+    assert torch.equal(other.v, state.v) and torch.equal(other.i, state.i)
+    wanted, state = nb.lif_feed_forward_step(x, nb.LIFFeedForwardState(v[:, :4], i[:, :4]))
+    found, other = nb.lif_feed_forward_step(x.to_sparse(), nb.LIFFeedForwardState(v[:, :4], i[:, :4]))
+    assert wanted.sum() > 0 and torch.equal(found.to_dense(), wanted) and torch.equal(other.v, state.v)
+    assert not nb.li_feed_forward_step(x.to_sparse(), nb.LIState(v[:, :4], i[:, :4]))[0].is_sparse

@@ -1,14 +1,12 @@
-"""SequentialState, Lift and the encoders."""
+"""SequentialState, RecurrentSequential and Lift."""
 
-import math
 from collections import OrderedDict
 
-import numpy as np
 import pytest
 import torch
 
 import norse_bridge as nb
-from eventsim.errors import SimulationError
+from eventsim.errors import NetworkError, SimulationError
 
 
 def net():
@@ -75,11 +73,61 @@ def test_torch_rnns_are_stateful_and_append_works():
     assert torch.allclose(torch.cat([first, model(x[3:], middle)[0]]), out, atol=1e-6)
 
 
+def test_containers_and_modules_may_be_appended():
+    model, x = nb.SequentialState(torch.nn.Linear(3, 4)), torch.rand(5, 2, 3) * 20
+    model.append(nb.SequentialState(nb.LIF(), torch.nn.Linear(4, 2))).append(nb.LI())
+    out, state = model(x)
+    flat = nb.SequentialState(model[0], model[1][0], model[1][1], model[2])
+    assert torch.equal(out, flat(x)[0])
+    assert [type(s) for s in state] == [type(None), list, nb.LIState]
+    assert torch.equal(model(x, state)[0], flat(x, [state[0], *state[1], state[2]])[0])
+
+
+def test_an_lstm_hands_its_pair_of_states_along():
+    model, x = nb.SequentialState(torch.nn.LSTM(3, 4), torch.nn.Dropout(0.0), nb.LI()), torch.rand(7, 2, 3)
+    out, state = model(x)
+    wanted, (h, c) = model[0](x)
+    assert torch.equal(out, model[2](wanted)[0])
+    assert torch.equal(state[0][0], h) and torch.equal(state[0][1], c)
+    first, middle = model(x[:3])
+    assert torch.allclose(torch.cat([first, model(x[3:], middle)[0]]), out, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [torch.nn.RNNCell, torch.nn.GRUCell, torch.nn.LSTMCell])
+def test_torch_cells_remember(kind):
+    """In Norse SequentialState takes them for stateless: they forget everything after every step."""
+    cell, x = kind(3, 4), torch.rand(6, 2, 3)
+    over_time = {torch.nn.RNNCell: torch.nn.RNN, torch.nn.GRUCell: torch.nn.GRU, torch.nn.LSTMCell: torch.nn.LSTM}[kind](3, 4)
+    over_time.load_state_dict({f"{name}_l0": value for name, value in cell.state_dict().items()})
+    wanted, last = over_time(x)
+    model, state = nb.SequentialState(cell, torch.nn.Identity()), None
+    for row, expected in zip(x, wanted, strict=True):
+        out, state = model(row, state)
+        torch.testing.assert_close(out, expected, rtol=1e-5, atol=1e-6)
+    outputs, state = nb.Lift(cell)(x)
+    torch.testing.assert_close(outputs, wanted, rtol=1e-5, atol=1e-6)
+    assert isinstance(state, tuple) == isinstance(last, tuple)
+
+
+def test_a_module_may_watch_the_neurons_before_it():
+    class Voltage(torch.nn.Module):
+        watches_neurons = True
+
+        def forward(self, x, neurons, state=None):
+            return neurons.v, (0 if state is None else state) + 1
+
+    model, x = nb.SequentialState(nb.LIFCell(), torch.nn.Identity(), Voltage(), Voltage()), torch.rand(2, 3)
+    out, state = model(x)
+    assert torch.equal(out, nb.LIFCell()(x)[1].v)
+    assert model(x, state)[1][2:] == [2, 2]
+
+
 def test_state_hooks():
     model, seen = net(), []
     hook = lambda module, inputs, output: seen.append((type(module), type(output[1])))  # noqa: E731
     model.register_forward_state_hooks(hook)
-    model.register_forward_state_hooks(hook)
+    with pytest.raises(SimulationError, match="remove_forward_state_hooks first"):
+        model.register_forward_state_hooks(hook)
     model(torch.rand(3, 1, 5))
     assert seen == [(nb.LIF, nb.LIFFeedForwardState), (nb.LIFRecurrent, nb.LIFState), (nb.LI, nb.LIState)]
     model.remove_forward_state_hooks()
@@ -119,47 +167,6 @@ def test_sequential_state_of_lifts():
     assert nested(torch.rand(3, 2, 5))[1][0][0] is None
 
 
-def test_poisson_encoder_statistics():
-    """Counts of independent Bernoulli trials: mean within 5 sigma, variance p (1 - p), no memory over time."""
-    x = torch.tensor([0.0, 0.1, 0.5, 1.0, 20.0]).expand(400, 5)
-    steps = 500
-    z = nb.PoissonEncoder(steps, f_max=100)(x)
-    assert z.shape == (steps, 400, 5)
-    assert z.dtype == torch.float32
-    for k, value in enumerate(x[0].tolist()):
-        p = min(0.1 * value, 1.0)
-        train = z[:, :, k]
-        assert abs(train.mean().item() - p) <= 5 * math.sqrt(p * (1 - p) / train.numel())
-        assert train.var(dim=0).mean().item() == pytest.approx(p * (1 - p), rel=0.02, abs=1e-12)
-        overlap = (train[1:] * train[:-1]).mean().item()
-        assert overlap == pytest.approx(p * p, abs=5 * math.sqrt((p * p + 1e-12) / train.numel()))
-
-
-def test_poisson_encoding_is_reproducible_and_has_norses_defaults():
-    x = torch.full((2000,), 0.5)
-    draws = [nb.poisson_encode(x, 20, generator=torch.Generator().manual_seed(7)) for _ in range(2)]
-    assert torch.equal(*draws)
-    assert draws[0].mean().item() == pytest.approx(0.05, abs=0.006)
-    step = nb.poisson_encode_step(x, generator=torch.Generator().manual_seed(7))
-    assert step.shape == x.shape
-    assert step.mean().item() == pytest.approx(0.5, abs=0.06)
-    assert nb.poisson_encode(x, 20, f_max=100, dt=0.002).mean().item() == pytest.approx(0.1, abs=0.01)
-
-
-def test_constant_current_encoder():
-    current = torch.tensor([[0.5, 1.5, 4.0]])
-    z = nb.ConstantCurrentLIFEncoder(200)(current)
-    assert z.shape == (200, 1, 3)
-    v, wanted = np.zeros(3, np.float32), []
-    for _ in range(200):
-        v = v + np.float32(0.001) * np.float32(100) * ((np.float32(0) - v) + current[0].numpy())
-        fired = v - np.float32(1) > 0
-        v = np.where(fired, np.float32(0), v)
-        wanted.append(fired)
-    assert np.array_equal(z[:, 0].numpy(), np.stack(wanted))
-    assert z.sum(0)[0, 0] == 0 < z.sum(0)[0, 1] < z.sum(0)[0, 2]
-
-
 def test_lift_of_a_function_is_the_layer():
     x = torch.rand(30, 2, 5) * 2.0
     p = nb.LIFParameters(v_th=torch.tensor(0.5))
@@ -172,3 +179,86 @@ def test_lift_of_a_function_is_the_layer():
     assert torch.equal(again, wanted)
     with pytest.raises(SimulationError, match="length 1 or more"):
         nb.lift(nb.lif_feed_forward_step)(x[:0], state)
+
+
+def test_lift_of_a_container_that_returns_all_outputs():
+    model = nb.SequentialState(torch.nn.Linear(3, 4), nb.LIFCell(), return_hidden=True)
+    x = torch.rand(5, 2, 3) * 20
+    hidden, state = nb.Lift(model)(x)
+    assert torch.allclose(hidden[0], model[0](x), atol=1e-5)
+    spikes, last = nb.LIF()(hidden[0])
+    assert spikes.sum() > 0 and torch.equal(hidden[1], spikes)
+    assert torch.equal(state[1].v, last.v)
+
+
+def feedback_by_hand(modules, x, places):
+    """The outputs of the modules after every step, with those at ``places`` added to the next input."""
+    cache, state, outputs = 0.0, None, []
+    for row in x:
+        a = modules[0](row + cache)
+        b, state = modules[1](a, state)
+        c = modules[2](b)
+        outputs.append([a, b, c])
+        cache = sum(outputs[-1][place] for place in places)
+    return [torch.stack(column) for column in zip(*outputs, strict=True)]
+
+
+def recurrent_net(**options):
+    modules = torch.nn.Linear(3, 3), nb.LIFCell(nb.LIFParameters(v_th=torch.tensor(0.1))), torch.nn.Linear(3, 3)
+    return modules, nb.RecurrentSequential(*modules, **options)
+
+
+@pytest.mark.parametrize("place", [-1, 0, 1, -2])
+def test_one_output_is_returned_and_fed_back(place):
+    (modules, model), x = recurrent_net(output_modules=place), torch.rand(30, 2, 3) * 5
+    wanted = feedback_by_hand(modules, x, [place])
+    assert wanted[1].sum() > 5
+    out, state = nb.Lift(model)(x)
+    assert torch.equal(out, wanted[place])
+    assert isinstance(state, nb.RecurrentSequentialState)
+    assert torch.equal(state.cache, out[-1])
+    assert [type(s) for s in state.state] == [type(None), nb.LIFFeedForwardState, type(None)]
+
+
+@pytest.mark.parametrize("places", [[0, 2], (1, -1), [1]])
+def test_several_outputs_are_fed_back_as_their_sum(places):
+    """Norse fails in the second step."""
+    (modules, model), x = recurrent_net(output_modules=places), torch.rand(30, 2, 3) * 5
+    wanted = feedback_by_hand(modules, x, places)
+    out, state = nb.Lift(model)(x)
+    assert len(out) == len(state.cache) == len(places)
+    for found, place in zip(out, places, strict=True):
+        assert torch.allclose(found, wanted[place], atol=1e-5)
+
+
+def test_feedback_starts_from_a_given_state_and_has_a_gradient():
+    linear = torch.nn.Linear(2, 2)
+    model, x, cache = nb.RecurrentSequential(linear), torch.rand(1, 2), torch.rand(1, 2, requires_grad=True)
+    assert nb.RecurrentSequentialState() == (None, None)
+    for given in (None, nb.RecurrentSequentialState()):
+        assert torch.equal(model(x, given)[0], linear(x))
+    out, state = model(x, nb.RecurrentSequentialState(cache))
+    assert torch.equal(out, linear(x + cache))
+    assert torch.allclose(model(x, state)[0], linear(x + linear(x + cache)))
+    out.sum().backward()
+    assert torch.allclose(cache.grad, linear.weight.sum(0, keepdim=True))
+
+
+def test_feedback_nests():
+    inner = nb.RecurrentSequential(torch.nn.Linear(2, 2))
+    model, x, state = nb.SequentialState(inner, nb.LICell()), torch.rand(4, 1, 2), None
+    for row in x:
+        out, state = model(row, state)
+    wanted, _ = nb.LI()(nb.Lift(inner)(x)[0])
+    assert torch.equal(out, wanted[-1])
+    assert isinstance(state[0], nb.RecurrentSequentialState)
+
+
+def test_outputs_that_cannot_be_fed_back_are_refused():
+    for wrong in (3, -4, [], [0, 3], "1", 1.0):
+        with pytest.raises(NetworkError, match="from -3 to 2"):
+            recurrent_net(output_modules=wrong)
+    model = nb.RecurrentSequential(torch.nn.Linear(3, 1))
+    _, state = model(torch.rand(2, 3))
+    with pytest.raises(SimulationError, match=r"shape \(2, 1\) cannot be added to the input of shape \(2, 3\)"):
+        model(torch.rand(2, 3), state)

@@ -5,34 +5,13 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 import torch
+from map_oracles import binary, run_cells, scaled
 
 import norse_bridge as nb
 from eventsim import Simulation, Spikes, States
 from eventsim.errors import SimulationError
 
 UPDATES = ["dense", "sparse", "auto"]
-
-
-def run_cells(model, data):
-    """A model of cells, stepped over time."""
-    rows, state = [], None
-    for now in data:
-        out, state = model(now, state)
-        rows.append(out)
-    return torch.stack(rows)
-
-
-def scaled(model, factor):
-    """The model in float64 with all weights times ``factor``, so that it fires."""
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if "weight" in name:
-                parameter.mul_(factor)
-    return model.double()
-
-
-def binary(steps, batch, *shape, rate=0.2):
-    return (torch.rand(steps, batch, *shape) < rate).double()
 
 
 @pytest.mark.parametrize("update", UPDATES)

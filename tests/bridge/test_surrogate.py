@@ -19,6 +19,7 @@ DERIVATIVES = {
     "heavi_erfc": lambda x, a: 2 * math.exp(-((a * x) ** 2)) / math.sqrt(math.pi),
     "logistic": lambda x, a: 1 - math.tanh(a * x) ** 2,
     "circ_dist": lambda x, a: a**3 / (x * x + a * a) ** 1.5,
+    "adjoint": lambda x, a: 1 / (a * abs(x) + 1) ** 2,
 }
 DETERMINISTIC = [name for name in METHODS if name not in ("logistic", "circ_dist")]
 
@@ -66,9 +67,17 @@ def test_heaviside_has_no_gradient_and_alpha_gets_none():
     assert x.grad[4] == 1.0
 
 
+def test_sign_is_twice_the_threshold_less_one():
+    x = X.clone().requires_grad_()
+    y = nb.sign(x, "super", 2.0)
+    assert y.tolist() == [-1, -1, -1, -1, -1, 1, 1, 1, 1] and y.dtype == X.dtype
+    y.sum().backward()
+    assert x.grad.tolist() == pytest.approx([2 * DERIVATIVES["super"](value, 2.0) for value in X.tolist()])
+
+
 def test_unknown_method_is_named():
-    with pytest.raises(ModelError, match="'adjoint'.*super.*circ_dist"):
-        nb.threshold(X, "adjoint", 1.0)
+    with pytest.raises(ModelError, match="'sigmoid'.*super.*circ_dist"):
+        nb.threshold(X, "sigmoid", 1.0)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,101 @@
+"""A model taken apart: the modules that are called one after another, what they take, and what they are called in a network."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from eventsim.errors import NetworkError
+from norse_bridge.layer import RecurrentSpikingLayer, SpikingLayer
+from norse_bridge.lifting import Lift
+from norse_bridge.maps.modules import MAXIMA, SILENT, check_initialised, kind_of
+from norse_bridge.neurons.li import LILinearCell
+from norse_bridge.sequential import SequentialState
+
+SPIKING = (SpikingLayer, RecurrentSpikingLayer, LILinearCell)
+NO_LAYER = "the model has no spiking layer; a network needs one"
+
+
+class Leaf(NamedTuple):
+    """One module without children of interest. lifted: whether a Lift calls it, step by step."""
+
+    name: str
+    module: Any
+    lifted: bool = False
+
+    @property
+    def label(self) -> str:
+        """What errors call it."""
+        kind = type(self.module).__name__
+        return f"module {self.name!r} ({kind})" if self.name else kind
+
+
+def over_time(chain, label) -> bool:
+    """Whether a model takes (time, batch, ...), as its layers over time and Lifts do, or is called step by step."""
+    layers = [leaf.module for leaf in chain if isinstance(leaf.module, SPIKING) and not leaf.lifted]
+    forms = {True for leaf in chain if leaf.lifted} | {getattr(module, "over_time", False) for module in layers}
+    if len(forms) > 1:
+        raise NetworkError(f"{label}: it mixes cells, which take one step, with layers over time; put the cells into Lift")
+    return forms == {True}
+
+
+def leaves(module, name="", lifted=False) -> list[Leaf]:
+    """The modules that are called one after another, with their names; containers and Lifts are taken apart, and a module with a
+    method ``exported_as`` is what that returns."""
+    leaf = Leaf(name, module, lifted)
+    if hasattr(module, "exported_as"):
+        return leaves(module.exported_as(), name, lifted)
+    if isinstance(module, Lift):
+        if lifted:
+            raise NetworkError(f"{leaf.label} is in another Lift, and would take the batch for time; lift once")
+        return leaves(module.lifted_module, name, True)
+    if kind_of(module, (torch.nn.Sequential, SequentialState)):
+        children = [(f"{name}.{child}" if name else child, inner) for child, inner in module._modules.items()]
+        return [leaf for child, inner in children for leaf in leaves(inner, child, lifted)]
+    check_initialised(module, leaf.label)
+    return [leaf]
+
+
+def first_shape(chain, input_shape) -> tuple[int, ...]:
+    """The shape of one sample's features: as given, or what the first module takes."""
+    if input_shape is not None:
+        return (int(input_shape),) if isinstance(input_shape, (int, np.integer)) else tuple(int(n) for n in input_shape)
+    for leaf in chain:
+        if isinstance(leaf.module, torch.nn.Linear):
+            return (leaf.module.in_features,)
+        if isinstance(leaf.module, (RecurrentSpikingLayer, LILinearCell)):
+            return (leaf.module.input_size,)
+        if not kind_of(leaf.module, SILENT):
+            raise NetworkError(f"{leaf.label}: it does not say what it takes; give input_shape=..., the shape of one sample")
+    raise NetworkError(NO_LAYER)
+
+
+def unused(name, taken) -> str:
+    """``name``, with as many underscores behind it as make it differ from all in ``taken``."""
+    while name in taken:
+        name += "_"
+    return name
+
+
+def stage_names(chain, reserved) -> list[str]:
+    """A name for each leaf that becomes a population: that of its module, or where torch only numbered it layer1, layer2 ... by its
+    place among the spiking layers, and pool1, pool2 ... among the maxima; never one that another module has or that is in
+    ``reserved``."""
+    own = [
+        (leaf.name, "layer" if isinstance(leaf.module, SPIKING) else "pool") for leaf in chain if becomes_population(leaf.module)
+    ]
+    own = [("" if any(part.isdigit() for part in name.split(".")) else name, kind) for name, kind in own]
+    taken = {*(name for name, _ in own), *reserved}
+    numbers = {"layer": 0, "pool": 0}
+    names = []
+    for name, kind in own:
+        numbers[kind] += 1
+        names.append(name or unused(f"{kind}{numbers[kind]}", taken))
+    return names
+
+
+def becomes_population(module) -> bool:
+    """Whether a module has neurons of its own in the network."""
+    return isinstance(module, SPIKING) or kind_of(module, MAXIMA) is not None

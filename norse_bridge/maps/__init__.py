@@ -1,0 +1,1 @@
+"""What each linear module of torch is as a sparse matrix; a file for each kind."""

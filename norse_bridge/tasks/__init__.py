@@ -1,0 +1,1 @@
+"""Experiments to train from beginning to end, one file each."""
