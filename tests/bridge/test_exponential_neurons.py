@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from bridge_oracles import Super
 
 import norse_bridge as nb
 from eventsim.errors import ModelError
@@ -109,3 +110,43 @@ def test_default_bio_parameters():
     assert nb.default_bio_parameters("lif", v_th=-50.0)["v_th"] == -50.0
     with pytest.raises(ModelError, match="'qif', only of iaf, li, lif"):
         nb.default_bio_parameters("qif")
+
+
+def adex_plain(x, p, dt=0.001):
+    """LIFAdEx in differentiable torch operations, from the reference's text: spikes over time."""
+    v, i, a = p.v_leak + torch.zeros_like(x[0]), torch.zeros_like(x[0]), torch.zeros_like(x[0])
+    spikes = []
+    for now in x:
+        i = i + now
+        upswing = p.delta_T * torch.exp((v - p.v_th) / p.delta_T)
+        v, a = (
+            v + dt * p.tau_mem_inv * ((p.v_leak - v) + upswing + i - a),
+            a + dt * p.tau_ada_inv * (p.adaptation_current * (v - p.v_leak) - a),
+        )
+        i = i - dt * p.tau_syn_inv * i
+        z = Super.apply(v - p.v_th, p.alpha)
+        v, a = (1 - z) * v + z * p.v_reset, a + z * p.adaptation_spike
+        spikes.append(z)
+    return torch.stack(spikes)
+
+
+def test_gradients_are_those_of_the_plain_loop():
+    """Of the input and of every parameter; they flow through the reset."""
+    torch.manual_seed(6)
+    numbers = {name: float(value) for name, value in nb.LIFAdExParameters()._asdict().items() if name not in ("method", "alpha")}
+    numbers |= {"v_leak": 0.1, "v_reset": -0.1, "tau_ada_inv": 30.0, "adaptation_spike": 0.3}
+    weights, gradients = torch.randn(80, 2, 3, **DOUBLE), []
+    x = 1.5 * torch.rand(80, 2, 3, **DOUBLE)
+    for plain in (True, False):
+        fields = {name: torch.tensor(value, requires_grad=True, **DOUBLE) for name, value in numbers.items()}
+        p, y = nb.LIFAdExParameters(**fields, alpha=5.0), x.clone().requires_grad_()
+        out = (
+            adex_plain(y, p)
+            if plain
+            else nb.lift(nb.lif_adex_feed_forward_step, p)(y, nb.LIFAdExFeedForwardState(p.v_leak, 0, 0))[0]
+        )
+        assert 10 < out.sum() < 400
+        gradients.append(torch.autograd.grad((weights * out).sum(), [y, *fields.values()]))
+    for wanted, found in zip(*gradients, strict=True):
+        assert wanted.abs().sum() > 0
+        torch.testing.assert_close(found, wanted, rtol=1e-8, atol=1e-8)

@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from bridge_oracles import Super
 
 import norse_bridge as nb
 from eventsim.errors import ModelError
@@ -100,3 +101,36 @@ def test_the_network_starts_where_the_layer_does():
     out = nb.Lift(model.double())
     result = nb.simulate(model, x)
     assert torch.equal(result.outputs, out(x)[0].detach())
+
+
+def test_gradients_are_those_of_the_plain_loop():
+    """Of the input and of every parameter, the state to start from included; they flow through the reset."""
+    torch.manual_seed(7)
+    numbers = nb.tonic_bursting.p._asdict() | {"v_start": -60.0, "u_start": -12.0}
+    del numbers["method"], numbers["alpha"]
+    weights, x = torch.randn(120, 2, 3, dtype=torch.float64), 30.0 * torch.rand(120, 2, 3, dtype=torch.float64)
+    gradients = []
+    for plain in (True, False):
+        f = {name: torch.tensor(value, dtype=torch.float64, requires_grad=True) for name, value in numbers.items()}
+        y = x.clone().requires_grad_()
+        if plain:
+            v, u, rows = f["v_start"] + 0 * y[0], f["u_start"] + 0 * y[0], []
+            for now in y:
+                k = f["tau_inv"] * 0.001
+                v, u = (
+                    v + k * (f["sq"] * v**2 + f["mn"] * v + f["bias"] - u + now),
+                    u + k * f["a"] * (f["b"] * v - u),
+                )
+                z = Super.apply(v - f["v_th"], 5.0)
+                v, u = (1 - z) * v + z * f["c"], (1 - z) * u + z * (u + f["d"])
+                rows.append(z)
+            out = torch.stack(rows)
+        else:
+            p = nb.IzhikevichParameters(**{name: f[name] for name in numbers if not name.endswith("start")}, alpha=5.0)
+            state = nb.IzhikevichState(f["v_start"] + 0 * y[0], f["u_start"] + 0 * y[0])
+            out, _ = nb.lift(nb.izhikevich_feed_forward_step, p)(y, state)
+        assert out.sum() > 10
+        gradients.append(torch.autograd.grad((weights * out).sum(), [y, *f.values()]))
+    for wanted, found in zip(*gradients, strict=True):
+        assert wanted.abs().sum() > 0
+        torch.testing.assert_close(found, wanted, rtol=1e-6, atol=1e-9)
