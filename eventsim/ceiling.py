@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from eventsim.errors import ModelError
+from eventsim.models.model import with_ops
 from eventsim.ops import NUMPY
 from eventsim.state import FAR
 
@@ -45,7 +46,7 @@ def rises(model: Any, p: Any, dt: float, count: int) -> np.ndarray:
 
 def _gains(model: Any, p: Any, dt: float, count: int) -> np.ndarray:
     """As `rises`; not finite where the neuron does not rest in its initial state."""
-    State, end = model.State, FAR * dt
+    State, end, advance = model.State, FAR * dt, with_ops(model.advance, NUMPY)
     rest = State(*(np.broadcast_to(np.asarray(v, np.float64), (count,)) for v in model.initial(p)))
     level = model.margin(rest, p)
     size = 1.0 + np.abs(np.stack(rest)).sum(axis=0)
@@ -53,9 +54,9 @@ def _gains(model: Any, p: Any, dt: float, count: int) -> np.ndarray:
     def lifted(distances: Any, t: Any) -> np.ndarray:
         k = model.exact(NUMPY, t, p)
         s = State(*(v + d for v, d in zip(rest, distances, strict=True)))
-        return np.broadcast_to(model.margin(model.advance(s, k, p), p) - model.margin(model.advance(rest, k, p), p), (count,))
+        return np.broadcast_to(model.margin(advance(s, k, p), p) - model.margin(advance(rest, k, p), p), (count,))
 
-    moved = model.margin(model.advance(rest, model.exact(NUMPY, end, p), p), p) - level
+    moved = model.margin(advance(rest, model.exact(NUMPY, end, p), p), p) - level
     rests = np.abs(moved) <= 1e-12 * (size + np.abs(level))
     lift = _LIFT * size
     high, low = [], []

@@ -9,7 +9,7 @@ import numpy as np
 from eventsim.ceiling import rises
 from eventsim.errors import ModelError, NetworkError
 from eventsim.grid import steps_of
-from eventsim.models.model import Neuron
+from eventsim.models.model import Neuron, with_ops
 from eventsim.network import Population
 from eventsim.ops import NUMPY
 from eventsim.state import DIGIT, FAR, TABLE_ROWS
@@ -53,9 +53,10 @@ def holds_whole(neuron: Neuron) -> bool:
     scalar = model.Params(*(float(np.mean(v)) for v in neuron.params))
     k = model.exact(NUMPY, 1.0, scalar)
     base = model.State(*(0.37 + 0.11 * f for f in range(len(model.State._fields))))
-    before = model.advance(base, k, scalar)
+    advance = with_ops(model.advance, NUMPY)
+    before = advance(base, k, scalar)
     for held in neuron.hold:
-        after = model.advance(base._replace(**{held: getattr(base, held) + 1.0}), k, scalar)
+        after = advance(base._replace(**{held: getattr(base, held) + 1.0}), k, scalar)
         if any(getattr(before, f) != getattr(after, f) for f in model.State._fields if f not in neuron.hold):
             return False
     return True

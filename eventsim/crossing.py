@@ -14,6 +14,7 @@ import numpy as np
 
 from eventsim.cpu.scalar import REALS, cast, load_row, scalar_ops
 from eventsim.jit import jit_borrowing as jit
+from eventsim.models.model import with_ops
 from eventsim.state import DIGIT, FAR, NEVER, TABLE_ROWS
 
 
@@ -25,8 +26,8 @@ def bind_flow(model, tabulated, dtype):
     each digit of its length (`eventsim.state`); else they are computed.
     """
     Propagator = model.Propagator
-    advance, exact = jit(model.advance), jit(model.exact)
-    ops, fields = scalar_ops(np.dtype(np.float64)), len(Propagator._fields)
+    exact, ops, fields = jit(model.exact), scalar_ops(np.dtype(np.float64)), len(Propagator._fields)
+    advance = with_ops(model.advance, scalar_ops(dtype), jit)
     read, narrow = load_row(fields), cast(fields, REALS[dtype])
     base, end = 2**DIGIT, TABLE_ROWS - 1
 

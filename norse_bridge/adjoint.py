@@ -19,6 +19,8 @@ from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 from torch.utils.checkpoint import checkpoint
 
 from norse_bridge.neurons.lif import LIFFeedForwardState, LIFState, lif_feed_forward_step, lif_step
+from norse_bridge.neurons.lif_mc import lif_mc_step
+from norse_bridge.neurons.lif_mc_refrac import lif_mc_refrac_step
 from norse_bridge.neurons.lif_refrac import (
     LIFRefracFeedForwardState,
     LIFRefracState,
@@ -109,6 +111,12 @@ lif_refrac_adjoint_step = adjoint_step("lif_refrac_adjoint_step", lif_refrac_ste
 
 LIFSparseAdjointRefracFunction = adjoint_function("LIFSparseAdjointRefracFunction", lif_refrac_step, LIFRefracState)
 lif_refrac_adjoint_step_sparse = adjoint_step("lif_refrac_adjoint_step_sparse", lif_refrac_step)
+
+LIFMCAdjointFunction = adjoint_function("LIFMCAdjointFunction", lif_mc_step, LIFState)
+lif_mc_adjoint_step = adjoint_step("lif_mc_adjoint_step", lif_mc_step)
+
+LIFMCRefracAdjointFunction = adjoint_function("LIFMCRefracAdjointFunction", lif_mc_refrac_step, _held)
+lif_mc_refrac_adjoint = adjoint_step("lif_mc_refrac_adjoint", lif_mc_refrac_step)
 
 LSNNFeedForwardAdjointFunction = adjoint_function("LSNNFeedForwardAdjointFunction", lsnn_feed_forward_step, LSNNFeedForwardState)
 lsnn_feed_forward_adjoint_step = adjoint_step("lsnn_feed_forward_adjoint_step", lsnn_feed_forward_step)

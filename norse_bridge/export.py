@@ -19,6 +19,7 @@ from norse_bridge.leaves import NO_LAYER, first_shape, leaves, over_time, stage_
 from norse_bridge.maps.modules import FOR_SPIKES, MAXIMA, SILENT, SUPPORTED, kind_of, linear_step, refusal
 from norse_bridge.neurons.iaf import IAFCell, IAFParameters
 from norse_bridge.neurons.li import LILinearCell
+from norse_bridge.neurons.lif_mc import CoupledCell
 from norse_bridge.surrogate import RANDOM
 
 
@@ -27,14 +28,20 @@ class Stage(NamedTuple):
 
     name : str
     layer : the spiking module
-    into : LinearMap from the features of the stage before, without stored zeros
-    recurrent : CSR array (neurons, neurons), or None
+    into : LinearMap from the features of the stage before, without stored zeros: a block of rows for each port
+    recurrent : CSR array (neurons, neurons), a block of rows for each port, or None
+    ports : the ports of the neurons that are reached; None is their default one
     """
 
     name: str
     layer: Any
     into: linear_maps.LinearMap
     recurrent: Any
+    ports: tuple[str | None, ...] = (None,)
+
+    def blocks(self, values):
+        """``(port, its rows)`` of ``into.matrix``, ``into.bias`` or ``recurrent``."""
+        return [(port, values[b * self.size : (b + 1) * self.size]) for b, port in enumerate(self.ports)]
 
     @property
     def size(self) -> int:
@@ -43,21 +50,22 @@ class Stage(NamedTuple):
 
 
 def neurons(module, at, found):
-    """``(layer, map in front of it or None, recurrent matrix or None)`` of a module with neurons of its own in the network.
+    """``(layer, map in front of it or None, recurrent matrix or None, ports)`` of a module with neurons of its own in the network.
 
     A maximum over spikes becomes neurons that fire in the step in which any of their inputs fires, and start the next one at 0.
     """
     if isinstance(module, SpikingLayer):
-        return module, None, None
+        return module, None, None, (None,)
     if isinstance(module, LILinearCell):
-        return module.integrator, linear_maps.weight_map(module.input_weights, at.shape, at.label, at.threshold), None
+        return module.integrator, linear_maps.weight_map(module.input_weights, at.shape, at.label, at.threshold), None, (None,)
     if isinstance(module, RecurrentSpikingLayer):
-        recurrent = sp.csr_array(linear_maps.weights_of(module.effective_recurrent_weights(), at.label, at.threshold))
-        return module, linear_maps.weight_map(module.input_weights, at.shape, at.label, at.threshold), recurrent
+        ports, w_in, w_rec = zip(*module.weights_by_port(), strict=True)
+        before = linear_maps.weight_map(torch.cat(w_in), at.shape, at.label, at.threshold)._replace(shape=(module.hidden_size,))
+        return module, before, sp.csr_array(linear_maps.weights_of(torch.cat(w_rec), at.label, at.threshold)), ports
     kind = kind_of(module, MAXIMA)
     if kind is None:
         raise NetworkError(f"{at.label} cannot become part of a network: {refusal(module)}; supported are {SUPPORTED}")
-    return IAFCell(IAFParameters(v_th=torch.as_tensor(0.5)), dt=found[-1].layer.dt), MAXIMA[kind](module, at), None
+    return IAFCell(IAFParameters(v_th=torch.as_tensor(0.5)), dt=found[-1].layer.dt), MAXIMA[kind](module, at), None, (None,)
 
 
 def check_spikes(label, found, linear):
@@ -72,7 +80,12 @@ def check_spikes(label, found, linear):
 
 
 def check_layer(layer, label, found):
-    """A NetworkError if a spiking layer cannot follow the stages in ``found``, or fires by chance."""
+    """A NetworkError if a spiking layer cannot follow the stages in ``found``, fires by chance, or is more than neurons."""
+    if isinstance(layer, CoupledCell):
+        raise NetworkError(
+            f"{label} couples the voltages of its neurons (g_coupling) in every step; a network's neurons tell each other spikes "
+            "alone. A cell without the coupling, such as LIFRecurrentCell, can be exported"
+        )
     if found and not found[-1].layer.family.model.spiking:
         raise NetworkError(f"{label} follows {found[-1].name!r}, which never fires: only the last layer can be a readout")
     method = layer.family.neuron_parameters(layer.p).method if layer.family.model.spiking else None
@@ -111,11 +124,11 @@ def stages(module, input_shape=None, threshold=0.0, reserved=()) -> tuple[tuple[
         if step is not None:
             linear = linear_maps.then(linear, step)
             continue
-        layer, before, recurrent = neurons(leaf.module, at, found)
+        layer, before, recurrent, ports = neurons(leaf.module, at, found)
         check_layer(layer, leaf.label, found)
         linear = linear if before is None else linear_maps.then(linear, before)
         into = linear._replace(matrix=linear_maps.without_zeros(linear.matrix, leaf.label))
-        found.append(Stage(names[len(found)], layer, into, recurrent))
+        found.append(Stage(names[len(found)], layer, into, recurrent, ports))
         linear = linear_maps.identity_map(linear.shape)
     check_end(chain, found, linear)
     return start, found
@@ -168,11 +181,12 @@ def assemble(start, found, dt, input_name) -> Network:
         if stage.recurrent is not None:
             wires.append((stage.name, stage.recurrent, MS * dt))
         for name, matrix, delay in wires:
-            synapses = matrix.T.tocsr()  # (sources, targets)
-            if synapses.nnz:
-                projections.append(Projection(name, stage.name, synapses, delay=delay))
+            for port, rows in stage.blocks(matrix):
+                synapses = rows.T.tocsr()  # (sources, targets)
+                if synapses.nnz:
+                    projections.append(Projection(name, stage.name, synapses, delay=delay, port=port))
         if stage.into.bias is not None:
-            inputs.append(Increment(stage.name, stage.into.bias))
+            inputs += [Increment(stage.name, bias, port=port) for port, bias in stage.blocks(stage.into.bias)]
     return Network(tuple(populations), tuple(projections), tuple(inputs))
 
 

@@ -151,6 +151,10 @@ class RecurrentSpikingLayer(_OfFamily):
         """The recurrent weights as they act, (hidden, hidden): without the diagonal unless autapses are allowed."""
         return self.recurrent_weights if self.autapses else self.recurrent_weights.masked_fill(self.diagonal, 0.0)
 
+    def weights_by_port(self):
+        """``(port, input weights, recurrent weights)`` for each port of the model that spikes reach; None is its default port."""
+        return ((None, self.input_weights, self.effective_recurrent_weights()),)
+
     def initial_state(self, input_tensor):
         """The state at rest for this input, without spikes; sparse spikes for a sparse input."""
         batch = input_tensor.shape[1:-1] if self.over_time else input_tensor.shape[:-1]

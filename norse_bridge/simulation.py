@@ -98,6 +98,11 @@ def simulate(
     spikes, increments = {}, {}
     if bool(((rows == 0) | (rows == 1)).all()):
         spikes = {input_name: rows.to(torch.uint8).numpy().reshape(steps, batch, -1)}
+    elif first.ports != (None,):
+        raise SimulationError(
+            f"simulate: the data must be 0 and 1 in front of {type(first.layer).__name__}, whose conductances take spikes; put a "
+            "spiking layer in front of it, or an encoder"
+        )
     else:
         currents = first.into.matrix @ rows.to(torch.float64).numpy().T  # (neurons, time * batch)
         increments = {first.name: np.ascontiguousarray(currents.T).reshape(steps, batch, -1)}

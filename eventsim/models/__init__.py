@@ -1,17 +1,40 @@
 """Neuron models: the contract (`eventsim.models.model`), then one file for each neuron."""
 
+from eventsim.models.ada_lif import AdaLIF
+from eventsim.models.coba_lif import CobaLIF
 from eventsim.models.iaf import IAF
+from eventsim.models.izhikevich import Izhikevich
 from eventsim.models.li import LI
 from eventsim.models.lif import LIF, LIFResetAll
+from eventsim.models.lif_adex import LIFAdEx
 from eventsim.models.lif_box import LIBox, LIFBox, LIFBoxSubtract
 from eventsim.models.lif_cond_exp import LIFCondExp
 from eventsim.models.lif_delta import LIFDelta
+from eventsim.models.lif_ex import LIFEx
 from eventsim.models.lif_exc_inh import LIFExcInh
 from eventsim.models.lsnn import LSNN
 from eventsim.models.model import AFTER_RESET, AT_GRID, BEFORE_FLOW, BEFORE_RESET, Model, Neuron
 
 BUILT_IN = {
-    model.name: model for model in (IAF, LI, LIF, LSNN, LIBox, LIFBox, LIFBoxSubtract, LIFCondExp, LIFDelta, LIFExcInh, LIFResetAll)
+    model.name: model
+    for model in (
+        IAF,
+        LI,
+        LIF,
+        LSNN,
+        AdaLIF,
+        CobaLIF,
+        Izhikevich,
+        LIBox,
+        LIFAdEx,
+        LIFBox,
+        LIFBoxSubtract,
+        LIFCondExp,
+        LIFDelta,
+        LIFEx,
+        LIFExcInh,
+        LIFResetAll,
+    )
 }
 
 __all__ = [
@@ -24,11 +47,16 @@ __all__ = [
     "LI",
     "LIF",
     "LSNN",
+    "AdaLIF",
+    "CobaLIF",
+    "Izhikevich",
     "LIBox",
+    "LIFAdEx",
     "LIFBox",
     "LIFBoxSubtract",
     "LIFCondExp",
     "LIFDelta",
+    "LIFEx",
     "LIFExcInh",
     "LIFResetAll",
     "Model",

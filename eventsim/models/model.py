@@ -40,9 +40,9 @@ class Model:
         Params carries the default values.
     exact, euler : ``(ops, dt, p) -> Propagator``
         Coefficients of the flow over ``dt`` ms: the exact solution, and one step of forward Euler.
-    advance : ``(s, k, p) -> State``
-        The flow between inputs. ``+ - *`` only.
-    ports : mapping of port name to ``(s, w, p) -> State``
+    advance : ``(s, k, p) -> State`` or ``(ops, s, k, p) -> State``
+        The flow between inputs. ``+ - *``, and what `eventsim.ops.Ops` has if the first parameter is called ``ops``.
+    ports : mapping of port name to ``(s, w, p) -> State`` or ``(ops, s, w, p) -> State``
         What an arriving weight does. The first port is the default one.
     margin : ``(s, p) -> value``, or None for a neuron that never fires
         Above 0 means: fires.
@@ -58,6 +58,8 @@ class Model:
         The t > 0 in ms at which the margin's derivative under the exact flow is 0, or inf. A model that has it is *predictable*.
     euler_flow : ``(ops, dt, p) -> Params``, or None
         The parameters whose exact flow passes through all points of the Euler recursion, so that it too can jump and predict.
+    methods : tuple of "exact" and "euler"
+        What a neuron may choose as its method; the first is the default. A model without an exact flow has ("euler",).
     linear : bool
         Whether `advance` and `margin` are linear in the state (plus a constant). Then the engine knows how far each state can
         lift the margin, and most neurons need no prediction (`eventsim.ceiling`); a model that says so wrongly is refused.
@@ -80,6 +82,7 @@ class Model:
     units: Mapping[str, str] = field(default_factory=dict)
     positive: tuple[str, ...] = ()
     linear: bool = False
+    methods: tuple[str, ...] = METHODS
     doc: str = ""
 
     def __post_init__(self):
@@ -89,7 +92,7 @@ class Model:
                 for f in self.Params._fields
             ]
             + [
-                inspect.Parameter("method", inspect.Parameter.KEYWORD_ONLY, default="exact"),
+                inspect.Parameter("method", inspect.Parameter.KEYWORD_ONLY, default=self.methods[0]),
                 inspect.Parameter("order", inspect.Parameter.KEYWORD_ONLY, default=AT_GRID),
                 inspect.Parameter("refractory", inspect.Parameter.KEYWORD_ONLY, default=0.0),
                 inspect.Parameter("hold", inspect.Parameter.KEYWORD_ONLY, default=("v",)),
@@ -99,11 +102,11 @@ class Model:
         object.__setattr__(self, "__signature__", signature)
         object.__setattr__(self, "__doc__", self.doc)
 
-    def __call__(self, *, method="exact", order=AT_GRID, refractory=0.0, hold=("v",), **params) -> Neuron:
+    def __call__(self, *, method=None, order=AT_GRID, refractory=0.0, hold=("v",), **params) -> Neuron:
         unknown = [name for name in params if name not in self.Params._fields]
         if unknown:
             raise ModelError(f"{self.name}: unknown parameter {unknown[0]!r}; it has {', '.join(self.Params._fields)}")
-        return Neuron(self, self.Params(**params), method, order, refractory, hold)
+        return Neuron(self, self.Params(**params), self.methods[0] if method is None else method, order, refractory, hold)
 
     def __repr__(self) -> str:
         return self.name
@@ -128,7 +131,7 @@ class Neuron:
     model : Model
     params : the model's Params
         Each a float, or a float64 array with one value for each neuron.
-    method : "exact" or "euler"
+    method : "exact" or "euler", one of the model's `methods`
         How the flow over one step is computed.
     order : tuple
         The order of the phases of one step, one of `ORDERS`.
@@ -154,6 +157,8 @@ class Neuron:
             object.__setattr__(self, what, tuple(given))
         if self.method not in METHODS:
             raise ModelError(f"{name}: method must be 'exact' or 'euler', not {self.method!r}")
+        if self.method not in self.model.methods:
+            raise ModelError(f"{name}: it has no method {self.method!r}; use {' or '.join(map(repr, self.model.methods))}")
         if self.order not in ORDERS:
             raise ModelError(f"{name}: order must be one of {ORDERS}, not {self.order!r}")
         for state in self.hold:
@@ -199,12 +204,21 @@ def _identity(function):
     return function
 
 
-def chain_ports(ports, jit=_identity):
+def with_ops(function, ops, jit=_identity):
+    """An `advance` or a port of a model as a compiled function of ``(s, k, p)`` or ``(s, w, p)``.
+
+    This is the one place that gives them the backend's operations: those whose first parameter is called ``ops`` ask for them.
+    """
+    compiled, asks = jit(function), function.__code__.co_varnames[:1] == ("ops",)  # inspect's signature stops torch.compile
+    return jit(lambda s, x, p: compiled(ops, s, x, p)) if asks else compiled
+
+
+def chain_ports(ports, ops, jit=_identity):
     """One function ``(s, x, p) -> State`` that hands ``x[0]``, ``x[1]`` ... to the given ports in turn."""
-    first = jit(ports[0])
+    first = with_ops(ports[0], ops, jit)
     if len(ports) == 1:
         return jit(lambda s, x, p: first(s, x[0], p))
-    rest = chain_ports(ports[1:], jit)
+    rest = chain_ports(ports[1:], ops, jit)
     return jit(lambda s, x, p: rest(first(s, x[0], p), x[1:], p))
 
 
@@ -225,10 +239,24 @@ def hold_fields(State, hold, jit=_identity):
     return jit(lambda old, new, m: State(*fields(old, new, m)))
 
 
+def bind_hold(State, hold, ops, jit=_identity):
+    """What refractoriness makes of a step: ``(old, new, rho, m, z, period) -> (s, rho)``, where m is 1 while the neuron is held.
+
+    The states named in ``hold`` stand still, and rho counts down to 0 unless the neuron fired (z), which sets it to ``period``.
+    """
+    held, relu = hold_fields(State, hold, jit), ops.relu
+
+    def apply(old, new, rho, m, z, period):
+        rho = relu(rho - m)
+        return held(old, new, m), rho - z * rho + z * period
+
+    return jit(apply)
+
+
 def _bind_phases(model, ops, order, ports, masked, jit):
     """The phases of one step in their order, as one function ``(s, x, z, m, k, p) -> (s, z)``; m masks the spikes."""
-    receive = chain_ports([model.ports[port] for port in ports], jit)
-    advance = jit(model.advance)
+    receive = chain_ports([model.ports[port] for port in ports], ops, jit)
+    advance = with_ops(model.advance, ops, jit)
     phases = {
         "receive": jit(lambda s, x, z, m, k, p: (receive(s, x, p), z)),
         "advance": jit(lambda s, x, z, m, k, p: (advance(s, k, p), z)),
@@ -281,12 +309,12 @@ def bind_refractory_step(model, ops, order=AT_GRID, ports=None, hold=("v",), jit
     While rho > 0 the states named in ``hold`` stand still and no spike is fired; all others run on.
     """
     phases = _bind_phases(model, ops, order, ports or model.default_port, True, jit)
-    held, fire, relu = hold_fields(model.State, hold, jit), ops.fire, ops.relu
+    held, fire = bind_hold(model.State, hold, ops, jit), ops.fire
 
     def step(s, rho, x, k, p, period):
         m = fire(rho)
         new, z = phases(s, x, x[0], m, k, p)
-        rho = relu(rho - m)
-        return held(s, new, m), rho - z * rho + z * period, z
+        s, rho = held(s, new, rho, m, z, period)
+        return s, rho, z
 
     return jit(step)

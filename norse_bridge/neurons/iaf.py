@@ -14,6 +14,7 @@ import torch
 from eventsim.models import IAF as MODEL
 from norse_bridge.family import Family, feed_forward_step, recurrent_step
 from norse_bridge.layer import OF_FAMILY, Cell, Layer
+from norse_bridge.neurons.bio import default_bio_parameters
 from norse_bridge.pytree import state_tuple
 
 
@@ -29,7 +30,7 @@ class IAFParameters(NamedTuple):
     @classmethod
     def bio_default(cls):
         """Biological values in mV."""
-        return cls(v_th=torch.as_tensor(-55.0), v_reset=torch.as_tensor(-70.0))
+        return cls(**default_bio_parameters("iaf"))
 
 
 DEFAULT = IAFParameters()

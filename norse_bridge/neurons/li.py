@@ -15,6 +15,7 @@ import torch
 from eventsim.models import LI as MODEL
 from norse_bridge.family import Family, feed_forward_step, time_constant
 from norse_bridge.layer import Cell, Layer
+from norse_bridge.neurons.bio import default_bio_parameters
 from norse_bridge.pytree import state_tuple
 
 
@@ -29,7 +30,7 @@ class LIParameters(NamedTuple):
     @classmethod
     def bio_default(cls):
         """Biological values in mV and, as in Norse, rates in 1/ms: use them with dt in ms."""
-        return cls(tau_syn_inv=torch.as_tensor(0.5), tau_mem_inv=torch.as_tensor(0.1), v_leak=torch.as_tensor(-70.0))
+        return cls(**default_bio_parameters("li"))
 
 
 DEFAULT = LIParameters()

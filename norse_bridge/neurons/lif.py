@@ -15,6 +15,8 @@ import torch
 from eventsim.models import LIF as MODEL
 from norse_bridge.family import Family, feed_forward_step, recurrent_step, time_constant
 from norse_bridge.layer import Cell, Layer, RecurrentCell, RecurrentLayer
+from norse_bridge.lifting import lift
+from norse_bridge.neurons.bio import default_bio_parameters
 from norse_bridge.pytree import state_tuple
 
 
@@ -33,8 +35,7 @@ class LIFParameters(NamedTuple):
     @classmethod
     def bio_default(cls):
         """Biological values in mV and, as in Norse, rates in 1/ms: use them with dt in ms."""
-        fields = {"tau_syn_inv": 0.5, "tau_mem_inv": 0.1, "v_leak": -70.0, "v_th": -55.0, "v_reset": -70.0}
-        return cls(**{name: torch.as_tensor(value) for name, value in fields.items()})
+        return cls(**default_bio_parameters("lif"))
 
 
 DEFAULT = LIFParameters()
@@ -85,6 +86,16 @@ def lif_current_encoder(input_current, voltage, p=DEFAULT, dt=0.001):
     """One step of the membrane alone, driven by a current: ``(z, v)``.  v' = v + dt tau_mem_inv ((v_leak - v) + x)."""
     z, state = lif_feed_forward_step(input_current, LIFFeedForwardState(voltage, torch.zeros_like(input_current)), p, dt)
     return z, state.v
+
+
+def lif_feed_forward_integral(input_tensor, state, p=DEFAULT, dt=0.001):
+    """`lif_feed_forward_step` over time: ``(spikes (time, batch, neurons), last state)``. input_tensor: (time, batch, neurons)."""
+    return lift(lambda x, s: lif_feed_forward_step(x, s, p, dt))(input_tensor, state)
+
+
+def lif_step_integral(input_tensor, state, input_weights, recurrent_weights, p=DEFAULT, dt=0.001):
+    """`lif_step` over time: ``(spikes (time, batch, neurons), last state)``. input_tensor: (time, batch, inputs)."""
+    return lift(lambda x, s: lif_step(x, s, input_weights, recurrent_weights, p, dt))(input_tensor, state)
 
 
 class LIFCell(Cell, family=FAMILY):

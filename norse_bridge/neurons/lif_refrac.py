@@ -13,10 +13,13 @@ from typing import Any, NamedTuple
 
 import torch
 
+from eventsim.models import IAF
+from eventsim.models.model import bind_hold
 from norse_bridge.family import Refractory, feed_forward_step, recurrent_step
 from norse_bridge.layer import Cell, RecurrentCell, RecurrentLayer
 from norse_bridge.neurons.lif import FAMILY as LIF_FAMILY
 from norse_bridge.neurons.lif import LIFFeedForwardState, LIFParameters, LIFState
+from norse_bridge.ops import surrogate_ops
 from norse_bridge.pytree import state_tuple
 
 
@@ -66,6 +69,19 @@ def lif_refrac_feed_forward_step(input_tensor, state, p=DEFAULT, dt=0.001):
 def lif_refrac_step(input_tensor, state, input_weights, recurrent_weights, p=DEFAULT, dt=0.001):
     """One step with recurrence: ``(z, LIFRefracState)``; no gradient through the reset of v. input_tensor: (batch, inputs)."""
     return recurrent_step(FAMILY, input_tensor, state, input_weights, recurrent_weights, p, dt)
+
+
+def compute_refractory_update(state, z_new, v_new, p=DEFAULT):
+    """``(v, z, rho)`` after a step, from the state before it and what it gave: its part of the step that refractoriness is.
+
+    state, p : those of LIFRefrac or of LIFAdExRefrac; z_new, v_new : (batch, neurons), of the step without refractoriness
+    """
+    (neuron, rho), (parameters, period) = state, p
+    ops = surrogate_ops(parameters.method, parameters.alpha)
+    m = ops.fire(rho)
+    z = z_new - m * z_new
+    (v,), rho = bind_hold(IAF.State, ("v",), ops)(IAF.State(neuron.v), IAF.State(v_new), rho, m, z, period)
+    return v, z, rho
 
 
 class LIFRefracCell(Cell, family=FAMILY):

@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 
 import torch
 
-from eventsim.models import AFTER_RESET
+from eventsim.models import AFTER_RESET, AdaLIF
 from eventsim.models import LSNN as MODEL
 from norse_bridge.family import Family, feed_forward_step, recurrent_step, time_constant
 from norse_bridge.layer import OF_FAMILY, Cell, Layer, RecurrentCell, RecurrentLayer
+from norse_bridge.neurons.bio import default_bio_parameters
 from norse_bridge.pytree import state_tuple
 
 
@@ -37,9 +38,7 @@ class LSNNParameters(NamedTuple):
     @classmethod
     def bio_default(cls):
         """Biological values in mV and, as in Norse, rates in 1/ms: use them with dt in ms."""
-        fields = {"tau_syn_inv": 0.5, "tau_mem_inv": 0.1, "tau_adapt_inv": 0.01, "beta": 0.5}
-        fields |= {"v_leak": -70.0, "v_th": -55.0, "v_reset": -70.0}
-        return cls(**{name: torch.as_tensor(value) for name, value in fields.items()})
+        return cls(**default_bio_parameters("lsnn"))
 
 
 DEFAULT = LSNNParameters()
@@ -65,7 +64,7 @@ class LSNNState(NamedTuple):
 
 
 def contract(p, dt):
-    """The Params of `eventsim.models.LSNN` (ms) of Norse's parameters (1/s)."""
+    """The Params of `eventsim.models.LSNN` (and of `AdaLIF`, the same) in ms of Norse's parameters (1/s)."""
     return MODEL.Params(
         tau_mem=time_constant(p.tau_mem_inv, dt),
         tau_syn=time_constant(p.tau_syn_inv, dt),
@@ -79,6 +78,8 @@ def contract(p, dt):
 
 FAMILY = Family(MODEL, contract, LSNNFeedForwardState, LSNNState, order=AFTER_RESET, detach=True, Parameters=LSNNParameters)
 
+ADA_LIF_FAMILY = FAMILY._replace(model=AdaLIF, detach=False)
+
 
 def lsnn_feed_forward_step(input_tensor, state, p=DEFAULT, dt=0.001):
     """One step without recurrence: ``(z, LSNNFeedForwardState)``. input_tensor: (batch, neurons)."""
@@ -88,6 +89,15 @@ def lsnn_feed_forward_step(input_tensor, state, p=DEFAULT, dt=0.001):
 def lsnn_step(input_tensor, state, input_weights, recurrent_weights, p=DEFAULT, dt=0.001):
     """One step with recurrence: ``(z, LSNNState)``; no gradient through reset and jump of b. input_tensor: (batch, inputs)."""
     return recurrent_step(FAMILY, input_tensor, state, input_weights, recurrent_weights, p, dt)
+
+
+def ada_lif_step(input_tensor, state, input_weights, recurrent_weights, p=DEFAULT, dt=0.001):
+    """One step of `eventsim.models.AdaLIF`, recurrent: ``(z, LSNNState)``. Here b is a current against the input, and rests at 0.
+
+    v' = v + dt tau_mem_inv ((v_leak - v) + i - b)      b' = b - dt tau_adapt_inv b      z = H(v' - v_th)
+    v = v' - z (v_th - v_reset)      b = b' + beta z      i = i - dt tau_syn_inv i + W_in x + W_rec z
+    """
+    return recurrent_step(ADA_LIF_FAMILY, input_tensor, state, input_weights, recurrent_weights, p, dt)
 
 
 # ``adjoint=True`` asks Norse for a backward pass of its own, which is not the gradient of the forward pass; the gradient here is.

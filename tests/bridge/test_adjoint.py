@@ -71,6 +71,14 @@ CASES = {  # the step, its adjoint step, its function, a state, parameters
         lambda: nb.LIFRefracState(lif_state(), rho()),
         REFRAC_P,
     ),
+    "mc": (nb.lif_mc_step, nb.lif_mc_adjoint_step, nb.LIFMCAdjointFunction, lif_state, LIF_P),
+    "mc refrac": (
+        nb.lif_mc_refrac_step,
+        nb.lif_mc_refrac_adjoint,
+        nb.LIFMCRefracAdjointFunction,
+        lambda: nb.LIFRefracState(lif_state(), rho()),
+        REFRAC_P,
+    ),
     "lsnn feed-forward": (
         nb.lsnn_feed_forward_step,
         nb.lsnn_feed_forward_adjoint_step,
@@ -102,6 +110,7 @@ def arguments(name):
     step, _, function, state, p = CASES[name]
     recurrent = "input_weights" in inspect.signature(step).parameters
     weights = (uniform(HIDDEN, INPUTS), uniform(HIDDEN, HIDDEN)) if recurrent else ()
+    weights += (0.1 * uniform(HIDDEN, HIDDEN),) if "g_coupling" in inspect.signature(step).parameters else ()
     x = uniform(BATCH, INPUTS if recurrent else HIDDEN).round() * 2.0
     x = x.to_sparse() if function in SPARSE else x
     return x.requires_grad_(), requires_grad(state()), requires_grad(weights), requires_grad(p)

@@ -14,6 +14,11 @@ from eventsim.models import LIFBoxSubtract
 
 LSNN_P = nb.LSNNParameters(tau_adapt_inv=torch.tensor(50.0), beta=torch.tensor(0.2), v_th=torch.tensor(0.3))
 REFRAC_P = nb.LIFRefracParameters(nb.LIFParameters(v_th=torch.tensor(0.5)), torch.tensor(3.0))
+EX_P = nb.LIFExParameters(delta_T=torch.tensor(0.2), v_th=torch.tensor(0.5))
+ADEX_P = nb.LIFAdExParameters(
+    adaptation_current=torch.tensor(0.5), adaptation_spike=torch.tensor(0.1), tau_ada_inv=torch.tensor(20.0), v_th=torch.tensor(0.5)
+)
+ADEX_REFRAC_P = nb.LIFAdExRefracParameters(ADEX_P, torch.tensor(3.0))
 IAF_P = nb.IAFParameters(v_th=torch.tensor(2.0), v_reset=torch.tensor(-0.5))
 FEED_FORWARD = {
     "LIF": lambda: nb.LIF(),
@@ -22,13 +27,35 @@ FEED_FORWARD = {
     "LIFBox": lambda: nb.LIFBox(nb.LIFBoxParameters(v_th=torch.tensor(0.2))),
     "LIFBox subtract": lambda: nb.LIFBox(nb.LIFBoxParameters(v_th=torch.tensor(0.2), reset_method=nb.reset_subtract)),
     "LIFRefrac": lambda: nb.Lift(nb.LIFRefracCell(REFRAC_P)),
+    "LIFEx": lambda: nb.LIFEx(EX_P),
+    "LIFAdEx": lambda: nb.LIFAdEx(ADEX_P),
+    "LIFAdExRefrac": lambda: nb.Lift(nb.LIFAdExRefracCell(ADEX_REFRAC_P)),
+    "Izhikevich": lambda: nb.Izhikevich(nb.tonic_bursting),
 }
 RECURRENT = {
     "LIF": lambda n, m: nb.LIFRecurrent(n, m),
     "LSNN": lambda n, m: nb.LSNNRecurrent(n, m, LSNN_P),
     "LIFRefrac": lambda n, m: nb.LIFRefracRecurrent(n, m, REFRAC_P),
+    "LIFEx": lambda n, m: nb.LIFExRecurrent(n, m, EX_P),
+    "LIFAdEx": lambda n, m: nb.LIFAdExRecurrent(n, m, ADEX_P),
+    "LIFAdExRefrac": lambda n, m: nb.LIFAdExRefracRecurrent(n, m, ADEX_REFRAC_P),
+    "Izhikevich": lambda n, m: nb.IzhikevichRecurrent(n, m, nb.tonic_bursting),
 }
+WEIGHTS = {"Izhikevich": 300.0}  # times the drawn weights, so that neurons fire; 4 for the others
+DRIVE = {"LIFBox": 4.0, "Izhikevich": 40.0}  # up to which a neuron's input goes; 0.9 for the others
 CELLS = {name: getattr(nb, f"{name}Cell") for name in FEED_FORWARD if " " not in name}
+
+
+def behavior(p):
+    """The spiking behaviour that a layer of Izhikevich neurons with parameters p has."""
+    return nb.IzhikevichSpikingBehavior(nb.IzhikevichParameters(*p[:-2]), nb.IzhikevichState(*p[-2:]))
+
+
+def cell_of(name, p=None):
+    """A cell with parameters p, or its default ones."""
+    if name == "Izhikevich":
+        return nb.IzhikevichCell(nb.tonic_spiking if p is None else behavior(p))
+    return CELLS[name]() if p is None else CELLS[name](p)
 
 
 def scaled(model, factor):
@@ -47,7 +74,9 @@ def test_dense_and_sparse_give_the_same_spikes(kind, data, update):
     torch.manual_seed(2)
     name = kind.removesuffix(" recurrent")
     layers = [torch.nn.Linear(15, 25), FEED_FORWARD[name]()] if name == kind else [RECURRENT[name](15, 25)]
-    net = scaled(nb.SequentialState(*layers, torch.nn.Linear(25, 12), FEED_FORWARD[name](), return_hidden=True), 4.0)
+    net = scaled(
+        nb.SequentialState(*layers, torch.nn.Linear(25, 12), FEED_FORWARD[name](), return_hidden=True), WEIGHTS.get(name, 4.0)
+    )
     x = (torch.rand(300, 2, 15) < 0.2).double() if data == "spikes" else torch.randn(300, 2, 15, dtype=torch.float64)
     hidden, _ = net(x)
     result = nb.simulate(net, x, update=update)
@@ -60,7 +89,7 @@ def test_dense_and_sparse_give_the_same_spikes(kind, data, update):
 def test_every_parameter_can_be_one_for_each_neuron_and_be_trained(name):
     """A layer whose parameters differ between neurons is as many layers of one neuron; all parameters get a gradient."""
     torch.manual_seed(3)
-    default = CELLS[name]().p
+    default = cell_of(name).p
     neurons, steps = 4, 60
 
     def varied(p):
@@ -81,12 +110,12 @@ def test_every_parameter_can_be_one_for_each_neuron_and_be_trained(name):
         return type(p)(*(pick(value) for value in p))
 
     p = varied(default)
-    x = torch.rand(steps, 2, neurons) * (4.0 if name == "LIFBox" else 0.9)
-    cell = CELLS[name](p)
+    x = torch.rand(steps, 2, neurons) * DRIVE.get(name, 0.9)
+    cell = cell_of(name, p)
     out = nb.Lift(cell)(x)[0]
     assert out.sum() > 10
     for j in range(neurons):
-        alone = nb.Lift(CELLS[name](of_neuron(p, j)))(x[..., j : j + 1])[0]
+        alone = nb.Lift(cell_of(name, of_neuron(p, j)))(x[..., j : j + 1])[0]
         assert torch.equal(alone[..., 0], out[..., j])
     (out * torch.randn_like(out)).sum().backward()
     trained = dict(cell.named_parameters())
@@ -117,11 +146,12 @@ def test_the_resets_of_lif_box():
 
 
 def test_signatures_show_the_default_parameters():
-    for name in CELLS:
+    for name in CELLS.keys() - {"Izhikevich"}:
         signature = inspect.signature(CELLS[name])
         assert type(signature.parameters["p"].default).__name__ == f"{name}Parameters"
     assert list(inspect.signature(nb.LSNN).parameters) == ["p", "adjoint", "dt", "activation_sparse", "record_states"]
     assert list(inspect.signature(nb.IAF).parameters) == ["p", "dt", "activation_sparse", "record_states"]
+    assert list(inspect.signature(nb.Izhikevich).parameters) == ["spiking_method", "dt", "activation_sparse", "record_states"]
     assert list(inspect.signature(nb.LIFRecurrent).parameters)[:3] == ["input_size", "hidden_size", "p"]
 
 

@@ -32,6 +32,16 @@ MODELS = {
 CELLS = {
     "LIFCell": lambda: nb.LIFCell(P),
     "LIFRefracRecurrentCell": lambda: nb.LIFRefracRecurrentCell(INPUTS, HIDDEN, nb.LIFRefracParameters(P)),
+    "LIFAdExRefracCell": lambda: nb.LIFAdExRefracCell(
+        nb.LIFAdExRefracParameters(nb.LIFAdExParameters(v_th=torch.tensor(0.3), alpha=torch.tensor(10.0)), torch.tensor(1.0))
+    ),
+    "IzhikevichCell": lambda: nb.IzhikevichCell(
+        nb.IzhikevichSpikingBehavior(nb.tonic_spiking.p._replace(v_th=-80.0), nb.tonic_spiking.s)
+    ),
+    "CobaLIFCell": lambda: nb.CobaLIFCell(
+        INPUTS, HIDDEN, nb.CobaLIFParameters(v_thresh=torch.tensor(-25.0), v_reset=torch.tensor(-20.0))
+    ),
+    "LIFMCRecurrentCell": lambda: nb.LIFMCRecurrentCell(INPUTS, HIDDEN, P),
     "adjoint": lambda: nb.SNNCell(nb.lif_feed_forward_adjoint_step, nb.LIFCell(P).initial_state, P),
     "cells": lambda: nb.SequentialState(torch.nn.Linear(INPUTS, HIDDEN), nb.LIFCell(P), torch.nn.Linear(HIDDEN, 3), nb.LICell()),
 }

@@ -115,6 +115,15 @@ def kick(s, w, p):
     return State(s.v + w, s.w)
 
 
+def advance_with_ops(ops, s, k, p):
+    v = ops.relu(s.v) - ops.relu(-s.v)  # s.v itself
+    return State(s.v + k.v * ((p.v_leak - v) - k.r * s.w), s.w + k.w * s.w)
+
+
+def kick_with_ops(ops, s, w, p):
+    return State(s.v + (ops.relu(w) - ops.relu(-w)), s.w)
+
+
 def margin(s, p):
     return s.v - p.v_th
 
@@ -251,6 +260,17 @@ def test_predictable_neurons_sleep_between_spikes_and_others_at_rest():
         assert np.array_equal(a.times, b.times)
         assert sparse.counters.updates < most < dense.counters.updates
         assert (len(a.times) > 50) == (neuron.model is ADAPTING)
+
+
+@pytest.mark.parametrize("update", ["dense", "sparse"])
+def test_functions_that_ask_for_ops_make_the_same_neuron(update):
+    """Everywhere: in kernels, in jumps and predictions, where coefficients are made, and in the bound on the margin."""
+    plain = replace(ADAPTING, name="ALIFPlain", linear=True)
+    asking = replace(plain, name="ALIFOps", advance=advance_with_ops, ports={"v": kick_with_ops})
+    (wanted, one), (found, other) = (simulate(model(v_leak=1.02, refractory=1.0), 0.5, update) for model in (plain, asking))
+    assert np.array_equal(wanted, found) and len(wanted) > SIZE
+    assert one.counters.updates == other.counters.updates
+    assert all(np.array_equal(one.state("n", field), other.state("n", field)) for field in State._fields)
 
 
 @pytest.mark.parametrize("update", ["dense", "sparse"])

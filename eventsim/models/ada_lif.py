@@ -1,0 +1,73 @@
+"""AdaLIF: leaky integrate-and-fire with a synaptic current and an adaptation current that every spike lifts.
+
+    tau_mem dv/dt = (v_leak - v) + r_mem i - b        tau_syn di/dt = -i        tau_adapt db/dt = -b
+    an arriving weight w: i -> i + w
+    fires where v > v_th; then v -> v - (v_th - v_reset), b -> b + beta
+
+Where `eventsim.models.lsnn` lifts the threshold, this one pulls the membrane. Its reset is soft: what is above the threshold stays.
+
+Source: Benda & Herz (2003), Neural Comput. 15:2523 (an adaptation current); the Euler form is Norse's. Three
+exponentials: no closed form for the turning time, so a silent neuron sleeps only once its update no longer changes it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from eventsim.models import lif, lsnn
+from eventsim.models.lsnn import Params, State
+from eventsim.models.model import Model
+
+
+class Propagator(NamedTuple):
+    """The flow as increments: v grows by v * (v_leak - v + r * i - pull * b), i by i * i, b by b * b."""
+
+    v: Any
+    r: Any
+    i: Any
+    pull: Any
+    b: Any
+
+
+def exact(ops, dt, p):
+    y = dt / p.tau_adapt
+    return Propagator(*lif.exact(ops, dt, p), lif.coupling(ops, dt / p.tau_mem, y), ops.expm1(-y))
+
+
+def euler(ops, dt, p):
+    return Propagator(*lif.euler(ops, dt, p), 1.0, -(dt / p.tau_adapt))
+
+
+def advance(s, k, p):
+    return State(
+        s.v + k.v * (((p.v_leak - s.v) + k.r * s.i) - k.pull * s.b),
+        s.i + k.i * s.i,
+        s.b + k.b * s.b,
+    )
+
+
+def reset(s, z, p):
+    return State(s.v - z * (p.v_th - p.v_reset), s.i, s.b + z * p.beta)
+
+
+def initial(p):
+    return State(p.v_leak, 0.0 * p.v_leak, 0.0 * p.v_leak)
+
+
+AdaLIF = Model(
+    name="AdaLIF",
+    State=State,
+    Params=Params,
+    Propagator=Propagator,
+    exact=exact,
+    euler=euler,
+    advance=advance,
+    ports=lsnn.LSNN.ports,
+    margin=lif.margin,
+    reset=reset,
+    inject=lif.inject,
+    initial=initial,
+    positive=lsnn.LSNN.positive,
+    units=lsnn.LSNN.units,
+    doc=__doc__,
+)
