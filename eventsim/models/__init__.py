@@ -1,8 +1,8 @@
 """Neuron models: the contract (`eventsim.models.model`), then one file for each neuron."""
 
-from eventsim.models.iaf import IAF
+from eventsim.models.iaf import IAF, IAFSubtract, Integrator
 from eventsim.models.li import LI
-from eventsim.models.lif import LIF, LIFResetAll
+from eventsim.models.lif import LIF, LIFResetAll, LIFSubtract
 from eventsim.models.lif_box import LIBox, LIFBox, LIFBoxSubtract
 from eventsim.models.lif_cond_exp import LIFCondExp
 from eventsim.models.lif_delta import LIFDelta
@@ -11,7 +11,23 @@ from eventsim.models.lsnn import LSNN
 from eventsim.models.model import AFTER_RESET, AT_GRID, BEFORE_FLOW, BEFORE_RESET, Model, Neuron
 
 BUILT_IN = {
-    model.name: model for model in (IAF, LI, LIF, LSNN, LIBox, LIFBox, LIFBoxSubtract, LIFCondExp, LIFDelta, LIFExcInh, LIFResetAll)
+    model.name: model
+    for model in (
+        IAF,
+        LI,
+        LIF,
+        LSNN,
+        IAFSubtract,
+        Integrator,
+        LIBox,
+        LIFBox,
+        LIFBoxSubtract,
+        LIFCondExp,
+        LIFDelta,
+        LIFExcInh,
+        LIFResetAll,
+        LIFSubtract,
+    )
 }
 
 __all__ = [
@@ -24,6 +40,8 @@ __all__ = [
     "LI",
     "LIF",
     "LSNN",
+    "IAFSubtract",
+    "Integrator",
     "LIBox",
     "LIFBox",
     "LIFBoxSubtract",
@@ -31,6 +49,7 @@ __all__ = [
     "LIFDelta",
     "LIFExcInh",
     "LIFResetAll",
+    "LIFSubtract",
     "Model",
     "Neuron",
 ]

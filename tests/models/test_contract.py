@@ -12,7 +12,23 @@ from hypothesis import strategies as st
 from eventsim.cpu.scalar import scalar_ops
 from eventsim.errors import ModelError
 from eventsim.jit import jit
-from eventsim.models import BUILT_IN, IAF, LI, LIF, LSNN, LIBox, LIFBox, LIFBoxSubtract, LIFCondExp, LIFDelta, LIFExcInh, lif
+from eventsim.models import (
+    BUILT_IN,
+    IAF,
+    LI,
+    LIF,
+    LSNN,
+    IAFSubtract,
+    Integrator,
+    LIBox,
+    LIFBox,
+    LIFBoxSubtract,
+    LIFCondExp,
+    LIFDelta,
+    LIFExcInh,
+    LIFSubtract,
+    lif,
+)
 from eventsim.models.model import ORDERS, bind_refractory_step, bind_step
 from eventsim.ops import NUMPY
 
@@ -149,7 +165,10 @@ def flow_matrix(model, p):
     return scipy.linalg.block_diag(membrane, -1 / p.tau_adapt) if model is LSNN else membrane
 
 
-@pytest.mark.parametrize("model", [m for m in MODELS if m not in (IAF, LIFCondExp, LIBox, LIFBox, LIFBoxSubtract)], ids=str)
+WITHOUT_MATRIX = (IAF, IAFSubtract, Integrator, LIFCondExp, LIBox, LIFBox, LIFBoxSubtract)
+
+
+@pytest.mark.parametrize("model", [m for m in MODELS if m not in WITHOUT_MATRIX], ids=str)
 @given(data=st.data())
 @settings(max_examples=40, deadline=None)
 def test_exact_flow_is_the_matrix_exponential(model, data):
@@ -249,6 +268,13 @@ def test_reset_is_an_exact_select():
     s, p = LIF.State(np.float32(0.1), np.float32(3.3)), typed(LIF.Params(v_reset=-0.7), np.float32)
     assert LIF.reset(s, np.float32(0.0), p) == s
     assert LIF.reset(s, np.float32(1.0), p).v == np.float32(-0.7)
+
+
+@pytest.mark.parametrize("model", [LIFSubtract, LIFBoxSubtract, IAFSubtract], ids=str)
+def test_a_soft_reset_takes_the_threshold_off(model):
+    s, p = model.State(*(np.float64(1.75) for _ in model.State._fields)), model.Params()._replace(v_th=0.5, v_reset=-9.0)
+    assert model.reset(s, np.float64(0.0), p) == s
+    assert model.reset(s, np.float64(1.0), p) == s._replace(v=1.25)
 
 
 @pytest.mark.parametrize(
