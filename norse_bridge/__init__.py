@@ -108,6 +108,11 @@ from norse_bridge.neurons.lsnn import (
     lsnn_feed_forward_step,
     lsnn_step,
 )
+from norse_bridge.nir.exporting import to_nir
+from norse_bridge.nir.file import load_nir
+from norse_bridge.nir.importing import from_nir
+from norse_bridge.nir.modules import CubaLIF
+from norse_bridge.nir.network import network_from_nir
 from norse_bridge.plasticity.correlation_sensor import (
     CorrelationSensorParameters,
     CorrelationSensorState,
@@ -208,6 +213,7 @@ __all__ = [
     "ConvNet4",
     "CorrelationSensorParameters",
     "CorrelationSensorState",
+    "CubaLIF",
     "ExpFilter",
     "HeaviCirc",
     "HeaviErfc",
@@ -313,6 +319,7 @@ __all__ = [
     "derive_spatial_receptive_field_single",
     "euclidean_distance",
     "exp_filter_step",
+    "from_nir",
     "gaussian_kernel",
     "gaussian_rbf",
     "heavi_circ_fn",
@@ -345,6 +352,7 @@ __all__ = [
     "lif_refrac_step",
     "lif_step",
     "lift",
+    "load_nir",
     "logical_and",
     "logical_or",
     "logical_xor",
@@ -357,6 +365,7 @@ __all__ = [
     "map_only",
     "mobilenet_v2",
     "muller_c",
+    "network_from_nir",
     "plot_heatmap_2d",
     "plot_heatmap_3d",
     "plot_histogram_2d",
@@ -394,6 +403,7 @@ __all__ = [
     "temporal_scale_distribution",
     "threshold",
     "to_network",
+    "to_nir",
     "tree_map_only",
     "triangle_fn",
     "vgg11",
