@@ -56,6 +56,7 @@ def to_nir(module, sample_data=None, model_name="norse", time_scaling_factor=1, 
 
     Errors: a `ModelError` that names the module which NIR has no words for, and why.
     """
+    nir_package()
     if isinstance(time_scaling_factor, bool) or not 0.0 < time_scaling_factor < float("inf"):
         raise ModelError(f"time_scaling_factor must be a number above 0, not {time_scaling_factor!r}")
     context = Context(2 if over_time(module) else 1, float(time_scaling_factor), type_check)

@@ -77,14 +77,14 @@ def delay_steps(node, shape: Shape, label, dt) -> np.ndarray:
 class Wiring(NamedTuple):
     """What lies between the populations of a graph.
 
-    flat : the graph
+    after : by name, who hears a node, in the order of the edges
     order : the linear nodes, each after those that it hears
     late : the edges that take one step
     maps : by name of a linear node, its `LinearMap`
     steps : by name of a Delay, its delays in steps
     """
 
-    flat: Flat
+    after: Mapping[str, list[str]]
     order: list[str]
     late: set[Edge]
     maps: Mapping[str, LinearMap]
@@ -105,7 +105,10 @@ def wiring(flat: Flat, populations, dt) -> Wiring:
     registers = [name for name, own in steps.items() if own.size and own.min() > 0]
     _, late = schedule(tuple(flat.nodes), flat.edges, flat.inputs, registers)
     inner = [(a, b) for a, b in flat.edges if a in between and b in between]
-    return Wiring(flat, forward(between, inner, "the graph"), late, maps, steps)
+    after: dict[str, list[str]] = {name: [] for name in flat.nodes}
+    for a, b in flat.edges:
+        after[a].append(b)
+    return Wiring(after, forward(between, inner, "the graph"), late, maps, steps)
 
 
 def spread(wires: Wiring, said: Mapping[str, Delayed]) -> dict[str, Delayed]:
@@ -113,10 +116,9 @@ def spread(wires: Wiring, said: Mapping[str, Delayed]) -> dict[str, Delayed]:
     heard: dict[str, Delayed] = {}
 
     def tell(name, maps):
-        for a, b in wires.flat.edges:
-            if a == name:
-                arriving = {d + 1: matrix for d, matrix in maps.items()} if (a, b) in wires.late else maps
-                heard[b] = added(heard.get(b, {}), arriving)
+        for b in wires.after[name]:
+            arriving = {d + 1: matrix for d, matrix in maps.items()} if (name, b) in wires.late else maps
+            heard[b] = added(heard.get(b, {}), arriving)
 
     for name, maps in said.items():
         tell(name, maps)

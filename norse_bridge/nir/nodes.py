@@ -59,8 +59,8 @@ class Window(NamedTuple):
 
 def kind_of(node, label="node") -> str:
     """The kind of a node, a key of `ARRAYS`; a ModelError that begins with ``label`` if it is none of NIR's."""
-    kind = type(node).__name__
-    if kind not in ARRAYS or type(node) is not getattr(nir_package(), kind):
+    nir, kind = nir_package(), type(node).__name__
+    if kind not in ARRAYS or type(node) is not getattr(nir, kind):
         raise ModelError(f"{label} is a {type(node).__module__}.{kind}, not one of NIR's nodes: {', '.join(ARRAYS)}")
     return kind
 
@@ -92,9 +92,7 @@ def arrays_of(node, label) -> dict[str, np.ndarray]:
     if kind in WEIGHT_AXES:
         outputs, axes = shapes["weight"][:1], WEIGHT_AXES[kind]
         if len(shapes["weight"]) != axes or shapes.get("bias", outputs) != outputs or 0 in shapes["weight"]:
-            raise ModelError(
-                f"{label}: weight must have {axes} axes, outputs first, and bias a value for each output, not {shapes}"
-            )
+            raise ModelError(f"{label}: weight must have {axes} axes, outputs first, and bias one value an output, not {shapes}")
     return arrays
 
 

@@ -101,9 +101,7 @@ def check_edges(graph, label):
         a, b = edge
         for name in edge:
             if name not in graph.nodes:
-                raise NetworkError(
-                    f"{label}: the edge {a!r} -> {b!r} names {name!r}; there are {', '.join(map(repr, graph.nodes))}"
-                )
+                raise NetworkError(f"{label}: the edge {a!r} -> {b!r} names {name!r}, which is no node of it")
         if (a, b) in seen:
             raise NetworkError(f"{label}: the edge {a!r} -> {b!r} occurs twice; scale the weights instead")
         if kind_of(graph.nodes[b]) == "Input" or kind_of(graph.nodes[a]) == "Output":
@@ -115,9 +113,7 @@ def ends_of(graph, label) -> tuple[list[str], list[str]]:
     """The names of a graph's Inputs and Outputs; a NetworkError if either is missing."""
     found = [[name for name, node in graph.nodes.items() if kind_of(node) == kind] for kind in ("Input", "Output")]
     if not all(found):
-        raise NetworkError(
-            f"{label}: a graph needs an Input and an Output, it has {', '.join(map(repr, graph.nodes)) or 'no nodes'}"
-        )
+        raise NetworkError(f"{label}: a graph needs an Input and an Output; its nodes are {', '.join(map(repr, graph.nodes))}")
     return found[0], found[1]
 
 
