@@ -124,8 +124,8 @@ class _Reader:
 def _check_heaps(path, label):
     """A StorageError if HDF5 would never come back from reading the file's texts.
 
-    They lie in heaps: "GCOL", version, 3 bytes, size; then objects: index, count, 4 bytes, size. HDF5 steps over an object of index 0
-    by its size alone, and stands still where that is 0.
+    They lie in heaps: "GCOL", version, 3 bytes, size; then objects: index, count, 4 bytes, size. HDF5 steps over an object of index
+    0 by its size alone, and stands still where that is 0.
     """
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         start = data.find(HEAP)

@@ -415,7 +415,7 @@ def test_a_graph_learns_and_goes_on_from_a_state():
     state = None
     for row in x[:20]:
         _, state = module(row, state)
-    kept = [s for s in state.states]
+    kept = list(state.states)
     assert torch.equal(run(module, x[20:], state), whole[20:])
     assert all(a is b for a, b in zip(kept, state.states, strict=True))
     out, state = nb.Lift(module)(x)
@@ -430,7 +430,7 @@ def test_parameters_of_shape_nothing_are_those_of_all_features():
     weight = torch.randn(4, 3, requires_grad=True)
     module = nb.from_nir(between(nir.Linear(weight), lif, shape=(3,)))
     x = 8.0 * torch.rand(100, 2, 3)
-    assert torch.equal(run(module, x), run(nb.SequentialState(*[m for m in (module[0], nb.LIFCell())]), x))
+    assert torch.equal(run(module, x), run(nb.SequentialState(module[0], nb.LIFCell()), x))
 
 
 def test_sample_data_tell_the_shape():
