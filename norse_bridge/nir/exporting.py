@@ -9,22 +9,27 @@ import numpy as np
 import torch
 
 from eventsim.errors import ModelError
-from norse_bridge.export import SILENT, leaves, over_time, unused
 from norse_bridge.layer import RecurrentSpikingLayer, SpikingLayer
+from norse_bridge.leaves import leaves, over_time, unused
 from norse_bridge.lifting import Lift
-from norse_bridge.linear_maps import flatten_map
+from norse_bridge.linear_maps import Place
+from norse_bridge.maps.modules import SILENT, kind_of
+from norse_bridge.maps.moving import flatten_map
+from norse_bridge.maps.windows import tuple_of
 from norse_bridge.neurons.li import LILinearCell
 from norse_bridge.nir.graph import GraphState
 from norse_bridge.nir.modules import CubaLIF, Delay, Scale, ScaledInput, Threshold
 from norse_bridge.nir.neurons import cuba_node, neuron_node, per_neuron
 from norse_bridge.nir.package import nir_package
 from norse_bridge.nir.shapes import Shape, graph_shapes, output_shape
+from norse_bridge.pooling import SumPool2d
 from norse_bridge.sequential import SequentialState
 
-CHAINS = (torch.nn.Sequential.forward, SequentialState.forward)
+CHAINS = (torch.nn.Sequential, SequentialState)
 SUPPORTED = (
-    "Linear, Conv1d, Conv2d, AvgPool2d, Flatten, Dropout, Identity, Sequential, SequentialState, Lift, LILinearCell, what from_nir "
-    "gives, and the cells and layers LIF, LI, LIFBox, LIBox, IAF and LIFRecurrent"
+    "Linear, Conv1d, Conv2d, AvgPool2d, SumPool2d, Flatten, Dropout, Identity, Sequential, SequentialState, Lift, LILinearCell, "
+    "the cells and layers LIF, LI, LIFBox, LIBox, IAF and LIFRecurrent, what from_nir gives, and modules that offer one of these "
+    "by a method exported_as()"
 )
 
 
@@ -59,15 +64,15 @@ def to_nir(module, sample_data=None, model_name="norse", time_scaling_factor=1, 
     nir_package()
     if isinstance(time_scaling_factor, bool) or not 0.0 < time_scaling_factor < float("inf"):
         raise ModelError(f"time_scaling_factor must be a number above 0, not {time_scaling_factor!r}")
-    context = Context(2 if over_time(module) else 1, float(time_scaling_factor), type_check)
+    chain = leaves(module)
+    context = Context(2 if over_time(chain, type(module).__name__) else 1, float(time_scaling_factor), type_check)
     _check_dt(module)
-    shape = _told_shape(module) if sample_data is None else _shape_of(sample_data, context.lead)
+    shape = _told_shape(chain) if sample_data is None else _shape_of(sample_data, context.lead)
     if isinstance(module, GraphState):
         graph = _graph_node(module, "the model", context)
     else:
-        members = module._modules.items() if isinstance(module, torch.nn.Sequential) else [(model_name, module)]
-        _check_chain(module, "the model")
-        graph = _sequence(list(members), shape, "", context)
+        members = list(module._modules.items()) if kind_of(module, CHAINS) else [(model_name, module)]
+        graph = _sequence(members, shape, "", context)
     graph_shapes(graph)
     return graph
 
@@ -79,12 +84,6 @@ def _check_dt(module):
         raise ModelError(f"the layers have different time steps ({listed}); a graph is imported with one")
 
 
-def _check_chain(module, label):
-    """Refuse a Sequential that calls its modules in another way than one after the other."""
-    if isinstance(module, torch.nn.Sequential) and type(module).forward not in CHAINS:
-        raise ModelError(f"{label} cannot become NIR: {type(module).__name__} does not call its modules one after the other")
-
-
 def _shape_of(sample, lead) -> Shape:
     shape = tuple(np.shape(sample))
     if len(shape) <= lead:
@@ -93,9 +92,9 @@ def _shape_of(sample, lead) -> Shape:
     return shape[lead:]
 
 
-def _told_shape(module) -> Shape:
+def _told_shape(chain) -> Shape:
     """The shape of the features that enter a model, as the first of its modules that has one tells it."""
-    for leaf in leaves(module):
+    for leaf in chain:
         inner = leaf.module
         if isinstance(inner, torch.nn.Linear):
             return (inner.in_features,)
@@ -106,7 +105,7 @@ def _told_shape(module) -> Shape:
         own = _own_shape(inner)
         if own:
             return own
-        if own is None and not isinstance(inner, SILENT):
+        if own is None and not kind_of(inner, SILENT):
             break
     raise ModelError("no module tells the shape of the features that enter the model; give sample_data")
 
@@ -153,15 +152,16 @@ def _part(module, shape, label, path, context) -> tuple[Any, Shape]:
     """``(node or None, shape of the output)`` of a module whose input has ``shape``."""
     if isinstance(module, Lift):
         return _part(module.lifted_module, shape, label, path, context._replace(lead=1))
-    if isinstance(module, SILENT):
+    if hasattr(module, "exported_as"):
+        return _part(module.exported_as(), shape, label, path, context)
+    if kind_of(module, SILENT):
         return None, shape
     node = _node(module, shape, label, path, context)
     return node, output_shape(node, shape, label)
 
 
 def _node(module, shape, label, path, context) -> Any:
-    if isinstance(module, torch.nn.Sequential):
-        _check_chain(module, label)
+    if kind_of(module, CHAINS):
         return _sequence(list(module._modules.items()), shape, path, context)
     if isinstance(module, GraphState):
         return _graph_node(module, label, context)
@@ -222,15 +222,18 @@ def _weights(tensor) -> np.ndarray:
 def _plain_node(module, shape, label, context) -> Any:
     """The node of a module of torch, or of one that NIR alone has."""
     nir = nir_package()
-    if isinstance(module, torch.nn.Linear):
+    if kind_of(module, (torch.nn.Linear,)):
         weight = _weights(module.weight)
         return nir.Linear(weight) if module.bias is None else nir.Affine(weight, _weights(module.bias))
-    if isinstance(module, (torch.nn.Conv1d, torch.nn.Conv2d)):
+    if kind_of(module, (torch.nn.Conv1d, torch.nn.Conv2d)):
         return _conv_node(module, shape, label)
-    if isinstance(module, torch.nn.AvgPool2d):
-        return _pool_node(module, label)
-    if isinstance(module, torch.nn.Flatten):
-        flatten_map(module, shape, label, context.lead)  # refuses what would join the batch with the features
+    if kind_of(module, (torch.nn.AvgPool2d,)):
+        _check_means(module, label)
+        return _pool_node(nir.AvgPool2d, module)
+    if kind_of(module, (SumPool2d,)):
+        return _pool_node(nir.SumPool2d, module)
+    if kind_of(module, (torch.nn.Flatten,)):
+        flatten_map(module, Place(shape, label, lead=context.lead))  # refuses what would join the batch with the features
         axes = context.lead + len(shape)
         start, end = (d % axes - context.lead for d in (module.start_dim, module.end_dim))
         return nir.Flatten({"input": np.array(shape)}, start, end)
@@ -259,13 +262,14 @@ def _conv_node(module, shape, label):
     return node
 
 
-def _pool_node(module, label):
-    nir, pair = nir_package(), lambda value: np.array((value, value) if isinstance(value, int) else value)
-    kernel, padding = pair(module.kernel_size), pair(module.padding)
-    divisor = module.divisor_override
-    if module.ceil_mode or (np.any(padding) and divisor is None and not module.count_include_pad):
+def _check_means(module, label):
+    """A ModelError if NIR's mean, over whole windows with the padding counted, is not that of a module."""
+    if module.ceil_mode or (module.padding not in (0, (0, 0)) and not module.count_include_pad):
         raise ModelError(f"{label} cannot become NIR: its windows are whole and count the padding (ceil_mode, count_include_pad)")
-    if divisor not in (None, 1, int(kernel.prod())):
-        raise ModelError(f"{label} cannot become NIR: it divides by the size of the window or not at all, not by {divisor}")
-    kind = nir.SumPool2d if divisor == 1 else nir.AvgPool2d
-    return kind(kernel, pair(module.stride), padding)
+    if module.divisor_override is not None:
+        raise ModelError(f"{label} cannot become NIR: it divides by the size of the window, not by {module.divisor_override}")
+
+
+def _pool_node(kind, module):
+    sizes = (module.kernel_size, module.stride, module.padding)
+    return kind(*(np.array(tuple_of(value, 2)) for value in sizes))

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 
 from eventsim.errors import SimulationError
-from norse_bridge.lifting import is_stateful
+from norse_bridge.lifting import call, is_stateful
 from norse_bridge.nir.modules import Delay
 from norse_bridge.nir.order import Edge, schedule
 
@@ -92,7 +92,7 @@ class GraphState(torch.nn.Module):
             if module is None:
                 values[name] = x
             elif is_stateful(module):
-                values[name], states[number[name]] = module(x, states[number[name]])
+                values[name], states[number[name]] = call(module, x, states[number[name]])
             else:
                 values[name] = module(x)
         for name in self.registers:

@@ -7,7 +7,7 @@ from itertools import permutations
 
 import torch
 
-from norse_bridge.export import unused
+from norse_bridge.leaves import unused
 from norse_bridge.neurons.lif import LIFRecurrentCell
 from norse_bridge.neurons.lif_box import reset_value
 from norse_bridge.nir.graph import GraphState

@@ -29,8 +29,9 @@ from norse_bridge.neurons.lif_box import (
     reset_subtract,
     reset_value,
 )
-from norse_bridge.nir.modules import CubaLIF, Delay, IAFSubtractCell, IntegratorCell, Scale, ScaledInput, SumPool2d, Threshold
+from norse_bridge.nir.modules import CubaLIF, Delay, IAFSubtractCell, IntegratorCell, Scale, ScaledInput, Threshold
 from norse_bridge.nir.nodes import arrays_of, counts, kind_of, window_of
+from norse_bridge.pooling import SumPool2d
 
 ONE = 4 * np.finfo(np.float64).eps  # how far from 1 a factor may be that is 1 but for rounding
 

@@ -9,8 +9,8 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from norse_bridge.export import Leaf, linear_step
-from norse_bridge.linear_maps import LinearMap, identity_map
+from norse_bridge.linear_maps import LinearMap, Place, identity_map
+from norse_bridge.maps.modules import linear_step
 from norse_bridge.nir.flat import Flat
 from norse_bridge.nir.layers import Options, layer_of
 from norse_bridge.nir.nodes import array_of, kind_of
@@ -48,24 +48,9 @@ def map_of(node, shape: Shape, label) -> LinearMap:
     if kind in ("Input", "Output"):
         return identity_map(shape)
     module = layer_of(node, label, Options(dt=1.0, dtype=torch.float64))
-    if kind == "Conv1d":
-        module, shape = _as_conv2d(module), (shape[0], 1, *shape[1:])
-    found = linear_step(Leaf("", module, 1), shape, label, 0.0)
+    found = linear_step(module, Place(shape, label))
     assert found is not None, kind
     return found
-
-
-def _as_conv2d(module) -> torch.nn.Conv2d:
-    """A convolution over one axis as one over two, of which the first has one pixel."""
-
-    def pair(value, other):
-        return value if isinstance(value, str) else (other, *value)
-
-    sizes = (1, *module.kernel_size), pair(module.stride, 1), pair(module.padding, 0), pair(module.dilation, 1)
-    wide = torch.nn.Conv2d(module.in_channels, module.out_channels, *sizes, groups=module.groups, device="meta")
-    wide.weight = torch.nn.Parameter(module.weight.detach()[:, :, None])
-    wide.bias = module.bias
-    return wide
 
 
 def delay_steps(node, shape: Shape, label, dt) -> np.ndarray:

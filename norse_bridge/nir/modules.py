@@ -1,7 +1,7 @@
 """The nodes of NIR that neither torch nor Norse has, as modules that take one step: (batch, ...) -> (batch, ...).
 
-Scale: y = s x        Threshold: y = H(x - threshold)        SumPool2d: the sum over a window        Delay: y(t) = x(t - delay)
-CubaLIF: I' = synapse(w_in x), y = lif(r I')                  ScaledInput: y = neuron(s x)
+Scale: y = s x, Threshold: y = H(x - threshold), Delay: y(t) = x(t - delay), ScaledInput: y = neuron(s x),
+CubaLIF: I' = synapse(w_in x), y = lif(r I').
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from eventsim.models import Integrator as INTEGRATOR
 from norse_bridge.family import Family
 from norse_bridge.layer import OF_FAMILY, Cell
 from norse_bridge.neurons import iaf
+from norse_bridge.pytree import state_tuple
 from norse_bridge.surrogate import threshold
 
 
@@ -39,13 +40,6 @@ class Threshold(torch.nn.Module):
 
     def forward(self, x):
         return threshold(x - self.threshold, self.method, self.alpha)
-
-
-class SumPool2d(torch.nn.AvgPool2d):
-    """The sum over a window: (batch, channels, height, width). kernel_size, stride, padding as for `nn.AvgPool2d`."""
-
-    def __init__(self, kernel_size, stride=None, padding=0):
-        super().__init__(kernel_size, stride, padding, divisor_override=1)
 
 
 class Delay(torch.nn.Module):
@@ -97,6 +91,7 @@ class ScaledInput(torch.nn.Module):
         return self.neuron(self.scale * x, state)
 
 
+@state_tuple
 class CubaState(NamedTuple):
     """The states of the synapse and of the membrane."""
 
@@ -128,6 +123,7 @@ class IAFSubtractCell(iaf.IAFCell, family=iaf.FAMILY._replace(model=IAF_SUBTRACT
     """`IAFCell` whose spike takes v_th off the voltage."""
 
 
+@state_tuple
 class IntegratorParameters(NamedTuple):
     """v_start: the initial voltage, in the unit of v."""
 

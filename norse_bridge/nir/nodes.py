@@ -120,7 +120,7 @@ def window_of(node, label) -> Window:
         return Window(kernel, stride, node.padding, dilation)
     padding = counts(node.padding, axes, 0, f"{label}: padding")
     for p, k, d in zip(padding, kernel, dilation, strict=True):
-        limit = k // 2 if kind.endswith("Pool2d") else d * (k - 1) + 1
+        limit = k // 2 if kind == "AvgPool2d" else d * (k - 1) + 1  # torch takes no more for means
         if p > limit:
             raise ModelError(f"{label}: padding {p} is too wide for a window of {k} pixels; at most {limit}")
     return Window(kernel, stride, padding, dilation)

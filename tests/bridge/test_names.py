@@ -37,17 +37,17 @@ MISSING = set(
     LIFAdExRefracFeedForwardState LIFAdExRefracParameters LIFAdExRefracRecurrent LIFAdExRefracRecurrentCell
     LIFAdExRefracState LIFAdExState LIFEx LIFExCell LIFExFeedForwardState LIFExParameters LIFExRecurrent LIFExRecurrentCell
     LIFExState LIFMCRecurrentCell LIFMCRefracRecurrentCell accomodation bistability class_1_exc class_2_exc
-    coba_lif_feed_forward_step coba_lif_step create_izhikevich_spiking_behavior dap from_nir inhibition_induced_bursting
+    coba_lif_feed_forward_step coba_lif_step create_izhikevich_spiking_behavior dap inhibition_induced_bursting
     inhibition_induced_spiking integrator izhikevich_feed_forward_step izhikevich_recurrent_step lif_adex_current_encoder
     lif_adex_feed_forward_step lif_adex_step lif_ex_current_encoder lif_ex_feed_forward_step lif_ex_step
     lif_mc_feed_forward_step lif_mc_refrac_feed_forward_step lif_mc_refrac_step lif_mc_step mixed_mode phasic_bursting
     phasic_spiking rebound_burst rebound_spike resonator spike_frequency_adaptation spike_latency subthreshold_oscillation
-    threshold_variability to_nir tonic_bursting tonic_spiking
+    threshold_variability tonic_bursting tonic_spiking
 """.split()
 )
 MISSING_UNEXPORTED = set(
     """
-    Accumulator ConvBNReLU CubaLIF ExpFilter InvertedResidual LIFMCAdjointFunction LIFMCRefracAdjointFunction
+    Accumulator ConvBNReLU ExpFilter InvertedResidual LIFMCAdjointFunction LIFMCRefracAdjointFunction
     PoissonEncoderStep STDPParameters STDPState SignedPoissonEncoderStep ToSpikeTimes ada_lif_step calculate_normalization
     compute_refractory_update covariance_matrix default_bio_parameters derive_kernel derive_spatial_receptive_field
     derive_spatial_receptive_field_single exp_filter_step lif_adex_refrac_feed_forward_step lif_adex_refrac_step

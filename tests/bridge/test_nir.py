@@ -17,7 +17,7 @@ from bridge.nir_graphs import DT, between, draw, euler, neuron, run  # noqa: E40
 import norse_bridge as nb  # noqa: E402
 from eventsim.errors import ModelError, NetworkError  # noqa: E402
 from norse_bridge.nir.graph import GraphState  # noqa: E402
-from norse_bridge.nir.modules import Delay, IAFSubtractCell, ScaledInput, SumPool2d, Threshold  # noqa: E402
+from norse_bridge.nir.modules import Delay, IAFSubtractCell, ScaledInput, Threshold  # noqa: E402
 
 NEURONS = ("CubaLI", "CubaLIF", "I", "IF", "LI", "LIF")
 SPIKING = ("CubaLIF", "IF", "LIF")
@@ -278,7 +278,7 @@ def test_which_cells_come_out():
     assert type(nb.from_nir(cuba, dt=0.002)) is nb.CubaLIF
     assert type(nb.from_nir(cuba, reset_method=nb.reset_subtract)) is nb.CubaLIF
     assert type(nb.from_nir(nir.CubaLI(0.005 * one, 0.01 * one, 0.5 * one, one, w_in=10.0))) is nb.LICell
-    assert type(nb.from_nir(nir.SumPool2d(np.array([2, 2]), np.array([2, 2]), np.array([0, 0])))) is SumPool2d
+    assert type(nb.from_nir(nir.SumPool2d(np.array([2, 2]), np.array([2, 2]), np.array([0, 0])))) is nb.SumPool2d
 
 
 def test_names_of_a_chain_that_torch_does_not_take():
@@ -492,8 +492,8 @@ def test_other_refusals():
         def forward(self, x):
             return x
 
-    with pytest.raises(ModelError, match="Backwards does not call its modules one after the other"):
-        nb.to_nir(Backwards(torch.nn.Linear(2, 2)))
+    with pytest.raises(ModelError, match=r"module 'norse' \(Backwards\) cannot become NIR"):
+        nb.to_nir(Backwards(torch.nn.Linear(2, 2)), torch.zeros(1, 2))
     with pytest.raises(ModelError, match="different time steps"):
         nb.to_nir(nb.SequentialState(torch.nn.Linear(2, 2), nb.LIFCell(), nb.LIFCell(dt=0.002)))
     model = nb.SequentialState()
@@ -511,7 +511,8 @@ def test_malformed_graphs_are_refused_by_name():
         "real numbers, not of complex128": nir.Scale(1j * one),
         "weight must have 2 axes": nir.Linear(np.ones((2, 2, 2))),
         "bias one value an output": nir.Affine(np.ones((2, 2)), np.ones(3)),
-        "padding 2 is too wide": nir.SumPool2d(np.array([3, 3]), np.array([1, 1]), np.array([2, 0])),
+        "padding 4 is too wide": nir.SumPool2d(np.array([3, 3]), np.array([1, 1]), np.array([4, 0])),
+        "padding 2 is too wide": nir.AvgPool2d(np.array([3, 3]), np.array([1, 1]), np.array([2, 0])),
         "kernel_size must be 2 whole numbers of 1 or more": nir.AvgPool2d(np.array([0, 3]), np.array([1, 1]), np.array([0, 0])),
     }
     for why, node in broken.items():
