@@ -154,7 +154,7 @@ def _node(fields, label, depth=0):
         raise StorageError(f"{label} must have a group of nodes and an array of edges with two names each")
     members = {name: _node(node, f"{label}: node {name!r}", depth + 1) for name, node in nodes.items()}
     pairs = [tuple(pair) for pair in edges] if edges.size else []
-    return {"type_check": False, **fields, "nodes": members, "edges": pairs}
+    return {**fields, "nodes": members, "edges": pairs, "type_check": False}
 
 
 def _check(graph, label, max_bytes, shape=None):

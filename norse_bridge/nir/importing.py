@@ -101,14 +101,16 @@ def _recurrent_cell(graph, label, options) -> LIFRecurrentCell | None:
     if {kind: len(names) for kind, names in kinds.items()} != {"Input": 1, "Output": 1, "CubaLIF": 1, "Linear": 2}:
         return None
     (first,), (last,), (lif,) = kinds["Input"], kinds["Output"], kinds["CubaLIF"]
-    arrays = arrays_of(graph.nodes[lif], f"{label}: {node_label(lif, graph.nodes[lif])}")
+    where = f"{label}: {node_label(lif, graph.nodes[lif])}"
+    arrays = arrays_of(graph.nodes[lif], where)
     if options.reset_method is not reset_value or not is_one(cuba_gain(arrays, options.dt)):
         return None
+    edges = {(a, b) for a, b in graph.edges}
     for w_in, w_rec in permutations(kinds["Linear"]):
-        if set(graph.edges) == {(first, w_in), (w_in, lif), (lif, w_rec), (w_rec, lif), (lif, last)}:
+        if edges == {(first, w_in), (w_in, lif), (lif, w_rec), (w_rec, lif), (lif, last)}:
             weights = [options.tensor(arrays_of(graph.nodes[name], f"{label}: {name}")["weight"]) for name in (w_in, w_rec)]
-            p = lif_parameters(arrays, f"{label}: {node_label(lif, graph.nodes[lif])}", options)
-            autapses = bool(weights[1].diagonal().any())
-            size, given = weights[0].shape, {"input_weights": weights[0], "recurrent_weights": weights[1]}
-            return LIFRecurrentCell(size[1], size[0], p, autapses=autapses, dt=options.dt, **given)
+            p, autapses = lif_parameters(arrays, where, options), bool(weights[1].diagonal().any())
+            given = {"input_weights": weights[0], "recurrent_weights": weights[1], "autapses": autapses}
+            hidden, inputs = weights[0].shape
+            return LIFRecurrentCell(inputs, hidden, p, dt=options.dt, **given)
     return None

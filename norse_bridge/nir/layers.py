@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -56,7 +57,7 @@ class Options(NamedTuple):
 
 def check_options(dt, reset_method):
     """A ModelError if dt is no positive number or the reset is neither of the two."""
-    if not isinstance(dt, (int, float)) or not 0.0 < dt < float("inf"):
+    if not isinstance(dt, Real) or not 0.0 < dt < float("inf"):
         raise ModelError(f"dt must be a number of seconds above 0, not {dt!r}")
     if reset_method not in (reset_value, reset_subtract):
         raise ModelError(f"reset_method must be reset_value or reset_subtract of this package, not {reset_method!r}")
@@ -123,21 +124,16 @@ def _integrator(kind, arrays, options):
     return driven(arrays["r"] * options.dt, cell(p, dt=options.dt), options)
 
 
-def _delay(arrays, label, options):
-    steps = arrays["delay"] / options.dt
+def delay_steps(delay, label, options) -> np.ndarray:
+    """Delays in s as whole steps, int64; a warning where they are rounded."""
+    steps = delay / options.dt
     off = np.abs(steps - np.rint(steps)) > 1e-6 * np.maximum(1.0, steps)
     if np.any(off):
         options.warn(f"{label}: {int(off.sum())} of {off.size} delays are no multiples of dt = {options.dt} s: rounded to it")
-    return Delay(torch.tensor(arrays["delay"]), options.dt)
+    return np.rint(steps).astype(np.int64)
 
 
-def linear_layer(weight, bias, options) -> torch.nn.Linear:
-    """`nn.Linear` with these weights (outputs, inputs), and a bias or none."""
-    module = torch.nn.Linear(weight.shape[1], weight.shape[0], bias is not None, device="meta")
-    return with_weights(module, weight, bias, options)
-
-
-def with_weights(module, weight, bias, options):
+def _with_weights(module, weight, bias, options):
     """A module made without memory, with its weights."""
     module.weight = torch.nn.Parameter(options.tensor(weight))
     if bias is not None:
@@ -153,7 +149,7 @@ def _convolution(kind, node, arrays, label, options):
         raise ModelError(f"{label}: {weight.shape[0]} outputs cannot be split into {groups} groups")
     channels = groups * weight.shape[1]
     module = cls(channels, weight.shape[0], *window, groups=groups, device="meta")
-    return with_weights(module, weight, arrays["bias"], options)
+    return _with_weights(module, weight, arrays["bias"], options)
 
 
 def layer_of(node, label, options) -> torch.nn.Module:
@@ -166,7 +162,9 @@ def layer_of(node, label, options) -> torch.nn.Module:
     if kind in ("IF", "I"):
         return _integrator(kind, arrays, options)
     if kind in ("Linear", "Affine"):
-        return linear_layer(arrays["weight"], arrays.get("bias"), options)
+        outputs, inputs = arrays["weight"].shape
+        module = torch.nn.Linear(inputs, outputs, kind == "Affine", device="meta")
+        return _with_weights(module, arrays["weight"], arrays.get("bias"), options)
     if kind in ("Conv1d", "Conv2d"):
         return _convolution(kind, node, arrays, label, options)
     if kind in ("SumPool2d", "AvgPool2d"):
@@ -179,4 +177,7 @@ def layer_of(node, label, options) -> torch.nn.Module:
         return Scale(options.tensor(arrays["scale"]))
     if kind == "Threshold":
         return Threshold(options.tensor(arrays["threshold"]))
-    return _delay(arrays, label, options) if kind == "Delay" else torch.nn.Identity()
+    if kind == "Delay":
+        delay_steps(arrays["delay"], label, options)
+        return Delay(torch.tensor(arrays["delay"]), options.dt)
+    return torch.nn.Identity()

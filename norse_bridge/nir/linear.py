@@ -12,7 +12,7 @@ import torch
 from norse_bridge.linear_maps import LinearMap, Place, identity_map
 from norse_bridge.maps.modules import linear_step
 from norse_bridge.nir.flat import Flat
-from norse_bridge.nir.layers import Options, layer_of
+from norse_bridge.nir.layers import Options, delay_steps, layer_of
 from norse_bridge.nir.nodes import array_of, kind_of
 from norse_bridge.nir.order import Edge, forward, schedule
 from norse_bridge.nir.shapes import Shape, node_label
@@ -53,12 +53,6 @@ def map_of(node, shape: Shape, label) -> LinearMap:
     return found
 
 
-def delay_steps(node, shape: Shape, label, dt) -> np.ndarray:
-    """The delays of a Delay node in steps of dt s, one for each feature, rounded: int64 (features,)."""
-    delay = np.broadcast_to(array_of(node, "delay", label), shape).ravel()
-    return np.rint(delay / dt).astype(np.int64)
-
-
 class Wiring(NamedTuple):
     """What lies between the populations of a graph.
 
@@ -84,7 +78,8 @@ def wiring(flat: Flat, populations, dt) -> Wiring:
         node, shape = flat.nodes[name], flat.shapes[name]
         label = node_label(name, node)
         if kind_of(node) == "Delay":
-            steps[name] = delay_steps(node, shape, label, dt)
+            delay = np.broadcast_to(array_of(node, "delay", label), shape).ravel()
+            steps[name] = delay_steps(delay, label, Options(dt, ignore_warnings=False))
         else:
             maps[name] = map_of(node, shape, label)
     registers = [name for name, own in steps.items() if own.size and own.min() > 0]

@@ -76,11 +76,11 @@ def network_from_nir(graph, dt=0.001, method="exact", reset_method=reset_value) 
     names = [name for name, node in flat.nodes.items() if kind_of(node) in POPULATIONS]
     if not names:
         raise NetworkError("the graph has no neuron; a network needs one")
+    wires = wiring(flat, {*flat.inputs, *names}, dt)
     _check_voltages(flat)
     targets = {name: _target(name, flat, dt, method, reset_method is reset_subtract) for name in names}
     populations = [Population(name, _size(flat, name), SpikeSource()) for name in flat.inputs]
     populations += [Population(name, _size(flat, name), target.neuron) for name, target in targets.items()]
-    wires = wiring(flat, {*flat.inputs, *names}, dt)
     projections: list[Projection] = []
     for source in populations:
         if source.spiking:

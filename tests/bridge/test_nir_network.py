@@ -6,6 +6,8 @@ import mpmath
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 nir = pytest.importorskip("nir")
 
@@ -188,6 +190,63 @@ def test_a_bias_behind_a_delay_arrives_later(double):
     assert 50 < first[2] < 60 and first[0] + 3 <= first[1] + 3
 
 
+@st.composite
+def graphs(draw_value):
+    """Any graph of nodes of three features, each of which something leads to: neurons, linear maps, delays, cycles."""
+    seed = draw_value(st.integers(0, 2**32 - 1))
+    rng = np.random.default_rng(seed)
+    makers = [
+        lambda: neuron("LIF", (3,), seed % 1000),
+        lambda: neuron("CubaLIF", (3,), seed % 1000),
+        lambda: nir.Affine(rng.uniform(-1.0, 2.0, (3, 3)), rng.uniform(0.0, 0.3, 3)),
+        lambda: nir.Scale(rng.uniform(0.5, 2.0, 3)),
+        lambda: nir.Delay(rng.integers(0, 4, 3) * DT),
+        lambda: nir.Delay(rng.integers(1, 4, 3) * DT),
+    ]
+    count = draw_value(st.integers(2, 7))
+    nodes = {f"n{i}": draw_value(st.sampled_from(makers if i else makers[:2]))() for i in range(count)}
+    edges = [("input", "n0")]
+    edges += [(draw_value(st.sampled_from(["input", *[f"n{j}" for j in range(i)]])), f"n{i}") for i in range(1, count)]
+    more = st.tuples(st.sampled_from(["input", *nodes]), st.sampled_from(list(nodes)))
+    edges += [edge for edge in dict.fromkeys(draw_value(st.lists(more, max_size=6))) if edge not in edges]
+    spiking = [name for name, node in nodes.items() if type(node).__name__ in ("LIF", "CubaLIF")]
+    ends = {"input": nir.Input(np.array([3]))} | {f"out {name}": nir.Output(np.array([3])) for name in spiking}
+    edges += [(name, f"out {name}") for name in spiking]
+    return nir.NIRGraph(ends | nodes, edges, type_check=False), spiking
+
+
+@given(graphs())
+@settings(deadline=None, max_examples=60, derandomize=True)
+def test_any_graph_fires_in_layers_as_in_the_network(case):
+    graph, spiking = case
+    torch.set_default_dtype(torch.float64)
+    try:
+        module = nb.from_nir(graph)
+    except NetworkError as error:
+        with pytest.raises(NetworkError, match="closes a cycle without a neuron"):
+            nb.network_from_nir(graph)
+        assert "closes a cycle" in str(error)
+        return
+    finally:
+        torch.set_default_dtype(torch.float32)
+    try:
+        network = nb.network_from_nir(graph, method="euler")
+    except NetworkError as error:
+        assert "closes a cycle without a neuron" in str(error)  # a cycle of Delays alone: an echo without end
+        return
+    spikes = spike_trains(1, 3, 0.4, 40)
+    simulation = Simulation(network, dt=1.0, dtype="float64", record=[Spikes(n) for n in spiking], spikes={"input": spikes})
+    recording = simulation.run(40.0)
+    state = None
+    for t, row in enumerate(torch.tensor(spikes, dtype=torch.float64)):
+        out, state = module(row[None], state)
+        for name in spiking:
+            z = out[f"out {name}"] if len(spiking) > 1 else out
+            data = recording.spikes[name]
+            fired = np.asarray(data.neurons)[np.rint(np.asarray(data.times)) == t + 1]
+            assert np.array_equal(np.flatnonzero(z[0].detach().numpy()), np.sort(fired)), (name, t)
+
+
 def test_threshold_is_a_neuron_without_memory():
     graph = between(nir.Linear(np.array([[1.0, 1.0, 1.0]])), nir.Threshold(np.array([1.0])), shape=(3,))
     spikes = spike_trains(1, 3)
@@ -221,6 +280,14 @@ def test_what_no_network_can_be():
     with pytest.raises(NetworkError, match="closes a cycle without a neuron"):
         nb.network_from_nir(echo)
     assert nb.from_nir(echo).registers == ("echo",)
+    through = between(shape=(5,))
+    through.nodes["output"] = nir.Output(np.array([5]))
+    loop = between(through, lif)
+    loop.edges.append(("n0", "n0"))
+    with pytest.raises(NetworkError, match="closes a cycle without a neuron"):
+        nb.network_from_nir(loop)
+    with pytest.warns(UserWarning, match="5 of 5 delays are no multiples of dt"):
+        nb.network_from_nir(between(nir.Delay(0.0014 * one), lif))
     with pytest.raises(ModelError, match="method must be"):
         nb.network_from_nir(between(lif), method="rk4")
     with pytest.raises(ModelError, match="dt must be"):
