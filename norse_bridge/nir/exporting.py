@@ -171,7 +171,7 @@ def _node(module, shape, label, path, context) -> Any:
         linear = nir_package().Linear(_weights(module.input_weights))
         size = output_shape(linear, shape, label)
         inner = {"linear": linear, "li": neuron_node(module.integrator, size, label, context.time)}
-        return _ends_around(inner, [("linear", "li")], shape, size, context)
+        return _with_ends(inner, [("input", "linear"), ("linear", "li"), ("li", "output")], shape, size, context)
     if isinstance(module, SpikingLayer):
         return neuron_node(module, shape, label, context.time)
     if isinstance(module, ScaledInput):
@@ -189,15 +189,13 @@ def _recurrent_node(module, shape, label, context):
         "lif": neuron_node(module, size, label, context.time),
         "w_rec": nir.Linear(_weights(module.effective_recurrent_weights())),
     }
-    edges = [("w_in", "lif"), ("lif", "output"), ("lif", "w_rec"), ("w_rec", "lif")]
-    nodes = {"input": _end(nir.Input, shape), **nodes, "output": _end(nir.Output, size)}
-    return _graph(nodes, [("input", "w_in"), *edges], context)
+    edges = [("input", "w_in"), ("w_in", "lif"), ("lif", "output"), ("lif", "w_rec"), ("w_rec", "lif")]
+    return _with_ends(nodes, edges, shape, size, context)
 
 
-def _ends_around(nodes, edges, shape, said, context):
-    """A graph of nodes in a row, with its ends."""
-    nir, names = nir_package(), list(nodes)
-    edges = [("input", names[0]), *edges, (names[-1], "output")]
+def _with_ends(nodes, edges, shape, said, context):
+    """A graph of nodes with an "input" before and an "output" behind them."""
+    nir = nir_package()
     return _graph({"input": _end(nir.Input, shape), **nodes, "output": _end(nir.Output, said)}, edges, context)
 
 
@@ -249,7 +247,7 @@ def _plain_node(module, shape, label, context) -> Any:
 def _conv_node(module, shape, label):
     """Conv1d, Conv2d. nir's own types take kernels for square and channels for ungrouped, so they are set again."""
     if module.padding_mode != "zeros":
-        raise ModelError(f"{label} cannot become NIR: its convolutions are padded with zeros, not by {module.padding_mode!r}")
+        raise ModelError(f"{label} cannot become NIR, whose convolutions are padded with zeros, not by {module.padding_mode!r}")
     nir, one = nir_package(), isinstance(module, torch.nn.Conv1d)
     weight = _weights(module.weight)
     bias = np.zeros(len(weight), weight.dtype) if module.bias is None else _weights(module.bias)
@@ -265,9 +263,9 @@ def _conv_node(module, shape, label):
 def _check_means(module, label):
     """A ModelError if NIR's mean, over whole windows with the padding counted, is not that of a module."""
     if module.ceil_mode or (module.padding not in (0, (0, 0)) and not module.count_include_pad):
-        raise ModelError(f"{label} cannot become NIR: its windows are whole and count the padding (ceil_mode, count_include_pad)")
+        raise ModelError(f"{label} cannot become NIR, whose windows are whole and count the padding (ceil_mode, count_include_pad)")
     if module.divisor_override is not None:
-        raise ModelError(f"{label} cannot become NIR: it divides by the size of the window, not by {module.divisor_override}")
+        raise ModelError(f"{label} cannot become NIR, which divides by the size of the window, not by {module.divisor_override}")
 
 
 def _pool_node(kind, module):

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from eventsim.errors import ModelError
-from norse_bridge.layer import SpikingLayer
+from norse_bridge.layer import RecurrentSpikingLayer, SpikingLayer
 from norse_bridge.neurons import iaf, li, lif, lif_box
 from norse_bridge.neurons.lif_box import reset_value
 from norse_bridge.nir.modules import INTEGRATOR_FAMILY
@@ -38,16 +38,20 @@ def per_neuron(value, shape, label) -> np.ndarray:
 
 def check_words(layer, label):
     """A ModelError if NIR has no words for a layer of neurons, and why."""
+    if not isinstance(layer, SpikingLayer | RecurrentSpikingLayer):
+        raise ModelError(f"{label} cannot become NIR: {type(layer).__name__} is no layer of neurons")
     family = layer.family
     if family.refractory:
-        raise ModelError(f"{label} cannot become NIR: its neurons have no refractory period")
+        raise ModelError(f"{label} cannot become NIR, whose neurons have no refractory period")
     if family not in KINDS:
         why = "reset to v_reset" if family.model.name.endswith("Subtract") else f"do not have the dynamics of {family.model}"
-        raise ModelError(f"{label} cannot become NIR: its neurons {why}")
+        raise ModelError(f"{label} cannot become NIR, whose neurons {why}")
     if not family.model.spiking:
         return
     if getattr(layer.p, "reset_method", reset_value) is not reset_value:
-        raise ModelError(f"{label} cannot become NIR: its neurons reset to v_reset; export reset_value, import with reset_subtract")
+        raise ModelError(
+            f"{label} cannot become NIR, whose neurons reset to v_reset; export reset_value, import with reset_subtract"
+        )
     if layer.p.method in RANDOM:
         raise ModelError(f"{label} cannot become NIR: it fires by chance (method={layer.p.method!r}); give it another method")
 

@@ -460,7 +460,7 @@ REFUSED = {
     "random": (lambda: nb.LIFCell(nb.LIFParameters(method="logistic")), "fires by chance"),
     "soft reset": (lambda: nb.LIFBoxCell(soft()), "reset to v_reset"),
     "soft IAF": (lambda: IAFSubtractCell(), "reset to v_reset"),
-    "max pooling": (lambda: torch.nn.MaxPool2d(2), "no words for it; supported are Linear"),
+    "max pooling": (lambda: torch.nn.MaxPool2d(2), "has no words for it; supported are Linear"),
     "batch norm": (lambda: torch.nn.BatchNorm2d(2), "no words for it"),
     "an activation": (lambda: torch.nn.ReLU(), "no words for it"),
     "padding": (lambda: torch.nn.Conv2d(2, 1, 3, padding=1, padding_mode="circular"), "padded with zeros, not by 'circular'"),
@@ -473,6 +473,7 @@ REFUSED = {
         "v_leak = 0",
     ),
     "strange synapse": (lambda: nb.CubaLIF(1.0, nb.LICell(), 1.0, nb.LIFBoxCell()), "its synapse must be a LIBoxCell"),
+    "no neuron": (lambda: ScaledInput(torch.ones(()), torch.nn.Identity()), "Identity is no layer of neurons"),
     "NaN": (lambda: Threshold(torch.tensor(float("nan"))), "NaN or infinite"),
     "negative rate": (lambda: nb.LIBoxCell(nb.LIBoxParameters(tau_mem_inv=torch.tensor(-1.0))), "tau must be above 0 s"),
 }

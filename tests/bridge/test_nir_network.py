@@ -216,7 +216,7 @@ def graphs(draw_value):
 
 
 @given(graphs())
-@settings(deadline=None, max_examples=60, derandomize=True)
+@settings(deadline=None, max_examples=200, derandomize=True)
 def test_any_graph_fires_in_layers_as_in_the_network(case):
     graph, spiking = case
     torch.set_default_dtype(torch.float64)
