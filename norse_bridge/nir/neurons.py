@@ -23,6 +23,8 @@ from norse_bridge.nir.modules import INTEGRATOR_FAMILY
 from norse_bridge.nir.package import nir_package
 from norse_bridge.surrogate import RANDOM
 
+EXPORTED = ("tau_syn_inv", "tau_mem_inv", "v_leak", "v_th", "v_reset", "v_start")
+
 
 def per_neuron(value, shape, label) -> np.ndarray:
     """A parameter as a float64 array of the neurons' shape; a ModelError that begins with ``label`` if it does not fit."""
@@ -43,7 +45,7 @@ def check_words(layer, label):
     family = layer.family
     if family.refractory:
         raise ModelError(f"{label} cannot become NIR, whose neurons have no refractory period")
-    if family not in KINDS:
+    if kind_of_family(family) is None:
         why = "reset to v_reset" if family.model.name.endswith("Subtract") else f"do not have the dynamics of {family.model}"
         raise ModelError(f"{label} cannot become NIR, whose neurons {why}")
     if not family.model.spiking:
@@ -60,14 +62,15 @@ def neuron_node(layer, shape, label, time, scale=1.0) -> Any:
     """The node of a layer of neurons of ``shape`` whose input is multiplied by ``scale``; times are multiplied by ``time``."""
     check_words(layer, label)
     arrays = {name: per_neuron(value, shape, label) for name, value in layer.p._asdict().items() if name in EXPORTED}
-    return KINDS[layer.family](arrays, np.broadcast_to(np.float64(scale), shape), time * layer.dt, time, label)
+    kind: Any = kind_of_family(layer.family)
+    return kind(arrays, np.broadcast_to(np.float64(scale), shape), time * layer.dt, time, label)
 
 
 def cuba_node(module, shape, label, time) -> Any:
     """The node of a `CubaLIF` module: its synapse and membrane are told apart."""
     synapse, membrane = module.synapse, module.lif
     for part in (synapse, membrane):
-        if not isinstance(part, SpikingLayer) or part.family not in (lif_box.LIFBOX_FAMILY, lif_box.LIBOX_FAMILY):
+        if getattr(part, "family", None) not in (lif_box.LIFBOX_FAMILY, lif_box.LIBOX_FAMILY):
             raise ModelError(f"{label} cannot become NIR: its synapse must be a LIBoxCell, its membrane a LIFBoxCell or LIBoxCell")
         check_words(part, label)
     leak = per_neuron(synapse.p.v_leak, shape, label)
@@ -119,14 +122,17 @@ def _integrator(p, scale, dt, time, label):
     return nir_package().I(r=scale / dt)
 
 
-KINDS = {
-    lif.FAMILY: _cuba_lif,
-    li.FAMILY: _cuba_li,
-    lif_box.LIFBOX_FAMILY: _lif,
-    lif_box.LIBOX_FAMILY: _li,
-    iaf.FAMILY: _if,
-    INTEGRATOR_FAMILY: _integrator,
-}
-"""For each family that NIR has words for, the node: ``(parameters by name, scale of the input, dt, time, label)``."""
+KINDS = (
+    (lif.FAMILY, _cuba_lif),
+    (li.FAMILY, _cuba_li),
+    (lif_box.LIFBOX_FAMILY, _lif),
+    (lif_box.LIBOX_FAMILY, _li),
+    (iaf.FAMILY, _if),
+    (INTEGRATOR_FAMILY, _integrator),
+)
+"""Each family that NIR has words for, with what makes the node: ``(parameters by name, scale of the input, dt, time, label)``."""
 
-EXPORTED = ("tau_syn_inv", "tau_mem_inv", "v_leak", "v_th", "v_reset", "v_start")
+
+def kind_of_family(family):
+    """What makes the node of a family's neurons, or None where NIR has no words for them."""
+    return next((kind for known, kind in KINDS if known is family), None)
