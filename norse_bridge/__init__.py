@@ -197,6 +197,11 @@ from norse_bridge.neurons.lsnn import (
     lsnn_feed_forward_step,
     lsnn_step,
 )
+from norse_bridge.nir.exporting import to_nir
+from norse_bridge.nir.file import load_nir
+from norse_bridge.nir.importing import from_nir
+from norse_bridge.nir.modules import CubaLIF
+from norse_bridge.nir.network import network_from_nir
 from norse_bridge.plasticity.correlation_sensor import (
     CorrelationSensorParameters,
     CorrelationSensorState,
@@ -301,6 +306,7 @@ __all__ = [
     "ConvNet4",
     "CorrelationSensorParameters",
     "CorrelationSensorState",
+    "CubaLIF",
     "ExpFilter",
     "HeaviCirc",
     "HeaviErfc",
@@ -449,6 +455,7 @@ __all__ = [
     "derive_spatial_receptive_field_single",
     "euclidean_distance",
     "exp_filter_step",
+    "from_nir",
     "gaussian_kernel",
     "gaussian_rbf",
     "heavi_circ_fn",
@@ -505,6 +512,7 @@ __all__ = [
     "lif_step_integral",
     "lif_step_sparse",
     "lift",
+    "load_nir",
     "logical_and",
     "logical_or",
     "logical_xor",
@@ -518,6 +526,7 @@ __all__ = [
     "mixed_mode",
     "mobilenet_v2",
     "muller_c",
+    "network_from_nir",
     "phasic_bursting",
     "phasic_spiking",
     "plot_heatmap_2d",
@@ -564,6 +573,7 @@ __all__ = [
     "threshold",
     "threshold_variability",
     "to_network",
+    "to_nir",
     "tonic_bursting",
     "tonic_spiking",
     "tree_map_only",

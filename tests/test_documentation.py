@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-OPTIONAL = {"norse_bridge": "torch", "torch": "torch", "sklearn": "sklearn", "eventsim.plot": "matplotlib"}
+OPTIONAL = {"norse_bridge": "torch", "nir": "nir", "torch": "torch", "sklearn": "sklearn", "eventsim.plot": "matplotlib"}
 LARGEST_FIGURE = 200_000  # bytes
 
 

@@ -2,10 +2,10 @@
 
 from eventsim.models.ada_lif import AdaLIF
 from eventsim.models.coba_lif import CobaLIF
-from eventsim.models.iaf import IAF
+from eventsim.models.iaf import IAF, IAFSubtract, Integrator
 from eventsim.models.izhikevich import Izhikevich
 from eventsim.models.li import LI
-from eventsim.models.lif import LIF, LIFResetAll
+from eventsim.models.lif import LIF, LIFResetAll, LIFSubtract
 from eventsim.models.lif_adex import LIFAdEx
 from eventsim.models.lif_box import LIBox, LIFBox, LIFBoxSubtract
 from eventsim.models.lif_cond_exp import LIFCondExp
@@ -27,6 +27,8 @@ BUILT_IN = {
         Izhikevich,
         LIBox,
         LIFAdEx,
+        IAFSubtract,
+        Integrator,
         LIFBox,
         LIFBoxSubtract,
         LIFCondExp,
@@ -34,6 +36,7 @@ BUILT_IN = {
         LIFEx,
         LIFExcInh,
         LIFResetAll,
+        LIFSubtract,
     )
 }
 
@@ -49,6 +52,8 @@ __all__ = [
     "LSNN",
     "AdaLIF",
     "CobaLIF",
+    "IAFSubtract",
+    "Integrator",
     "Izhikevich",
     "LIBox",
     "LIFAdEx",
@@ -59,6 +64,7 @@ __all__ = [
     "LIFEx",
     "LIFExcInh",
     "LIFResetAll",
+    "LIFSubtract",
     "Model",
     "Neuron",
 ]

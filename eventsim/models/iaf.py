@@ -3,7 +3,8 @@
     dv/dt = slope        an arriving weight w: v -> v + w
     fires where v > v_th; then v = v_reset
 
-State, threshold and reset are those of `eventsim.models.lif_delta`.
+State, threshold and reset are those of `eventsim.models.lif_delta`. IAFSubtract: a spike takes v_th off, v = v - v_th. Integrator:
+the same without a threshold, a readout.
 
 Source: Lapicque (1907), without leak; the discrete form is Norse's.
 """
@@ -11,6 +12,7 @@ Source: Lapicque (1907), without leak; the discrete form is Norse's.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from eventsim.models import lif_delta
@@ -21,6 +23,11 @@ from eventsim.models.model import Model
 class Params(NamedTuple):
     v_th: Any = 1.0
     v_reset: Any = 0.0
+    slope: Any = 0.0
+    v_start: Any = 0.0
+
+
+class ReadoutParams(NamedTuple):
     slope: Any = 0.0
     v_start: Any = 0.0
 
@@ -41,6 +48,10 @@ def euler_flow(ops, dt, p):
 
 def advance(s, k, p):
     return State(s.v + k.dt * p.slope)
+
+
+def reset_subtract(s, z, p):
+    return State(s.v - z * s.v + z * (s.v - p.v_th))
 
 
 def inject(p, current):
@@ -74,4 +85,15 @@ IAF = Model(
     linear=True,
     units={"v_th": "unit of v", "v_reset": "unit of v", "slope": "unit of v / ms", "v_start": "unit of v", "v": "unit of v"},
     doc=__doc__,
+)
+
+IAFSubtract = replace(IAF, name="IAFSubtract", reset=reset_subtract)
+
+Integrator = replace(
+    IAF,
+    name="Integrator",
+    Params=ReadoutParams,
+    margin=None,
+    reset=None,
+    units={name: unit for name, unit in IAF.units.items() if name not in ("v_th", "v_reset")},
 )

@@ -83,6 +83,10 @@ def reset(s, z, p):
     return State(s.v - z * s.v + z * p.v_reset, s.i)
 
 
+def reset_subtract(s, z, p):
+    return State(s.v - z * s.v + z * (s.v - p.v_th), s.i)
+
+
 def reset_all(s, z, p):
     return State(s.v - z * s.v + z * p.v_reset, s.i - z * s.i)
 
@@ -143,5 +147,15 @@ LIFResetAll = replace(
     doc="""LIF whose spike also clears the synaptic current: v = v_reset, i = 0. Everything else as `LIF`.
 
     Source: Shiu et al. (2024), Nature 634:210, Methods (the whole-brain model of the fly).
+    """,
+)
+
+LIFSubtract = replace(
+    LIF,
+    name="LIFSubtract",
+    reset=reset_subtract,
+    doc="""LIF whose spike takes v_th off the voltage: v = v - v_th ("soft reset"). v_reset is not used. Everything else as `LIF`.
+
+    Source: Rueckauer et al. (2017), Front. Neurosci. 11:682, eq. 5 (reset by subtraction).
     """,
 )

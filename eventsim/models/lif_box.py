@@ -45,10 +45,6 @@ def advance(s, k, p):
     return State(s.v + k.v * ((k.r * s.i + p.v_leak) - s.v), s.i + k.i * s.i)
 
 
-def reset_subtract(s, z, p):
-    return State(s.v - z * s.v + z * (s.v - p.v_th), s.i)
-
-
 LIFBox = Model(
     name="LIFBox",
     State=State,
@@ -67,7 +63,7 @@ LIFBox = Model(
     doc=__doc__,
 )
 
-LIFBoxSubtract = replace(LIFBox, name="LIFBoxSubtract", reset=reset_subtract)
+LIFBoxSubtract = replace(LIFBox, name="LIFBoxSubtract", reset=lif.reset_subtract)
 
 LIBox = replace(
     LIFBox,

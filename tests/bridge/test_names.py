@@ -31,13 +31,13 @@ OVER_TIME, RECURRENT = {"record_states"}, {"input_weights", "recurrent_weights",
 CONVOLUTION = {"bias", "stride", "padding", "dilation"}  # what they take in the convolutions with receptive fields
 MISSING = set(
     """
-    from_nir to_nir
-    """.split()
+
+""".split()
 )
 MISSING_UNEXPORTED = set(
     """
-    CubaLIF
-    """.split()
+
+""".split()
 )
 PRESENT = sorted(name for name in NAMES if hasattr(nb, name))
 ROWS = [NAMES[name] for name in PRESENT] + [row for row in UNEXPORTED if hasattr(nb, row["name"])]

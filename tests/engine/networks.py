@@ -12,10 +12,12 @@ from eventsim import (
     IAF,
     LI,
     LIF,
+    IAFSubtract,
     LIFCondExp,
     LIFDelta,
     LIFExcInh,
     LIFResetAll,
+    LIFSubtract,
     Network,
     Population,
     Projection,
@@ -44,6 +46,8 @@ def neurons(draw, size):
         lambda: LIF(tau_mem=a, tau_syn=b, v_leak=leak, refractory=1.5, hold="i"),  # a held current drives a running voltage
         lambda: LIFDelta(tau_mem=a, v_leak=leak, v_reset=reset),
         lambda: IAF(v_reset=reset),
+        lambda: IAFSubtract(v_th=0.7),
+        lambda: LIFSubtract(tau_mem=a, tau_syn=b, v_leak=leak, v_th=0.8, refractory=draw(st.sampled_from([0.0, 1.0]))),
         lambda: LIFExcInh(tau_mem=a, tau_exc=b, tau_inh=c, v_leak=leak, refractory=1.0),
         lambda: LIFCondExp(tau_mem=a, tau_exc=b, tau_inh=c, v_leak=leak, refractory=1.0),
     ]

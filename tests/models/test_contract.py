@@ -21,6 +21,8 @@ from eventsim.models import (
     LSNN,
     AdaLIF,
     CobaLIF,
+    IAFSubtract,
+    Integrator,
     Izhikevich,
     LIBox,
     LIFAdEx,
@@ -30,6 +32,7 @@ from eventsim.models import (
     LIFDelta,
     LIFEx,
     LIFExcInh,
+    LIFSubtract,
     lif,
 )
 from eventsim.models.model import ORDERS, bind_refractory_step, bind_step, with_ops
@@ -179,7 +182,10 @@ def flow_matrix(model, p):
     return membrane
 
 
-@pytest.mark.parametrize("model", [m for m in MODELS if m not in (IAF, *NOT_LINEAR, *ONE_STEP_CURRENT)], ids=str)
+WITHOUT_MATRIX = (IAF, IAFSubtract, Integrator, *NOT_LINEAR, *ONE_STEP_CURRENT)
+
+
+@pytest.mark.parametrize("model", [m for m in MODELS if m not in WITHOUT_MATRIX], ids=str)
 @given(data=st.data())
 @settings(max_examples=40, deadline=None)
 def test_exact_flow_is_the_matrix_exponential(model, data):
@@ -303,6 +309,13 @@ def test_reset_is_an_exact_select():
     s, p = LIF.State(np.float32(0.1), np.float32(3.3)), typed(LIF.Params(v_reset=-0.7), np.float32)
     assert LIF.reset(s, np.float32(0.0), p) == s
     assert LIF.reset(s, np.float32(1.0), p).v == np.float32(-0.7)
+
+
+@pytest.mark.parametrize("model", [LIFSubtract, LIFBoxSubtract, IAFSubtract], ids=str)
+def test_a_soft_reset_takes_the_threshold_off(model):
+    s, p = model.State(*(np.float64(1.75) for _ in model.State._fields)), model.Params()._replace(v_th=0.5, v_reset=-9.0)
+    assert model.reset(s, np.float64(0.0), p) == s
+    assert model.reset(s, np.float64(1.0), p) == s._replace(v=1.25)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""The Neuromorphic Intermediate Representation (NIR) both ways: layers <-> graphs, files -> graphs, graphs -> sparse networks."""
