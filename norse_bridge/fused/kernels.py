@@ -455,9 +455,20 @@ def _stamp() -> str:
     return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(files))).hexdigest()[:16]
 
 
-@compiled_once
 def compile_loop(name: str, spec: LoopSpec):
-    """The kernel called ``name`` (one of `MAKERS`) of a time loop; it has an ``address`` and can be called through ctypes."""
+    """The kernel called ``name`` (one of `MAKERS`) of a time loop; it has an ``address`` and can be called through ctypes.
+
+    A ModelError says why Numba cannot compile the model's functions.
+    """
+    made = _compiled(name, spec)
+    if isinstance(made, ModelError):
+        raise made
+    return made
+
+
+@compiled_once
+def _compiled(name: str, spec: LoopSpec):
+    """The kernel, or the error: what cannot be compiled is not tried again in each call."""
     kept = BUILT_IN.get(spec.model.name) is spec.model  # a model from elsewhere may change without this package noticing
     key = f"{_stamp()} {name} {spec.model.name} {tuple(str(word) for word in spec[1:])}"
     try:
@@ -465,7 +476,7 @@ def compile_loop(name: str, spec: LoopSpec):
     except NumbaError as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         told = [line for line in lines if not line.startswith(("Failed in", "During:", "- "))]
-        raise ModelError(
+        return ModelError(
             f"{spec.model.name}: Numba cannot compile its functions; they may use arithmetic, named tuples and ops only "
             f"(docs/a-neuron.md). It says: {' '.join(told[:3])}"
-        ) from error
+        )
