@@ -45,6 +45,7 @@ class Layer:
             self.layer, self.x = kind(neurons, neurons, input_weights=w_in, recurrent_weights=w_rec), spikes.float()
         else:
             self.layer, self.x = kind(), spikes * (2.0 / request["density"]) * torch.rand(shape)
+        self.layer(self.x[:2, :1].requires_grad_())[0].sum().backward()  # what is compiled is compiled now
         self.x.requires_grad_()
         self.gradient = torch.randn(shape)
         version = getattr(importlib.import_module(self.name.split(".")[0]), "__version__", "")
