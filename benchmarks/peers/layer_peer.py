@@ -9,16 +9,7 @@ import sys
 import time
 from typing import Any
 
-from protocol import Unable, forget_peak, peak_memory, resident_memory, serve
-
-
-def _library(name: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise Unable(
-            f"this Python cannot import {name} ({error}); pip install 'norse==1.1.0' torch, or give another --peer-python"
-        ) from error
+from protocol import forget_peak, peak_memory, resident_memory, serve, torch_library
 
 
 class Layer:
@@ -29,7 +20,7 @@ class Layer:
 
     def build(self, request: dict[str, Any]) -> dict[str, Any]:
         """request : "kind", the class; "steps", "batch", "neurons"; "density", the share of inputs that are not 0; "threads"."""
-        library = _library(self.name)
+        library = torch_library(self.name)
         import torch
 
         self.torch = torch
