@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import torch
 
 from eventsim.errors import SimulationError
-from norse_bridge.family import Family, bound, cast, check_parameters, compute_dtype, join, split, stepper
+from norse_bridge.family import Family, bound, cast, check_parameters, compute_dtype, dense, join, split, stepper
 from norse_bridge.lifting import sequence
 from norse_bridge.loops import Recurrence, run
 from norse_bridge.parameters import ParameterStore
@@ -96,7 +96,7 @@ class SpikingLayer(_OfFamily):
     state_fallback = initial_state
 
     def forward(self, input_tensor, state=None):
-        x = input_tensor.to_dense() if input_tensor.is_sparse else input_tensor  # (time, batch, ...) or (batch, ...)
+        x = dense(input_tensor)  # (time, batch, ...) or (batch, ...)
         state = self.initial_state(x) if state is None else state
         p = self.p
         b = bound(self.family, p, self.dt, compute_dtype(x, state, p))
@@ -166,12 +166,12 @@ class RecurrentSpikingLayer(_OfFamily):
     state_fallback = initial_state
 
     def forward(self, input_tensor, state=None):
-        x = input_tensor.to_dense() if input_tensor.is_sparse else input_tensor  # (time, batch, inputs) or (batch, inputs)
+        x = dense(input_tensor)  # (time, batch, inputs) or (batch, inputs)
         state = self.initial_state(x) if state is None else state
         p = self.p
         b = bound(self.family, p, self.dt, compute_dtype(x, state, p), inputs=2, detach=self.family.detach)
         s, rho, z = split(self.family, state)
-        z = z.to_dense() if z.is_sparse else z
+        z = dense(z)
         w_in, w_rec, linear = self.input_weights, self.effective_recurrent_weights(), torch.nn.functional.linear
         if self.over_time:
             ran = run(b, sequence(x, type(self).__name__), s, rho, Recurrence(w_in, w_rec, z), self.record_states)

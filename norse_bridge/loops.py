@@ -60,8 +60,8 @@ def run(b, x, s, rho, recurrence=None, record=False) -> Run:
     """All steps of a layer. x: (time, ...); s, rho: what broadcasts to a row of x, or with recurrence to its z."""
     if _chosen[0] == "plain":
         return plain_run(b, x, s, rho, recurrence, record)
-    if torch.compiler.is_compiling():
-        return _run_outside(b, x, s, rho, recurrence, record)
+    if torch.compiler.is_compiling():  # torch.compile cannot look into compiled code and leaves it as a call
+        return torch.compiler.disable(_run_if_possible)(b, x, s, rho, recurrence, record)
     return _run_if_possible(b, x, s, rho, recurrence, record)
 
 
@@ -77,12 +77,6 @@ def _run_if_possible(b, x, s, rho, recurrence, record):
     if _chosen[0] == "fused":
         raise SimulationError(f"time_loop('fused'): this layer's loop cannot be compiled: {why}")
     return plain_run(b, x, s, rho, recurrence, record)
-
-
-@torch.compiler.disable
-def _run_outside(*given):
-    """The same for `torch.compile`, which cannot look into compiled code and leaves it as a call."""
-    return _run_if_possible(*given)
 
 
 def obstacle(b, x, s, rho, recurrence=None) -> str:

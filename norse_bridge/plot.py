@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from eventsim.errors import SimulationError
+from norse_bridge.family import dense
 from norse_bridge.pytree import stack_states
 
 
@@ -148,7 +149,7 @@ def _space():
 def _array(data, axes, label, shape):
     """The data as a NumPy array; a SimulationError that begins with ``label`` if its number of axes is not among ``axes``."""
     data = torch.as_tensor(data).detach().cpu()
-    values = (data.to_dense() if data.is_sparse else data).numpy()
+    values = dense(data).numpy()
     if values.ndim == 0 or (axes is not None and values.ndim not in axes):
         raise SimulationError(f"{label} must have shape {shape}, not {values.shape}; choose one item of a batch with data[:, item]")
     return values

@@ -11,6 +11,8 @@ import itertools
 
 import torch
 
+from norse_bridge.family import dense
+
 
 def hook_spike_activity_mean(key, writer):
     """A hook that writes the mean of all spikes as a scalar called ``key``."""
@@ -53,7 +55,7 @@ def _hook(write):
 
     def hook(module, inputs, output):
         z = (output[0] if isinstance(output, tuple) else output).detach()
-        z = z.to_dense() if z.is_sparse else z
+        z = dense(z)
         with torch.no_grad():
             write(z, next(steps))
 

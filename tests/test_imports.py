@@ -123,6 +123,14 @@ def test_importing_eventsim_brings_nothing_optional_along():
     assert done.stdout.strip() == "[]"
 
 
+def test_importing_the_bridge_brings_neither_optional_packages_nor_torchs_compiler_along():
+    heavy = {"matplotlib", "h5py", "nir", "gymnasium", "tensorboard", "lightning", "torch._dynamo"}
+    done = run(
+        f"import sys, torch; before = set(sys.modules); import norse_bridge; print(sorted({heavy!r} & set(sys.modules) - before))"
+    )
+    assert done.stdout.strip() == "[]"
+
+
 def test_importing_eventsim_takes_less_than_half_a_second_beside_numba():
     # Numba is imported first, and with it all that it takes along. CPU time: other work on the machine does not count.
     code = "import time, numba; t = time.process_time(); import eventsim; print(time.process_time() - t)"
