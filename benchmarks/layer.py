@@ -44,6 +44,11 @@ def measure_point(pythons: dict[str, list[str]], request: dict[str, Any], repeat
     work = request["steps"] * request["batch"] * request["neurons"]
     times = {way: {name: [run[f"{way}_s"] for run in done] for name, done in runs.items()} for way in DIRECTIONS}
     others = [name for name in pythons if name != OWN]
+    for name in others:
+        if runs[name][0]["spikes"] != runs[OWN][0]["spikes"] and "Recurrent" not in request["kind"]:
+            raise Failed(
+                f"{name} counted {runs[name][0]['spikes']} spikes, {OWN} {runs[OWN][0]['spikes']}: they compute other things"
+            )
     return {
         **request,
         "versions": {name: answer["version"] for name, answer in built.items()},

@@ -179,7 +179,9 @@ def numba_says(error: Exception) -> str:
     return " ".join([line for line in lines if not line.startswith(("Failed in", "During:", "- "))][:3])
 
 
-_COMPILING = threading.RLock()
+_COMPILING = [threading.RLock()]
+if hasattr(os, "register_at_fork"):  # a thread that compiled when the process forked is not there in the child
+    os.register_at_fork(after_in_child=lambda: _COMPILING.__setitem__(0, threading.RLock()))
 
 
 def compiled_once(function: Callable) -> Callable:
@@ -188,7 +190,7 @@ def compiled_once(function: Callable) -> Callable:
 
     @functools.wraps(function)
     def get(*args: Any) -> Any:
-        with _COMPILING:
+        with _COMPILING[0]:
             return kept(*args)
 
     return get

@@ -175,7 +175,7 @@ class RecurrentSpikingLayer(_OfFamily):
         w_in, w_rec, linear = self.input_weights, self.effective_recurrent_weights(), torch.nn.functional.linear
         if self.over_time:
             ran = run(b, sequence(x, type(self).__name__), s, rho, Recurrence(w_in, w_rec, z), self.record_states)
-            output, (s, rho), z = ran.outputs, ran.states or (ran.s, ran.rho), ran.outputs[-1]
+            output, (s, rho), z = ran.outputs, ran.states or (ran.s, ran.rho), ran.outputs[-1].clone()
         else:
             s, rho, z = stepper(b)(s, rho, (linear(x, w_in), linear(z, w_rec)))  # (batch, hidden)
             output = z

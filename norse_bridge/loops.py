@@ -13,13 +13,14 @@ import warnings
 from typing import Any, NamedTuple
 
 import torch
+from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from eventsim.errors import ModelError, SimulationError
 from norse_bridge.family import stepper
 from norse_bridge.surrogate import DERIVATIVES
 
 LOOPS = ("auto", "fused", "plain")
-_chosen = ["auto"]  # the kind of loop that is in use
+_chosen = [("auto",)]  # the kinds of loops that were asked for; the last one counts
 
 
 @contextlib.contextmanager
@@ -28,11 +29,12 @@ def time_loop(kind):
     "auto": fused where it is possible."""
     if kind not in LOOPS:
         raise SimulationError(f"time_loop: there is no loop {kind!r}; it must be one of {', '.join(LOOPS)}")
-    before, _chosen[0] = _chosen[0], kind
+    mine = (str(kind),)
+    _chosen.append(mine)
     try:
         yield
     finally:
-        _chosen[0] = before
+        del _chosen[next(place for place, other in enumerate(_chosen) if other is mine)]  # contexts of threads may overlap
 
 
 class Run(NamedTuple):
@@ -58,7 +60,7 @@ class Recurrence(NamedTuple):
 
 def run(b, x, s, rho, recurrence=None, record=False) -> Run:
     """All steps of a layer. x: (time, ...); s, rho: what broadcasts to a row of x, or with recurrence to its z."""
-    if _chosen[0] == "plain":
+    if _chosen[-1][0] == "plain":
         return plain_run(b, x, s, rho, recurrence, record)
     if torch.compiler.is_compiling():  # torch.compile cannot look into compiled code and leaves it as a call
         return torch.compiler.disable(_run_if_possible)(b, x, s, rho, recurrence, record)
@@ -72,9 +74,9 @@ def _run_if_possible(b, x, s, rho, recurrence, record):
             return fused_run(b, x, s, rho, recurrence, record)
         except ModelError as error:
             why = str(error)
-        if _chosen[0] != "fused":
+        if _chosen[-1][0] != "fused":
             warnings.warn(f"the layer goes through the plain loop of torch: {why}", RuntimeWarning, stacklevel=2)
-    if _chosen[0] == "fused":
+    if _chosen[-1][0] == "fused":
         raise SimulationError(f"time_loop('fused'): this layer's loop cannot be compiled: {why}")
     return plain_run(b, x, s, rho, recurrence, record)
 
@@ -91,11 +93,22 @@ def obstacle(b, x, s, rho, recurrence=None) -> str:
         return f"the method {b.method!r} draws its spikes"
     if torch._C._functorch.peek_interpreter_stack() is not None or torch.autograd.forward_ad._current_level >= 0:
         return "a transform of torch.func is at work"
+    if torch._C._get_tracing_state() is not None or _get_current_dispatch_mode() is not None:
+        return "its operations are being traced"
     shape = recurrence.z.shape if recurrence else x.shape[1:]
     if not all(_fits(tensor, shape) for tensor in (*states, *coefficients_of(b))):
         return "states or parameters have more axes than a step's input"
-    if recurrence and (x.ndim != 3 or len(shape) != 2 or shape[0] != x.shape[1]):
+    return _obstacle_of_recurrence(b, x, recurrence) if recurrence else ""
+
+
+def _obstacle_of_recurrence(b, x, recurrence) -> str:
+    hidden = recurrence.z.shape[-1:]
+    if x.ndim != 3 or recurrence.z.ndim != 2 or recurrence.z.shape[0] != x.shape[1]:
         return "a recurrent layer takes (time, batch, inputs)"
+    if recurrence.input_weights.shape != (*hidden, x.shape[2]) or recurrence.weights.shape != (*hidden, *hidden):
+        return "the weights do not fit the input or the state"
+    if any(tensor.dtype != b.dtype for tensor in (x, *recurrence)) or torch.is_autocast_enabled("cpu"):
+        return "its products have one type, that of the input"
     return ""
 
 
@@ -111,8 +124,9 @@ def _some(rho) -> tuple:
 
 def coefficients_of(b) -> list[torch.Tensor]:
     """All numbers of a step: the propagator, the parameters, the refractory period (or 0), alpha; as tensors."""
-    alpha = torch.as_tensor(b.alpha).detach()  # no gradient flows to it
-    return [*(torch.as_tensor(value) for value in (*b.k, *b.params, 0.0 if b.period is None else b.period)), alpha]
+    numbers = (*b.k, *b.params, 0.0 if b.period is None else b.period, b.alpha)
+    found = [value if isinstance(value, torch.Tensor) else torch.tensor(value, dtype=b.dtype) for value in numbers]
+    return [*found[:-1], found[-1].detach()]  # no gradient flows to alpha
 
 
 def with_coefficients(b, values):
@@ -121,6 +135,12 @@ def with_coefficients(b, values):
     count, end = len(b.k), len(b.k) + len(b.params)
     k, params = type(b.k)(*numbers[:count]), type(b.params)(*numbers[count:end])
     return b._replace(k=k, params=params, period=None if b.period is None else numbers[end], alpha=numbers[end + 1])
+
+
+def _spread(value, shape, dtype):
+    """A state for each neuron. One number for all has the type of the step."""
+    value = value if value.ndim else value.to(dtype)
+    return value.expand(torch.broadcast_shapes(value.shape, shape))
 
 
 def _named(b, values):
@@ -132,6 +152,8 @@ def _named(b, values):
 def plain_run(b, x, s, rho, recurrence: Any = None, record=False) -> Run:
     """The loop of torch operations: the reference."""
     step, linear = stepper(b), torch.nn.functional.linear
+    shape = recurrence.z.shape if recurrence else x.shape[1:]
+    s, rho = b.model.State(*(_spread(value, shape, b.dtype) for value in s)), None if rho is None else _spread(rho, shape, b.dtype)
     z: Any = recurrence.z if recurrence else None
     outputs, states = [], []
     for row in x.unbind(0):  # (batch, ...)
@@ -146,7 +168,7 @@ def plain_run(b, x, s, rho, recurrence: Any = None, record=False) -> Run:
 
 def fused_run(b, x, s, rho, recurrence=None, record=False) -> Run:
     """The loop as compiled calls, one forward and one for its gradient (one a step with recurrence)."""
-    from norse_bridge.fused.function import Plan, RecurrentLoop, TimeLoop, numpy_type
+    from norse_bridge.fused.function import NUMPY_TYPE, Plan, RecurrentLoop, TimeLoop
     from norse_bridge.fused.kernels import SPACING, LoopSpec
 
     dtype, steps = b.dtype, x.shape[0]
@@ -160,7 +182,7 @@ def fused_run(b, x, s, rho, recurrence=None, record=False) -> Run:
         order=b.order,
         ports=b.ports,
         refractory=b.period is not None,
-        dtype=numpy_type(dtype),
+        dtype=NUMPY_TYPE[dtype],
         own=own,
         method=b.method,
         detach=b.detach,
@@ -188,6 +210,6 @@ def fused_run(b, x, s, rho, recurrence=None, record=False) -> Run:
         plan = Plan(spec, steps, begin.shape[1], SPACING, record, torch.is_grad_enabled())
         found = TimeLoop.apply(plan, again, x.to(dtype).reshape(steps, -1), begin, *coefficients)
     outputs, end, *history = found
-    s, rho = _named(b, [value.reshape(shape) for value in end.unbind(0)])
-    states = _named(b, [value.reshape(steps, *shape) for value in history[0].unbind(1)]) if record else None
+    s, rho = _named(b, [value.reshape(shape).clone() for value in end.unbind(0)])
+    states = _named(b, [value.reshape(steps, *shape).contiguous() for value in history[0].unbind(1)]) if record else None
     return Run(outputs.reshape(steps, *shape), s, rho, states)

@@ -112,7 +112,8 @@ def _surrogate(name, derivative, forward=_step):
     """An autograd function ``apply(x, alpha)`` with the given forward pass and d/dx in the backward pass."""
 
     def setup_context(ctx, inputs, output):
-        x, ctx.alpha = inputs
+        x, alpha = inputs
+        ctx.alpha = alpha.detach() if isinstance(alpha, torch.Tensor) else alpha
         ctx.save_for_backward(x)
 
     def backward(ctx, gradient):

@@ -70,7 +70,7 @@ def scalar_ops(dtype: np.dtype) -> Ops:
 
     @jit
     def relu(x):
-        return x if x > zero else zero
+        return zero if x <= zero else x  # NaN stays NaN
 
     return Ops(_exp, _expm1, _log1p, _minimum, _absolute, _phi, _log1p_over, relu, _select, fire, _gate)
 

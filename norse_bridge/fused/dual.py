@@ -272,8 +272,7 @@ def dual_ops(dtype: np.dtype, method: str, detach: bool) -> Ops:
     through the reset."""
     real: Any = REALS[dtype]
     scalar = scalar_ops(dtype)
-    zero, one, minus_half = real(0), real(1), real(-0.5)
-    small = real(SMALL)
+    one, minus_half, small = real(1), real(-0.5), real(SMALL)
     derivative = surrogate_derivative(dtype, method)
 
     @jit
@@ -287,7 +286,7 @@ def dual_ops(dtype: np.dtype, method: str, detach: bool) -> Ops:
 
     @jit
     def absolute(x):
-        return chain(abs(value_of(x)), one if value_of(x) > zero else -one, x)
+        return chain(abs(value_of(x)), scalar.fire(value_of(x)) - scalar.fire(-value_of(x)), x)
 
     @jit
     def exp(x):

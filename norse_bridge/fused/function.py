@@ -35,15 +35,13 @@ class Plan(NamedTuple):
     kept: bool
 
 
-def numpy_type(dtype):
-    """NumPy's name of a torch type."""
-    return torch.empty(0, dtype=dtype).numpy().dtype
+NUMPY_TYPE: dict[torch.dtype, Any] = {torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64)}
 
 
 def _empty(shape, like):
     """A tensor without values, of the type of another one. NumPy asks the system for large pages where an array is large: torch,
     which does not, would need as long for the first touch of its pages as the kernel for the steps."""
-    return torch.from_numpy(np.empty(shape, numpy_type(like.dtype)))
+    return torch.from_numpy(np.empty(shape, NUMPY_TYPE[like.dtype]))
 
 
 def _address(tensor) -> int:
@@ -53,11 +51,11 @@ def _address(tensor) -> int:
 class Kernel:
     """A compiled loop with the addresses that it reads. words : the context's words, numbers or tensors
 
-    The tensors have to live as long as this. `point` changes words before the next `run`.
+    The tensors given here are kept as long as this; `point` changes words before the next `run`, whose tensors the caller keeps.
     """
 
     def __init__(self, name: str, plan: Plan, words: dict[int, Any], inputs, input_gradients=None):
-        self.call, self.plan = compile_loop(name, plan.spec).ctypes, plan
+        self.call, self.plan, self.held = compile_loop(name, plan.spec).ctypes, plan, (words, inputs, input_gradients)
         self.inputs = np.array([_address(x) for x in inputs], np.int64)
         self.input_gradients = np.array([_address(x) for x in (inputs if input_gradients is None else input_gradients)], np.int64)
         self.context = np.zeros(kernels.SIZE, np.int64)
@@ -109,20 +107,30 @@ def by_the_plain_loop(ctx, gradients):
     """The gradients by torch for all inputs but the first two, with a history where gradients of them are asked for."""
     given, needed, twice = ctx.saved_tensors[: len(ctx.needs_input_grad) - 2], ctx.needs_input_grad[2:], torch.is_grad_enabled()
     with torch.enable_grad():
-        given = [t if twice else t.detach().requires_grad_(need) for t, need in zip(given, needed, strict=True)]
-        outputs = ctx.again(*given)
+        # Views, since what was saved may depend on one another (dt/tau and tau): each shall have its own share alone.
+        given = [t.view_as(t) if twice else t.detach().requires_grad_(need) for t, need in zip(given, needed, strict=True)]
+        pairs = [pair for pair in zip(ctx.again(*given), gradients, strict=True) if pair[0].requires_grad]
     asked = [tensor for tensor, need in zip(given, needed, strict=True) if need]
-    found = iter(torch.autograd.grad(outputs, asked, gradients[: len(outputs)], create_graph=twice, allow_unused=True))
+    if not pairs:
+        return [None for _ in needed]
+    outputs, of_outputs = zip(*pairs, strict=True)
+    found = iter(torch.autograd.grad(outputs, asked, of_outputs, create_graph=twice, allow_unused=True))
     return [next(found) if need else None for need in needed]
 
 
+def _many_at_once(gradient) -> bool:
+    """Whether a gradient stands for many, as under vmap and where torch is asked for a batch of gradients."""
+    functorch = torch._C._functorch
+    return functorch.is_batchedtensor(gradient) or functorch.is_legacy_batchedtensor(gradient)
+
+
 def pulled_back(by_the_kernel):
-    """A backward pass that goes through the plain loop instead where gradients of gradients are asked for, or where Numba cannot
-    compile the model on dual numbers."""
+    """A backward pass that goes through the plain loop instead where gradients of gradients are asked for, or many
+    gradients at once, or where Numba cannot compile the model on dual numbers."""
 
     @functools.wraps(by_the_kernel)
     def backward(ctx, *gradients):
-        if not torch.is_grad_enabled():
+        if not torch.is_grad_enabled() and not any(_many_at_once(g) for g in gradients):
             try:
                 return by_the_kernel(ctx, *gradients)
             except ModelError as error:
@@ -132,8 +140,13 @@ def pulled_back(by_the_kernel):
     return backward
 
 
+def _plain(tensor):
+    """The tensor as kernels read it: its numbers one after another, none of them to be negated on the way."""
+    return tensor.resolve_neg().contiguous()
+
+
 def _contiguous_copy(tensor):
-    return tensor.detach().clone(memory_format=torch.contiguous_format)
+    return _plain(tensor.detach()).clone()
 
 
 class TimeLoop(torch.autograd.Function):
@@ -145,7 +158,7 @@ class TimeLoop(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, plan, again, x, state, *coefficients):
-        table, end, x = tabulate(plan, coefficients), _contiguous_copy(state), x.contiguous()
+        table, end = tabulate(plan, coefficients), _contiguous_copy(state)
         chunks = -(-plan.steps // plan.every)
         stored = _empty((chunks, plan.spec.states, plan.elements), state) if plan.kept else None
         outputs = _empty((plan.steps, plan.elements), state)
@@ -157,7 +170,7 @@ class TimeLoop(torch.autograd.Function):
             kernels.STORED: stored,
             kernels.HISTORY: history,
         }
-        Kernel("forward", plan, words, (x,)).run()
+        Kernel("forward", plan, words, (_plain(x),)).run()
         ctx.plan, ctx.again = plan, again
         ctx.save_for_backward(x, state, *coefficients, table, stored)
         return (outputs, end, history) if plan.recorded else (outputs, end)
@@ -165,11 +178,11 @@ class TimeLoop(torch.autograd.Function):
     @staticmethod
     @pulled_back
     def backward(ctx, *gradients):
-        x, _, *coefficients, table, stored = ctx.saved_tensors
+        x, _, *coefficients, table, stored = (_plain(tensor) for tensor in ctx.saved_tensors)
         plan = ctx.plan._replace(spec=ctx.plan.spec._replace(wanted=tuple(ctx.needs_input_grad[4:])))
-        of_outputs, of_state, of_history = gradients[0].contiguous(), _contiguous_copy(gradients[1]), None
+        of_outputs, of_state, of_history = _plain(gradients[0]), _contiguous_copy(gradients[1]), None
         if plan.recorded:
-            of_history = gradients[2].contiguous()
+            of_history = _plain(gradients[2])
         of_x, found = _empty(x.shape, x), _empty((sum(plan.spec.wanted), plan.elements), x)
         words = {
             kernels.COEFFICIENTS: table,
@@ -196,7 +209,8 @@ class RecurrentLoop(torch.autograd.Function):
     def forward(ctx, plan, again, x, input_weights, weights, z, state, *coefficients):
         table, end = tabulate(plan, coefficients), _contiguous_copy(state)
         spikes = _contiguous_copy(z)  # the bits of a product depend on where its factors begin: always at torch's own alignment
-        steps, kept = len(x), plan.kept
+        steps, kept, x = len(x), plan.kept, x.resolve_neg()
+        before = _empty((steps, *z.shape), state) if kept else None  # the spikes that are fed back: `outputs` belongs to the user
         outputs = _empty((steps, *z.shape), state)
         received = _empty((steps if kept else 1, 2, *z.shape), state)  # from outside, and fed back
         stored = _empty((steps, *state.shape), state) if kept else None
@@ -206,6 +220,8 @@ class RecurrentLoop(torch.autograd.Function):
             inputs = received[t if kept else 0]
             torch.mm(x[t], input_weights.T, out=inputs[0])
             torch.mm(spikes, weights.T, out=inputs[1])
+            if before is not None:
+                before[t].copy_(spikes)
             kernel.inputs[:] = [_address(one) for one in inputs]
             kernel.point({kernels.OUTPUT: outputs[t]})
             if stored is not None:
@@ -215,18 +231,18 @@ class RecurrentLoop(torch.autograd.Function):
             kernel.run()
             spikes.copy_(outputs[t])
         ctx.plan, ctx.again = plan, again
-        ctx.save_for_backward(x, input_weights, weights, z, state, *coefficients, outputs, table, stored, received)
+        ctx.save_for_backward(x, input_weights, weights, z, state, *coefficients, before, table, stored, received)
         return (outputs, end) if history is None else (outputs, end, history)
 
     @staticmethod
     @pulled_back
     def backward(ctx, *gradients):
-        x, input_weights, weights, z, _, *coefficients, outputs, table, stored, received = ctx.saved_tensors
+        x, input_weights, weights, z, _, *coefficients, before, table, stored, received = map(_plain, ctx.saved_tensors)
         plan = ctx.plan._replace(spec=ctx.plan.spec._replace(wanted=tuple(ctx.needs_input_grad[7:])))
         of_outputs, of_state = gradients[0], _contiguous_copy(gradients[1])
-        of_history = gradients[2].contiguous() if plan.recorded else None
-        of_received = _empty((2, *outputs.shape), outputs)
-        found, of_spikes = _empty((sum(plan.spec.wanted), plan.elements), z), torch.empty_like(outputs[0])
+        of_history = _plain(gradients[2]) if plan.recorded else None
+        of_received = _empty((2, *before.shape), before)
+        found, of_spikes = _empty((sum(plan.spec.wanted), plan.elements), z), torch.empty_like(before[0])
         total = torch.zeros_like(found)
         words = {
             kernels.COEFFICIENTS: table,
@@ -248,14 +264,13 @@ class RecurrentLoop(torch.autograd.Function):
             kernel.run()
             total += found
         of_input, of_fed_back = of_received.flatten(1, 2)  # (steps * batch, hidden)
-        before = torch.cat((z.detach()[None], outputs[:-1])).flatten(0, 1)
         needs = ctx.needs_input_grad
         return (
             None,
             None,
             (of_input @ input_weights).reshape(x.shape) if needs[2] else None,
             of_input.T @ x.flatten(0, 1) if needs[3] else None,
-            of_fed_back.T @ before if needs[4] else None,
+            of_fed_back.T @ before.flatten(0, 1) if needs[4] else None,
             of_received[1, 0] @ weights if needs[5] else None,
             of_state,
             *spread(plan.spec.wanted, total, coefficients),

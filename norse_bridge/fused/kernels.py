@@ -376,7 +376,7 @@ def _compiled(name: str, spec: LoopSpec):
     key = f"{_stamp()} {name} {spec.model.name} {tuple(str(word) for word in spec[1:])}"
     try:
         return compile_callback(KERNEL, MAKERS[name](spec), key if kept else None, borrowing=True)
-    except NumbaError as error:
+    except (NumbaError, TypeError) as error:
         return ModelError(
             f"{spec.model.name}: Numba cannot compile its functions; they may use arithmetic, named tuples and ops only "
             f"(docs/a-neuron.md). It says: {numba_says(error)}"
