@@ -17,7 +17,7 @@ from eventsim.errors import EventsimError, StorageError
 from norse_bridge.task.options import output, random_seed
 from norse_bridge.task.report import Report
 
-TASKS = ("correlation-experiment",)
+TASKS = ("mnist", "fashion-mnist", "cifar10", "speech-commands", "correlation-experiment")
 
 
 class Refusal(click.ClickException):
@@ -47,7 +47,10 @@ def task_command(name: str) -> click.Command:
             raise Refusal(" ".join(str(error).split())) from error
 
     params = [*module.OPTIONS, random_seed(), output(f"eventsim-{name}")]
-    return click.Command(name, params=params, help=inspect.cleandoc(module.__doc__ or ""), callback=callback)
+    text = inspect.cleandoc(module.__doc__ or "")
+    if hasattr(module, "SOURCE"):
+        text = f"{text}\n\n\b\n{module.SOURCE.advice}"
+    return click.Command(name, params=params, help=text, callback=callback)
 
 
 def execute(name: str, module: ModuleType, options: dict[str, Any]) -> None:

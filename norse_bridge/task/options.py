@@ -11,9 +11,9 @@ COUNT = click.IntRange(min=1)
 POSITIVE = click.FloatRange(min=0.0, min_open=True)
 
 
-def option(name: str, default: Any, text: str, kind: Any = None) -> click.Option:
+def option(name: str, default: Any, text: str, kind: Any = None, *other_names: str) -> click.Option:
     """``--name VALUE``; its type is that of the default unless ``kind`` says otherwise."""
-    return click.Option([f"--{name}"], default=default, show_default=True, type=kind, help=text)
+    return click.Option([f"--{name}", *other_names], default=default, show_default=True, type=kind, help=text)
 
 
 def choice(name: str, default: str, text: str, among: Any) -> click.Option:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 from tqdm import tqdm
 
-REFRESH = 30.0  # s between two lines of progress in a file; on a terminal it is half a second
+
+def refresh() -> float:
+    """Seconds between two looks of a bar: in a file each is a line."""
+    return 0.5 if sys.stderr.isatty() else 30.0
 
 
 class Report:
@@ -27,7 +31,7 @@ class Report:
         """Begin a bar: ``total`` steps (None where nobody knows), each a ``unit``."""
         self.close()
         self.unit = unit
-        self._bar = tqdm(total=total, unit=f" {unit}", mininterval=0.5 if sys.stderr.isatty() else REFRESH, delay=0.5)
+        self._bar = tqdm(total=total, unit=f" {unit}", mininterval=refresh(), delay=0.5)
 
     def __call__(self, step: int, **figures: float) -> None:
         for name, value in figures.items():
@@ -39,6 +43,11 @@ class Report:
                 shown = {name: f"{values[-1]:.4g}" for name, (_, values) in self.curves.items()}
                 self._bar.set_postfix(shown, refresh=False)
             self._bar.update(step - self._bar.n)
+
+    def watch(self, items: Iterable[Any], what: str) -> Iterator[Any]:
+        """The items one after another, with a bar of its own that says ``what`` goes on."""
+        self.close()
+        yield from tqdm(items, desc=what, mininterval=refresh(), delay=0.5, leave=False)
 
     def say(self, text: str) -> None:
         """A line on the screen, beside the bar."""
