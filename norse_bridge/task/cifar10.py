@@ -16,6 +16,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
+import click
 import torch
 
 from eventsim.images import LabelledImages
@@ -40,9 +41,9 @@ OPTIONS = [
     data(SOURCE),
     *common("images", epochs=100, batch_size=32, learning_rate=2e-3),
     option("seq-length", 128, "Steps of 1 ms for an image.", COUNT),
+    click.Option(["--maps"], nargs=4, type=COUNT, default=(64, 128, 256, 256), show_default=True, help="Of the four convolutions."),
     flag("lr-step", False, "Whether the learning rate is a tenth after two thirds of the epochs."),
 ]
-MAPS = (64, 128, 256, 256)
 THRESHOLD, GAIN, NOISE, SMOOTHING = 0.4, 3.0, 1e-3, 0.2
 
 
@@ -69,9 +70,9 @@ def mirrored(images):
 
 
 def settings_of(options: dict[str, Any], images: LabelledImages) -> dict[str, Any]:
-    """What `build` needs: the steps, and the training images' mean and standard deviation."""
+    """What `build` needs: the steps, the maps, and the training images' mean and standard deviation."""
     pixels = images.train.astype("float32") / 255.0
-    return {"seq_length": options["seq_length"], "mean": float(pixels.mean()), "deviation": float(pixels.std())}
+    return {"seq_length": options["seq_length"], "maps": tuple(options["maps"]), "mean": float(pixels.mean()), "deviation": float(pixels.std())}
 
 
 class Photograph(torch.nn.Module):
@@ -90,7 +91,7 @@ def build(settings: dict[str, Any]) -> Classifier:
     """The untrained net."""
     parts: OrderedDict[str, torch.nn.Module] = OrderedDict()
     channels, p = 3, LIFParameters(v_th=torch.as_tensor(THRESHOLD))
-    for number, maps in enumerate(MAPS, start=1):
+    for number, maps in enumerate(settings["maps"], start=1):
         convolution = torch.nn.Conv2d(channels, maps, 3, padding=1)
         with torch.no_grad():  # a spike moves v by a tenth of its weight: with torch's own, deep layers would be silent
             convolution.weight *= GAIN

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,18 @@ import torch
 
 from eventsim.errors import StorageError
 
+PLAIN = (bool, int, float, str, type(None))
+
 
 def save_model(path: str | Path, task: str, model: torch.nn.Module, settings: dict[str, Any]) -> None:
     """Write ``{"task", "settings", "state_dict"}``, which ``torch.load(path, weights_only=True)`` reads.
 
-    settings : numbers, texts, booleans and None by name: what the task's ``build`` needs to make the same net
+    settings : what the task's ``build`` needs to make the same net, by name: numbers, texts, booleans, None, or tuples of these
     """
-    odd = [name for name, value in settings.items() if not isinstance(value, (bool, int, float, str, type(None)))]
-    if odd:
-        raise StorageError(f"save_model: the setting {odd[0]!r} is a {type(settings[odd[0]]).__name__}; give a number or a text")
+    for name, value in settings.items():
+        odd = [v for v in (value if isinstance(value, tuple) else (value,)) if not isinstance(v, PLAIN)]
+        if odd:
+            raise StorageError(f"save_model: the setting {name!r} is a {type(odd[0]).__name__}; give numbers or texts")
     state = {name: value.detach().cpu() for name, value in model.state_dict().items()}
     torch.save({"task": task, "settings": settings, "state_dict": state}, path)
 
@@ -27,6 +31,9 @@ def load_model(path: str | Path, task: str) -> tuple[dict[str, Any], dict[str, t
     """``(settings, state_dict)`` of a file that `save_model` wrote for the task; a StorageError for any other."""
     label = f"model {str(path)!r}"
     try:
+        with open(path, "rb") as file:
+            if not zipfile.is_zipfile(file):  # what torch wrote in another form may hold anything
+                raise ValueError("it is no .zip archive")
         found = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise StorageError(f"{label}: cannot be read ({error.strerror})") from error
