@@ -244,12 +244,12 @@ def test_correlation_experiment(tmp_path):
 
 def test_mnist_learns_saves_simulates_and_goes_on(digits, tmp_path):
     words = "mnist", "--data", digits, "--simulate"
-    found = ran(*words, *SMALL, "--epochs", 25, "--log-interval", 1, "--model-save-interval", 10, tmp_path / "a")
+    found = ran(*words, *SMALL, "--epochs", 20, "--log-interval", 1, "--model-save-interval", 8, tmp_path / "a")
     figures = found["figures"]
     assert figures["accuracy"] >= 0.9 and figures["samples"] == 20
     assert figures["accuracy_dense"] == figures["accuracy_sparse"] == figures["accuracy"]
     assert figures["differing_spikes"] == figures["differing_decisions"] == 0 < figures["spikes"]
-    assert {path.name for path in (tmp_path / "a").iterdir()} == {"model.pt", "model-epoch10.pt", "model-epoch20.pt", "curves.png", "results.json"}
+    assert {path.name for path in (tmp_path / "a").iterdir()} == {"model.pt", "model-epoch8.pt", "model-epoch16.pt", "curves.png", "results.json"}
     settings, _ = load_model(tmp_path / "a" / "model.pt", "mnist")
     assert (settings["seq_length"], settings["input_scale"], settings["size"]) == (12, 20.0, 16)
     words = *words, "--simulate-type", "float32", "--simulate-samples", 7, "--no-save-model"
