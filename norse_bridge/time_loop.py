@@ -109,7 +109,8 @@ def result_type(x, s) -> torch.dtype:
 
 def coefficients_of(b) -> list[torch.Tensor]:
     """All numbers of a step: the propagator, the parameters, the refractory period (or 0), alpha; as tensors."""
-    return [torch.as_tensor(value) for value in (*b.k, *b.params, 0.0 if b.period is None else b.period, b.alpha)]
+    alpha = torch.as_tensor(b.alpha).detach()  # no gradient flows to it
+    return [*(torch.as_tensor(value) for value in (*b.k, *b.params, 0.0 if b.period is None else b.period)), alpha]
 
 
 def with_coefficients(b, values):
@@ -157,7 +158,7 @@ def fused_run(b, x, s, rho, recurrence=None, record=False) -> Run:
         order=b.order,
         ports=b.ports,
         refractory=b.period is not None,
-        dtype=numpy_type(begin),
+        dtype=numpy_type(dtype),
         own=own,
         method=b.method,
         detach=b.detach,
@@ -176,10 +177,10 @@ def fused_run(b, x, s, rho, recurrence=None, record=False) -> Run:
         return ran.outputs.reshape(outputs.shape), end, *history
 
     if recurrence:
-        plan = Plan(spec, 1, begin.shape[1], 1, record)
+        plan = Plan(spec, 1, begin.shape[1], 1, record, torch.is_grad_enabled())
         found = RecurrentLoop.apply(plan, again, x.to(dtype), *(part.to(dtype) for part in recurrence), begin, *coefficients)
     else:
-        plan = Plan(spec, steps, begin.shape[1], SPACING, record)
+        plan = Plan(spec, steps, begin.shape[1], SPACING, record, torch.is_grad_enabled())
         found = TimeLoop.apply(plan, again, x.to(dtype).reshape(steps, -1), begin, *coefficients)
     outputs, end, *history = found
     s, rho = _named(b, [value.reshape(shape) for value in end.unbind(0)])

@@ -21,6 +21,7 @@ class Plan(NamedTuple):
     steps, elements : elements are the neurons of all samples
     every : steps between stored states
     recorded : whether the states after every step are wanted
+    kept : whether a gradient may be asked for, and states are stored for it
     """
 
     spec: LoopSpec
@@ -28,17 +29,18 @@ class Plan(NamedTuple):
     elements: int
     every: int
     recorded: bool
+    kept: bool
+
+
+def numpy_type(dtype):
+    """NumPy's name of a torch type."""
+    return torch.empty(0, dtype=dtype).numpy().dtype
 
 
 def _empty(shape, like):
-    """A tensor without values. NumPy asks the system for large pages where an array is large: torch, which does not, would need
-    as long for the first touch of its pages as the kernel for the step."""
-    return torch.from_numpy(np.empty(shape, numpy_type(like)))
-
-
-def numpy_type(tensor):
-    """NumPy's name of a tensor's type."""
-    return torch.empty(0, dtype=tensor.dtype).numpy().dtype
+    """A tensor without values, of the type of another one. NumPy asks the system for large pages where an array is large: torch,
+    which does not, would need as long for the first touch of its pages as the kernel for the steps."""
+    return torch.from_numpy(np.empty(shape, numpy_type(like.dtype)))
 
 
 def _address(tensor) -> int:
@@ -124,7 +126,7 @@ class TimeLoop(torch.autograd.Function):
     def forward(ctx, plan, again, x, state, *coefficients):
         table, end, x = tabulate(plan, coefficients), _contiguous_copy(state), x.contiguous()
         chunks = -(-plan.steps // plan.every)
-        stored = _empty((chunks, plan.spec.states, plan.elements), state) if any(ctx.needs_input_grad) else None
+        stored = _empty((chunks, plan.spec.states, plan.elements), state) if plan.kept else None
         outputs = _empty((plan.steps, plan.elements), state)
         history = _empty((plan.steps, *state.shape), state) if plan.recorded else None
         words = {
@@ -174,7 +176,7 @@ class RecurrentLoop(torch.autograd.Function):
     def forward(ctx, plan, again, x, input_weights, weights, z, state, *coefficients):
         table, end = tabulate(plan, coefficients), _contiguous_copy(state)
         spikes = _contiguous_copy(z)  # the bits of a product depend on where its factors begin: always at torch's own alignment
-        steps, kept = len(x), any(ctx.needs_input_grad)
+        steps, kept = len(x), plan.kept
         outputs = _empty((steps, *z.shape), state)
         received = _empty((steps if kept else 1, 2, *z.shape), state)  # from outside, and fed back
         stored = _empty((steps, *state.shape), state) if kept else None

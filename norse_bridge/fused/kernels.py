@@ -27,7 +27,7 @@ from eventsim.models.model import bind_refractory_step, bind_step
 from norse_bridge import surrogate
 from norse_bridge.fused import dual
 
-LENGTH = 272  # neurons of a block: no power of two, so that rows of scratch do not share the low bits of their addresses
+LENGTH = 1040  # neurons of a block: no power of two, so that rows of scratch do not share the low bits of their addresses
 SPACING = 16  # steps between states that are stored
 
 # Words of a context: addresses of arrays, and numbers. (steps, elements) unless said otherwise; an element: a neuron of a sample.
