@@ -165,6 +165,8 @@ def fused_run(b, x, s, rho, recurrence=None, record=False) -> Run:
         wanted=(False,) * len(coefficients),
     )
 
+    form = (steps, *shape) if recurrence else (steps, begin.shape[1])
+
     def again(x, *rest):
         """The outputs of the functions below, by the plain loop."""
         back, rest = (Recurrence(*rest[:3]), rest[3:]) if recurrence else (None, rest)
@@ -174,7 +176,8 @@ def fused_run(b, x, s, rho, recurrence=None, record=False) -> Run:
         ran = plain_run(numbers, rows, *states, back, record)
         end = torch.stack([value.expand(shape).reshape(-1) for value in (*ran.s, *_some(ran.rho))])
         history = [torch.stack([*ran.states[0], *_some(ran.states[1])], 1).flatten(2)] if record else []
-        return ran.outputs.reshape(outputs.shape), end, *history
+        # Nothing here may refer to what the functions return: their graph holds `again`, and a circle would never be freed.
+        return ran.outputs.reshape(form), end, *history
 
     if recurrence:
         plan = Plan(spec, 1, begin.shape[1], 1, record, torch.is_grad_enabled())
