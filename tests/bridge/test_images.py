@@ -38,7 +38,13 @@ def test_the_four_idx_files(digits, packed):
 
 
 def test_an_npz_with_the_names_of_keras(tmp_path):
-    np.savez(tmp_path / "m.npz", x_train=DIGITS[0].astype(np.uint8), y_train=DIGITS[1], x_test=DIGITS[2].astype(np.uint8), y_test=DIGITS[3])
+    np.savez(
+        tmp_path / "m.npz",
+        x_train=DIGITS[0].astype(np.uint8),
+        y_train=DIGITS[1],
+        x_test=DIGITS[2].astype(np.uint8),
+        y_test=DIGITS[3],
+    )
     for found, expected in zip(read_digits(tmp_path / "m.npz"), DIGITS, strict=True):
         assert np.array_equal(found, expected)
 
@@ -81,7 +87,12 @@ def batches(tmp_path):
     folder = tmp_path / "cifar-10-batches-py"
     folder.mkdir()
     for number, name in enumerate(BATCHES):
-        content = {b"batch_label": b"one of six", b"labels": [number, 9 - number], b"data": planes(2, 2 * number), b"filenames": [b"a", b"b"]}
+        content = {
+            b"batch_label": b"one of six",
+            b"labels": [number, 9 - number],
+            b"data": planes(2, 2 * number),
+            b"filenames": [b"a", b"b"],
+        }
         (folder / name).write_bytes(pickle.dumps(content, protocol=2))
     return folder
 
@@ -121,7 +132,10 @@ def test_a_pickle_that_runs_code_is_refused(batches, capsys):
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize("content", [b"", b"no pickle", pickle.dumps([1]), pickle.dumps({"data": planes(2, 0)}), pickle.dumps({"data": [1], "labels": [0]})])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"no pickle", pickle.dumps([1]), pickle.dumps({"data": planes(2, 0)}), pickle.dumps({"data": [1], "labels": [0]})],
+)
 def test_a_malformed_batch_is_refused(batches, content):
     (batches / "test_batch").write_bytes(content)
     with pytest.raises(StorageError, match="test_batch: is no batch of CIFAR-10 for Python"):

@@ -85,10 +85,31 @@ def test_the_command_as_a_program():
 
 
 def test_words_may_be_joined_as_in_norse(digits, tmp_path):
-    ran("fashion_mnist", "--data", digits, "--epochs", 1, "--seq_length", 2, "--batch_size", 20, "--method", "heavi_erfc", tmp_path / "out")
+    ran(
+        "fashion_mnist",
+        "--data",
+        digits,
+        "--epochs",
+        1,
+        "--seq_length",
+        2,
+        "--batch_size",
+        20,
+        "--method",
+        "heavi_erfc",
+        tmp_path / "out",
+    )
 
 
-@pytest.mark.parametrize(("name", "address"), [("mnist", "storage.googleapis.com"), ("fashion-mnist", "fashion-mnist.s3"), ("cifar10", "cs.toronto.edu"), ("speech-commands", "download.tensorflow.org")])
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [
+        ("mnist", "storage.googleapis.com"),
+        ("fashion-mnist", "fashion-mnist.s3"),
+        ("cifar10", "cs.toronto.edu"),
+        ("speech-commands", "download.tensorflow.org"),
+    ],
+)
 def test_missing_data_are_an_error_that_says_where_to_get_them(name, address, tmp_path, monkeypatch):
     for words, tried in ((("--data", tmp_path / "none"), "--data: there is no"), ((), "neither --data nor EVENTSIM_DATA is given")):
         result = call(name, *words, "--output", tmp_path / "out")
@@ -120,7 +141,13 @@ def test_the_process_keeps_its_random_numbers_and_the_seed_says_it_all(tmp_path)
     assert torch.equal(torch.get_rng_state(), state)
     assert first["curves"] == again["curves"] != ran(*words, "--random-seed", 6, tmp_path / "c")["curves"]
     assert first["figures"]["loss"] == first["curves"]["loss"][1][-1] and first["curves"]["loss"][0] == [1, 2, 3]
-    assert first["options"] == {"episodes": 3, "timesteps": 30, "learning_rate": 0.2, "random_seed": 5, "output": str(tmp_path / "a")}
+    assert first["options"] == {
+        "episodes": 3,
+        "timesteps": 30,
+        "learning_rate": 0.2,
+        "random_seed": 5,
+        "output": str(tmp_path / "a"),
+    }
 
 
 def test_without_matplotlib_all_but_the_picture_is_there(tmp_path, monkeypatch):
@@ -212,7 +239,15 @@ def test_gradients_are_clipped_and_a_loss_that_is_not_finite_ends_the_training()
 
 def test_a_comparison_counts_what_differs(monkeypatch):
     images, labels = bars(6, (16, 16))
-    settings = {"seq_length": 12, "method": "super", "input_scale": 20.0, "only_first_spike": False, "size": 16, "mean": 0.1, "deviation": 0.3}
+    settings = {
+        "seq_length": 12,
+        "method": "super",
+        "input_scale": 20.0,
+        "only_first_spike": False,
+        "size": 16,
+        "mean": 0.1,
+        "deviation": 0.3,
+    }
     model = mnist.build(settings)
     batches = [(torch.from_numpy(images[part]), torch.from_numpy(labels[part])) for part in (slice(0, 4), slice(4, 6))]
     found = compare(model, batches)
@@ -249,7 +284,13 @@ def test_mnist_learns_saves_simulates_and_goes_on(digits, tmp_path):
     assert figures["accuracy"] >= 0.9 and figures["samples"] == 20
     assert figures["accuracy_dense"] == figures["accuracy_sparse"] == figures["accuracy"]
     assert figures["differing_spikes"] == figures["differing_decisions"] == 0 < figures["spikes"]
-    assert {path.name for path in (tmp_path / "a").iterdir()} == {"model.pt", "model-epoch8.pt", "model-epoch16.pt", "curves.png", "results.json"}
+    assert {path.name for path in (tmp_path / "a").iterdir()} == {
+        "model.pt",
+        "model-epoch8.pt",
+        "model-epoch16.pt",
+        "curves.png",
+        "results.json",
+    }
     settings, _ = load_model(tmp_path / "a" / "model.pt", "mnist")
     assert (settings["seq_length"], settings["input_scale"], settings["size"]) == (12, 20.0, 16)
     words = *words, "--simulate-type", "float32", "--simulate-samples", 7, "--no-save-model"
@@ -262,7 +303,13 @@ def test_options_of_mnist(digits, tmp_path):
     """Each has an effect on what is trained or how."""
     words = "mnist", "--data", digits, *SMALL, "--epochs", 1
     plain = ran(*words, tmp_path / "plain")["figures"]["loss"]
-    for changed in (["--only-first-spike"], ["--method", "circ"], ["--optimizer", "sgd", "--lr", 10], ["--train-samples", 5], ["--method", "circ_dist"]):
+    for changed in (
+        ["--only-first-spike"],
+        ["--method", "circ"],
+        ["--optimizer", "sgd", "--lr", 10],
+        ["--train-samples", 5],
+        ["--method", "circ_dist"],
+    ):
         assert ran(*words, *changed, tmp_path / "changed")["figures"]["loss"] != plain, changed
     ran(*words, "--only-output", "--clip-grad", "--grad-clip-value", 1e-4, "--optimizer", "sgd", "--lr", 1, tmp_path / "output")
     states = [load_model(tmp_path / name / "model.pt", "mnist")[1] for name in ("plain", "output")]
@@ -283,7 +330,20 @@ def test_cifar10(tmp_path):
     x, y = bars(30, (32, 32, 3))
     np.savez(tmp_path / "cifar10.npz", x_train=x, y_train=y, x_test=x[:10], y_test=y[:10])
     words = "cifar10", "--data", tmp_path / "cifar10.npz", "--maps", 6, 8, 8, 8, "--seq-length", 6, "--log-interval", 1
-    found = ran(*words, "--epochs", 12, "--batch-size", 10, "--lr", 0.01, "--lr-step", "--simulate", "--simulate-samples", 4, tmp_path / "out")
+    found = ran(
+        *words,
+        "--epochs",
+        12,
+        "--batch-size",
+        10,
+        "--lr",
+        0.01,
+        "--lr-step",
+        "--simulate",
+        "--simulate-samples",
+        4,
+        tmp_path / "out",
+    )
     losses, figures = found["curves"]["loss"][1], found["figures"]
     assert np.mean(losses[-3:]) < 0.75 * np.mean(losses[:3])
     assert figures["accuracy_top5"] >= figures["accuracy"] > 0.3
