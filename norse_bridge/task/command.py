@@ -18,6 +18,7 @@ from norse_bridge.task.options import output, random_seed
 from norse_bridge.task.report import Report
 
 TASKS = ("mnist", "fashion-mnist", "cifar10", "speech-commands", "correlation-experiment")
+CLOCK = 0.1  # s that the times of files may lag behind
 
 
 class Refusal(click.ClickException):
@@ -55,7 +56,7 @@ def task_command(name: str) -> click.Command:
 
 def execute(name: str, module: ModuleType, options: dict[str, Any]) -> None:
     """Run a task: seeded, with progress; its results on the screen and in the folder."""
-    out, report, start = _folder(options["output"]), Report(), time.perf_counter()
+    out, report, start, before = _folder(options["output"]), Report(), time.perf_counter(), time.time()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options["random_seed"])
         try:
@@ -70,7 +71,8 @@ def execute(name: str, module: ModuleType, options: dict[str, Any]) -> None:
             report.draw(out / "curves.png", name)
         except ImportError:
             click.echo("no picture of the curves: it needs matplotlib: pip install 'eventsim[tasks]'", err=True)
-    click.echo(f"written to {out}: {', '.join(sorted(path.name for path in out.iterdir()))}")
+    written = sorted(path.name for path in out.iterdir() if path.stat().st_mtime >= before - CLOCK)
+    click.echo(f"written to {out}: {', '.join(written)}")
     click.echo(f"{name}: {', '.join(f'{key} {_shown(value)}' for key, value in figures.items())}, {seconds:.1f} s")
 
 

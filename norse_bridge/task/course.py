@@ -11,7 +11,7 @@ import torch
 
 from eventsim.errors import ModelError, StorageError
 from norse_bridge.task.classification import Classifier, Plan, Samples, fit
-from norse_bridge.task.comparison import compare, lines
+from norse_bridge.task.comparison import compare, in_words
 from norse_bridge.task.options import COUNT, POSITIVE, choice, device, flag, option, simulation
 from norse_bridge.task.report import Report
 from norse_bridge.task.saving import load_model, save_model
@@ -77,9 +77,10 @@ def follow(
         save_model(out / "model.pt", task, model, settings)
     if options["simulate"]:
         compared = test.first(options["simulate_samples"])
-        batches = report.watch(compared.batches(at_once(model, compared)), "simulating")
+        size = at_once(model, compared)
+        batches = report.watch(compared.batches(size), "simulating", -(-compared.size // size))
         found = compare(model.cpu(), batches, getattr(torch, options["simulate_type"]))
-        report.say(lines(found))
+        report.say(in_words(found))
         figures |= found
     return figures
 

@@ -225,7 +225,7 @@ def test_a_report_keeps_what_it_is_told():
     report(3, loss=torch.tensor(0.25))
     report.close()
     assert report.curves == {"loss": ([2, 3], [0.5, 0.25]), "accuracy": ([2], [1.0])} and report.unit == "epoch"
-    assert list(report.watch([1, 2], "watching")) == [1, 2]
+    assert list(report.watch(iter([1, 2]), "watching", 2)) == [1, 2]
 
 
 def test_the_picture_has_a_row_for_each_curve(tmp_path):
