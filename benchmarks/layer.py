@@ -1,7 +1,7 @@
 """One spiking layer over time, forward and backward: the compiled time loops of norse_bridge against Norse's.
 
-All times are of a neuron's step. Each side runs in a process of its own, on all cores, in float32, with the input's gradient (and
-the weights' in a recurrent layer). Memory is what a forward and a backward pass take beyond what was there before.
+All times are of a neuron's step. Each side runs in processes of its own, on all cores, in float32, with the input's gradient (and
+the weights' in a recurrent layer). Memory is what the first forward and backward pass of a process take beyond what was there.
 """
 
 from __future__ import annotations
@@ -34,22 +34,23 @@ OPTIONS = [
 DIRECTIONS = ("forward", "backward")
 
 
-def measure_point(children: dict[str, Child], request: dict[str, Any], repeats: int) -> dict[str, Any]:
-    """One layer in all libraries, in turn, after one run that is not counted."""
-    built = {name: child.ask({"build": request}) for name, child in children.items()}
-    sides = {name: lambda child=child: child.ask({"run_ms": 0.0}) for name, child in children.items()}
-    in_turn(sides, 1)
-    runs = in_turn(sides, repeats)
+def measure_point(pythons: dict[str, list[str]], request: dict[str, Any], repeats: int) -> dict[str, Any]:
+    """One layer in all libraries, in turn, after one run whose time is not counted. pythons : the command of each library"""
+    with ExitStack() as stack:
+        children = {name: stack.enter_context(Child(name, command, ENVIRONMENT)) for name, command in pythons.items()}
+        built = {name: child.ask({"build": request}) for name, child in children.items()}
+        sides = {name: lambda child=child: child.ask({"run_ms": 0.0}) for name, child in children.items()}
+        first, runs = in_turn(sides, 1), in_turn(sides, repeats)
     work = request["steps"] * request["batch"] * request["neurons"]
     times = {way: {name: [run[f"{way}_s"] for run in done] for name, done in runs.items()} for way in DIRECTIONS}
-    others = [name for name in children if name != OWN]
+    others = [name for name in pythons if name != OWN]
     return {
         **request,
         "versions": {name: answer["version"] for name, answer in built.items()},
         "runs": runs,
         "activity": {name: median([run["spikes"] for run in done]) / work for name, done in runs.items()},
         "ns": {way: {name: 1e9 * median(found) / work for name, found in times[way].items()} for way in DIRECTIONS},
-        "memory": {name: median([run["taken"] for run in done]) for name, done in runs.items()},
+        "memory": {name: run["taken"] for name, (run,) in first.items()},
         "ratios": {
             f"{name} / {OWN}, {way}": ratio(times[way][name], times[way][OWN])._asdict() for name in others for way in DIRECTIONS
         },
@@ -90,12 +91,9 @@ def measure(*, repeats: int, peers: tuple[tuple[str, str], ...] = (), **options:
     """Run it; see the module."""
     requests, points = _requests(options), []
     script = str(FOLDER / "layer_peer.py")
-    with ExitStack() as stack:
-        children = {OWN: stack.enter_context(Child(OWN, [sys.executable, script, OWN], ENVIRONMENT))}
-        for name, python in peers:
-            children[name] = stack.enter_context(Child(name, [python, script], ENVIRONMENT))
-        for request in requests:
-            say(f"{request['kind']}, {request['neurons']} neurons, {100 * request['density']:g} % of the inputs ...")
-            points.append(measure_point(children, request, repeats))
+    pythons = {OWN: [sys.executable, script, OWN], **{name: [python, script] for name, python in peers}}
+    for request in requests:
+        say(f"{request['kind']}, {request['neurons']} neurons, {100 * request['density']:g} % of the inputs ...")
+        points.append(measure_point(pythons, request, repeats))
     settings = {**options, "repeats": repeats, "peers": [name for name, _ in peers]}
     return Report(settings, {"points": points}, [_table(points, [name for name, _ in peers])])

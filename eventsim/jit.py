@@ -173,6 +173,12 @@ def jit_borrowing(function: Callable) -> Any:
     return dispatcher
 
 
+def numba_says(error: Exception) -> str:
+    """The lines of one of Numba's errors that tell what is wrong."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join([line for line in lines if not line.startswith(("Failed in", "During:", "- "))][:3])
+
+
 _COMPILING = threading.RLock()
 
 

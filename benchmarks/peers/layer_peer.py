@@ -9,16 +9,7 @@ import sys
 import time
 from typing import Any
 
-from protocol import Unable, forget_peak, peak_memory, resident_memory, serve
-
-
-def _library(name: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise Unable(
-            f"this Python cannot import {name} ({error}); pip install 'norse==1.1.0' torch, or give another --peer-python"
-        ) from error
+from protocol import forget_peak, peak_memory, resident_memory, serve, torch_library
 
 
 class Layer:
@@ -29,7 +20,7 @@ class Layer:
 
     def build(self, request: dict[str, Any]) -> dict[str, Any]:
         """request : "kind", the class; "steps", "batch", "neurons"; "density", the share of inputs that are not 0; "threads"."""
-        library = _library(self.name)
+        library = torch_library(self.name)
         import torch
 
         self.torch = torch
@@ -45,6 +36,7 @@ class Layer:
             self.layer, self.x = kind(neurons, neurons, input_weights=w_in, recurrent_weights=w_rec), spikes.float()
         else:
             self.layer, self.x = kind(), spikes * (2.0 / request["density"]) * torch.rand(shape)
+        self.layer(self.x[:2, :1].requires_grad_())[0].sum().backward()  # what is compiled is compiled now
         self.x.requires_grad_()
         self.gradient = torch.randn(shape)
         version = getattr(importlib.import_module(self.name.split(".")[0]), "__version__", "")

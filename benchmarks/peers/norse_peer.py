@@ -13,18 +13,9 @@ import sys
 import time
 from typing import Any
 
-from protocol import Unable, serve
+from protocol import Unable, serve, torch_library
 
 DT = 0.001  # s, a step
-
-
-def _library(name: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise Unable(
-            f"this Python cannot import {name} ({error}); pip install 'norse==1.1.0' torch, or give another --peer-python"
-        ) from error
 
 
 class Dense:
@@ -35,7 +26,7 @@ class Dense:
 
     def build(self, request: dict[str, Any]) -> dict[str, Any]:
         """request : "file"; "readout", whether the last layer is LI instead of LIF."""
-        library = _library(self.name)
+        library = torch_library(self.name)
         import numpy as np
         import torch
 

@@ -11,6 +11,7 @@ Only the standard library: every interpreter can run this file.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import resource
@@ -30,6 +31,16 @@ class Simulator(Protocol):
 
 class Unable(Exception):
     """What was asked for cannot be done here; the text says what to do."""
+
+
+def torch_library(name: str) -> Any:
+    """Norse, or norse_bridge, which has the same names."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise Unable(
+            f"this Python cannot import {name} ({error}); pip install 'norse==1.1.0' torch, or give another --peer-python"
+        ) from error
 
 
 def peak_memory() -> int:

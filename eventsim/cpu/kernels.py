@@ -12,7 +12,7 @@ from eventsim.cpu.dense import make_dense
 from eventsim.cpu.pointers import KERNEL
 from eventsim.cpu.sparse import make_jump_all, make_predict_all, make_sample, make_sparse
 from eventsim.errors import ModelError
-from eventsim.jit import compile_callback, compiled_once
+from eventsim.jit import compile_callback, compiled_once, numba_says
 from eventsim.models import BUILT_IN
 
 
@@ -70,9 +70,7 @@ def compile_kernel(name: str, spec: KernelSpec):
     try:
         return compile_callback(KERNEL, MAKERS[name](spec), key if kept else None, borrowing=name != "dense")
     except NumbaError as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        told = [line for line in lines if not line.startswith(("Failed in", "During:", "- "))]
         raise ModelError(
             f"{spec.model.name}: Numba cannot compile its functions; they may use arithmetic, named tuples and ops only "
-            f"(docs/a-neuron.md). It says: {' '.join(told[:3])}"
+            f"(docs/a-neuron.md). It says: {numba_says(error)}"
         ) from error

@@ -241,6 +241,11 @@ def _gate(z):
 
 
 @jit
+def _detached(z):
+    return value_of(z)
+
+
+@jit
 def _select(condition, a, b):
     return _choose(condition, a, b)
 
@@ -310,4 +315,4 @@ def dual_ops(dtype: np.dtype, method: str, detach: bool) -> Ops:
         f = real(scalar.log1p_over(v))
         return chain(f, minus_half if abs(v) < small else (one / (one + v) - f) / v, x)
 
-    return Ops(exp, expm1, log1p, _minimum, absolute, phi, log1p_over, relu, _select, fire, value_of if detach else _gate)
+    return Ops(exp, expm1, log1p, _minimum, absolute, phi, log1p_over, relu, _select, fire, _detached if detach else _gate)

@@ -20,7 +20,7 @@ from numba.core.errors import NumbaError
 from eventsim.cpu.pointers import KERNEL, values_at, view
 from eventsim.cpu.scalar import REALS, scalar_ops
 from eventsim.errors import ModelError
-from eventsim.jit import compile_callback, compiled_once
+from eventsim.jit import compile_callback, compiled_once, numba_says
 from eventsim.jit import jit_borrowing as jit
 from eventsim.models import BUILT_IN
 from eventsim.models.model import bind_refractory_step, bind_step
@@ -377,9 +377,7 @@ def _compiled(name: str, spec: LoopSpec):
     try:
         return compile_callback(KERNEL, MAKERS[name](spec), key if kept else None, borrowing=True)
     except NumbaError as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        told = [line for line in lines if not line.startswith(("Failed in", "During:", "- "))]
         return ModelError(
             f"{spec.model.name}: Numba cannot compile its functions; they may use arithmetic, named tuples and ops only "
-            f"(docs/a-neuron.md). It says: {' '.join(told[:3])}"
+            f"(docs/a-neuron.md). It says: {numba_says(error)}"
         )
