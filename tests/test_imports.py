@@ -17,7 +17,7 @@ LAYERS = (
     ("eventsim.generate",),
     ("eventsim.models",),
     ("eventsim.rules", "eventsim.distributions", "eventsim.connectivity", "eventsim.stimuli", "eventsim.npz"),
-    ("eventsim.network",),
+    ("eventsim.network", "eventsim.images"),
     ("eventsim.state", "eventsim.queue", "eventsim.segments", "eventsim.rows", "eventsim.recording", "eventsim.storage"),
     ("eventsim.expected", "eventsim.stages"),
     ("eventsim.estimate",),
@@ -46,6 +46,7 @@ BRIDGE_MAY_SEE = (
     "eventsim.recording",
     "eventsim.simulation",
     "eventsim.ops",
+    "eventsim.images",
 )
 KERNELS_OF_ITS_OWN = "norse_bridge.fused"  # and what every kernel is written in
 WRITTEN_IN = ("eventsim.jit", "eventsim.cpu.scalar", "eventsim.cpu.pointers")

@@ -4,14 +4,14 @@ import copy
 
 import torch
 
-from norse_bridge.tasks.correlation_experiment import INPUTS, LABELS, CorrelationNetwork, train
+from norse_bridge.task.correlation_experiment import INPUTS, LABELS, CorrelationNetwork, train
 
 
 def test_the_label_is_learnt_and_a_seed_says_it_all():
     state, seen = torch.get_rng_state(), []
-    network, losses = train(episodes=12, timesteps=60, seed=1, report=lambda *row: seen.append(row))
+    network, losses = train(episodes=12, timesteps=60, seed=1, report=lambda episode, loss: seen.append((episode, loss)))
     assert torch.equal(torch.get_rng_state(), state)
-    assert seen == list(enumerate(losses)) and len(losses) == 12
+    assert seen == list(enumerate(losses, start=1)) and len(losses) == 12
     assert losses[0] > 0.2 and max(losses[-3:]) < 0.01
     again, repeated = train(episodes=3, timesteps=60, seed=1)
     assert repeated == losses[:3] and not torch.equal(again.input_weights, network.input_weights)

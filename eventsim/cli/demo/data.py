@@ -7,8 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from eventsim.errors import StorageError
-from eventsim.npz import read_npz
+from eventsim.images import read_images
 
 
 class Images(NamedTuple):
@@ -33,19 +32,9 @@ def load_digits(seed: int) -> Images:
 
 def load_mnist(path: str | Path) -> Images:
     """MNIST from an .npz with x_train, x_test uint8 (images, 28, 28) and y_train, y_test (images,)."""
-    names = ("x_train", "y_train", "x_test", "y_test")
-    arrays = read_npz(path, required=names, wanted=names)
-    parts = []
-    for part in ("train", "test"):
-        x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
-        if x.dtype != np.uint8 or x.ndim != 3 or y.dtype.kind not in "iu" or y.shape != x.shape[:1] or len(x) == 0:
-            raise StorageError(
-                f"file {Path(path).name!r}: x_{part} must be uint8 (images, rows, columns) and y_{part} one label for each, not "
-                f"{x.dtype} {x.shape} and {y.dtype} {y.shape}"
-            )
-        if y.max() > 9 or y.min() < 0:
-            raise StorageError(f"file {Path(path).name!r}: y_{part} must hold digits from 0 to 9, found {y.min()} to {y.max()}")
-        parts += [x.reshape(len(x), -1).astype(np.float32) / 255.0, y.astype(np.int64)]
-    if parts[0].shape[1] != parts[2].shape[1]:
-        raise StorageError(f"file {Path(path).name!r}: images of x_train and x_test differ in size")
-    return Images(*parts)
+    found = read_images(path)
+
+    def rows(images):
+        return images.reshape(len(images), -1).astype(np.float32) / 255.0
+
+    return Images(rows(found.train), found.train_labels, rows(found.test), found.test_labels)

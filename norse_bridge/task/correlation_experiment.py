@@ -1,4 +1,4 @@
-"""The correlation experiment: neurons whose synapses change by what their correlation sensors measure, learning one label.
+"""Neurons whose synapses change by what their correlation sensors measure, learning one label.
 
 Poisson spikes of one random pattern drive recurrent LIF neurons for an episode. Every ``update_every`` steps a fixed random linear
 map turns the traces of the sensors into changes of the weights (`correlation_based_update`). Leaky integrators read the spikes,
@@ -8,14 +8,25 @@ readout, are trained by gradient descent so that the pattern gets its label.
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import torch
 
 from norse_bridge.encode import poisson_encode
 from norse_bridge.neurons.li import LILinearCell
 from norse_bridge.plasticity.correlation_sensor import correlation_based_update
 from norse_bridge.plasticity.lif_correlation import LIFCorrelation
+from norse_bridge.task.options import COUNT, POSITIVE, option
+from norse_bridge.task.report import Report
+from norse_bridge.task.saving import save_model
 
 INPUTS, NEURONS, LABELS = 100, 8, 2
+OPTIONS = [
+    option("episodes", 100, "Number of episodes, each with spikes of its own.", COUNT),
+    option("timesteps", 500, "Steps of 1 ms in an episode.", COUNT),
+    option("learning-rate", 0.2, "Of Adam.", POSITIVE),
+]
 
 
 class CorrelationNetwork(torch.nn.Module):
@@ -44,12 +55,20 @@ class CorrelationNetwork(torch.nn.Module):
         return torch.stack(voltages).amax(0)
 
 
+def run(options: dict[str, Any], out: Path, report: Report) -> dict[str, float]:
+    """Train, save the net, return the losses of the first and the last episode."""
+    report.expect(options["episodes"], "episode")
+    network, losses = train(options["episodes"], options["timesteps"], options["learning_rate"], options["random_seed"], report)
+    save_model(out / "model.pt", "correlation-experiment", network, {})
+    return {"first_loss": losses[0], "loss": losses[-1]}
+
+
 def train(episodes=100, timesteps=500, learning_rate=0.2, seed=0, report=None):
     """Train a `CorrelationNetwork`: ``(network, losses)``, with the loss of every episode, the negative log likelihood.
 
     timesteps : length of an episode, in steps of 1 ms
     seed : of the network, the pattern, its label and all spikes; random numbers of the process stay as they are
-    report : called with the number of the episode and its loss
+    report : called as ``report(episode, loss=...)``, episodes counted from 1
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -57,7 +76,7 @@ def train(episodes=100, timesteps=500, learning_rate=0.2, seed=0, report=None):
         pattern, label = torch.rand(1, INPUTS), torch.randint(LABELS, (1,))
         optimizer = torch.optim.Adam([p for p in network.parameters() if p.requires_grad], lr=learning_rate)
         losses = []
-        for episode in range(episodes):
+        for episode in range(1, episodes + 1):
             scores = network(poisson_encode(pattern, timesteps))
             loss = torch.nn.functional.cross_entropy(scores, label)
             optimizer.zero_grad()
@@ -65,5 +84,5 @@ def train(episodes=100, timesteps=500, learning_rate=0.2, seed=0, report=None):
             optimizer.step()
             losses.append(loss.item())
             if report is not None:
-                report(episode, losses[-1])
+                report(episode, loss=losses[-1])
     return network, losses

@@ -1,1 +1,0 @@
-"""Experiments to train from beginning to end, one file each."""
