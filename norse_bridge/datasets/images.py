@@ -70,6 +70,14 @@ def read_idx(path) -> np.ndarray:
     return np.frombuffer(data, dtype=np.uint8).reshape(shape)
 
 
+def brightness(images) -> tuple[float, float]:
+    """Mean and standard deviation of all pixels (uint8), as parts of the brightest possible, 255; the latter is 1 where all are the
+    same."""
+    mean, square = images.mean(dtype=np.float64), np.square(images, dtype=np.uint16).mean(dtype=np.float64)
+    deviation = math.sqrt(max(0.0, square - mean**2))
+    return float(mean) / 255.0, deviation / 255.0 if deviation else 1.0
+
+
 def _idx_file(folder: Path, name: str) -> Path:
     for file in (folder / name, folder / f"{name}.gz"):
         if file.is_file():

@@ -20,7 +20,7 @@ import click
 import torch
 
 from eventsim.images import LabelledImages
-from norse_bridge.datasets.images import read_cifar10
+from norse_bridge.datasets.images import brightness, read_cifar10
 from norse_bridge.lifting import Lift
 from norse_bridge.neurons.li import LI
 from norse_bridge.neurons.lif import LIF, LIFParameters
@@ -71,8 +71,8 @@ def mirrored(images):
 
 def settings_of(options: dict[str, Any], images: LabelledImages) -> dict[str, Any]:
     """What `build` needs: the steps, the maps, and the training images' mean and standard deviation."""
-    pixels = images.train.astype("float32") / 255.0
-    return {"seq_length": options["seq_length"], "maps": tuple(options["maps"]), "mean": float(pixels.mean()), "deviation": float(pixels.std())}
+    mean, deviation = brightness(images.train)
+    return {"seq_length": options["seq_length"], "maps": tuple(options["maps"]), "mean": mean, "deviation": deviation}
 
 
 class Photograph(torch.nn.Module):

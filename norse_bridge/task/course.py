@@ -9,7 +9,7 @@ from typing import Any
 import click
 import torch
 
-from eventsim.errors import ModelError
+from eventsim.errors import ModelError, StorageError
 from norse_bridge.task.classification import Classifier, Plan, Samples, fit
 from norse_bridge.task.comparison import compare, lines
 from norse_bridge.task.options import COUNT, POSITIVE, choice, device, flag, option, simulation
@@ -41,13 +41,15 @@ def settings_and_net(
     task: str, options: dict[str, Any], settings: dict[str, Any], build: Callable[[dict[str, Any]], Classifier]
 ) -> tuple[dict[str, Any], Classifier]:
     """A new net of these settings, or the one to ``--load`` with its own."""
-    state = None
-    if options["load"] is not None:
-        settings, state = load_model(options["load"], task)
-    model = build(settings)
-    if state is not None:
+    if options["load"] is None:
+        return settings, build(settings).to(options["device"])
+    saved, state = load_model(options["load"], task)
+    try:
+        model = build(saved)
         model.load_state_dict(state)
-    return settings, model.to(options["device"])
+    except (KeyError, RuntimeError) as error:
+        raise StorageError(f"--load: the model is not one that this version can build ({error})") from error
+    return saved, model.to(options["device"])
 
 
 def plan_of(options: dict[str, Any], model: Classifier) -> Plan:

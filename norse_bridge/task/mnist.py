@@ -17,7 +17,7 @@ import torch
 
 from eventsim.errors import ModelError
 from eventsim.images import LabelledImages
-from norse_bridge.datasets.images import read_digits
+from norse_bridge.datasets.images import brightness, read_digits
 from norse_bridge.encoders import ConstantCurrentLIFEncoder, SpikeLatencyLIFEncoder
 from norse_bridge.nets.conv import ConvNet4
 from norse_bridge.surrogate import RANDOM
@@ -62,6 +62,9 @@ def train(task: str, images: LabelledImages, options: dict[str, Any], out: Path,
     by_chance = options["method"] in RANDOM
     check_simulation(options, "with this --method neurons fire by chance, in eventsim they do not" if by_chance else "")
     settings, model = settings_and_net(task, options, settings_of(options, images), build)
+    size = images.train.shape[1]
+    if settings["size"] != size:
+        raise ModelError(f"--load: the model takes images of {settings['size']} x {settings['size']} pixels, not {size} x {size}")
     trained = model.network.out if options["only_output"] else model
 
     def after(epoch):
@@ -78,9 +81,9 @@ def settings_of(options: dict[str, Any], images: LabelledImages) -> dict[str, An
     height, width = images.train.shape[1:]
     if height != width:
         raise ModelError(f"the images have {height} x {width} pixels; this net takes square ones")
-    pixels = images.train.astype("float32") / 255.0
+    mean, deviation = brightness(images.train)
     chosen = {name: options[name] for name in ("seq_length", "method", "input_scale", "only_first_spike")}
-    return chosen | {"size": int(height), "mean": float(pixels.mean()), "deviation": float(pixels.std())}
+    return chosen | {"size": int(height), "mean": mean, "deviation": deviation}
 
 
 class Pixels(torch.nn.Module):

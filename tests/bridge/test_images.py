@@ -10,7 +10,7 @@ import pytest
 
 from eventsim.errors import StorageError
 from norse_bridge.datasets import read_cifar10, read_digits
-from norse_bridge.datasets.images import BATCHES, IDX_PARTS, read_idx
+from norse_bridge.datasets.images import BATCHES, IDX_PARTS, brightness, read_idx
 
 RNG = np.random.default_rng(0)
 DIGITS = (RNG.integers(0, 256, (5, 4, 6)), np.arange(5), RNG.integers(0, 256, (3, 4, 6)), np.arange(3))
@@ -153,3 +153,9 @@ def test_what_is_no_archive_or_lacks_a_batch_is_refused(batches, tmp_path):
     (batches / "data_batch_5").unlink()
     with pytest.raises(StorageError, match="data_batch_5"):
         read_cifar10(batches)
+
+
+def test_brightness():
+    images = RNG.integers(0, 256, (20, 7, 9)).astype(np.uint8)
+    assert brightness(images) == pytest.approx(((images / 255).mean(), (images / 255).std()), rel=1e-12)
+    assert brightness(np.full((2, 3, 3), 51, np.uint8)) == pytest.approx((0.2, 1.0))

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from eventsim.errors import ModelError, StorageError
 from norse_bridge.task import cifar10, mnist, speech_commands
 from norse_bridge.task.classification import Classifier, Plan, Samples, evaluate, fit, highest
-from norse_bridge.task.command import TASKS, execute, main, task_command
+from norse_bridge.task.command import TASKS, main, task_command
 from norse_bridge.task.comparison import compare
 from norse_bridge.task.report import Report
 from norse_bridge.task.saving import load_model, save_model
@@ -77,6 +77,51 @@ def test_the_help_of_each_task(name):
     for option in task_command(name).params:
         assert option.help, f"{name}: {option.name} has no help"
         assert not isinstance(option.type, click.types.BoolParamType) or option.is_flag, f"{name}: {option.name} is no real flag"
+
+
+NORSES = {
+    "mnist": {
+        "device": "cpu",
+        "epochs": 10,
+        "seq_length": 200,
+        "batch_size": 32,
+        "method": "super",
+        "optimizer": "adam",
+        "learning_rate": 2e-3,
+        "input_scale": 1.0,
+        "only_first_spike": False,
+        "clip_grad": False,
+        "grad_clip_value": 1,
+        "log_interval": 10,
+        "model_save_interval": 50,
+        "save_model": True,
+        "random_seed": 1234,
+    },
+    "cifar10": {"batch_size": 32, "learning_rate": 2e-3, "lr_step": False, "optimizer": "adam", "seq_length": 128},
+    "speech-commands": {"learning_rate": 1e-4, "batch_size": 16, "model": "lif"},
+}
+
+
+@pytest.mark.parametrize("name", NORSES)
+def test_the_defaults_are_norses(name):
+    found = {option.name: option.default for option in task_command(name).params}
+    assert {key: found[key] for key in NORSES[name]} == NORSES[name]
+
+
+def test_the_commands_in_the_document_can_be_given(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lines = [
+        line.split()
+        for line in (ROOT / "docs" / "tasks.md").read_text().splitlines()
+        if line.startswith("python -m norse_bridge.task ")
+    ]
+    assert {words[3] for words in lines} >= {"mnist", "fashion-mnist", "cifar10", "speech-commands", "correlation-experiment"}
+    for words in lines:
+        for model in words[words.index("--load") + 1 :][:1] if "--load" in words else ():
+            Path(model).parent.mkdir(exist_ok=True)
+            Path(model).touch()
+        params = task_command(words[3]).make_context(words[3], words[4:]).params
+        assert params["random_seed"] == 1234 or "--random-seed" in words
 
 
 def test_the_command_as_a_program():
@@ -324,6 +369,24 @@ def test_mnist_takes_square_images_alone(tmp_path):
     x, y = bars(10, (16, 18))
     np.savez(tmp_path / "wide.npz", x_train=x, y_train=y, x_test=x, y_test=y)
     assert "16 x 18 pixels" in call("mnist", "--data", tmp_path / "wide.npz", "--output", tmp_path).stderr
+
+
+def test_a_saved_model_that_does_not_fit_is_refused(digits, tmp_path):
+    settings = {
+        "seq_length": 2,
+        "method": "super",
+        "input_scale": 1.0,
+        "only_first_spike": False,
+        "size": 20,
+        "mean": 0.1,
+        "deviation": 0.3,
+    }
+    words = "mnist", "--data", digits, "--load", tmp_path / "model.pt", "--output", tmp_path
+    save_model(tmp_path / "model.pt", "mnist", mnist.build(settings), settings)
+    assert "takes images of 20 x 20 pixels, not 16 x 16" in call(*words).stderr
+    for wrong in (settings | {"size": 16}, {"size": 16}):
+        save_model(tmp_path / "model.pt", "mnist", mnist.build(settings), wrong)
+        assert "is not one that this version can build" in call(*words).stderr
 
 
 def test_cifar10(tmp_path):
