@@ -57,6 +57,7 @@ from norse_bridge.exp_filter import ExpFilter, exp_filter_step
 from norse_bridge.export import to_network
 from norse_bridge.lifting import Lift, lift
 from norse_bridge.logic import logical_and, logical_or, logical_xor, muller_c, posedge_detector
+from norse_bridge.loops import time_loop
 from norse_bridge.nets.conv import ConvNet, ConvNet4
 from norse_bridge.nets.mobilenet import ConvBNReLU, InvertedResidual, MobileNetV2, mobilenet_v2
 from norse_bridge.nets.vgg import VGG, make_layers, vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn
@@ -572,6 +573,7 @@ __all__ = [
     "temporal_scale_distribution",
     "threshold",
     "threshold_variability",
+    "time_loop",
     "to_network",
     "to_nir",
     "tonic_bursting",

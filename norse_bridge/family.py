@@ -144,6 +144,7 @@ class Bound(NamedTuple):
     k, params : the coefficients of one step and the parameters, in the type of the step
     period : what a spike sets rho to, or None
     method, alpha, detach : the surrogate gradient
+    dtype : the type of the step
     """
 
     model: Model
@@ -155,6 +156,7 @@ class Bound(NamedTuple):
     method: str
     alpha: Any
     detach: bool
+    dtype: torch.dtype
 
 
 def bound(family, p, dt, dtype, inputs=1, detach=False) -> Bound:
@@ -165,7 +167,7 @@ def bound(family, p, dt, dtype, inputs=1, detach=False) -> Bound:
     period = family.refractory.period(p) if family.refractory else None
     method, alpha = (neuron.method, neuron.alpha) if family.model.spiking else ("heaviside", 1.0)
     ports = family.model.default_port * inputs
-    return Bound(family.model, family.order, ports, k, cast(params, dtype), period, method, alpha, detach)
+    return Bound(family.model, family.order, ports, k, cast(params, dtype), period, method, alpha, detach, dtype)
 
 
 def stepper(b) -> Callable:

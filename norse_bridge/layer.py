@@ -20,8 +20,8 @@ import torch
 from eventsim.errors import SimulationError
 from norse_bridge.family import Family, bound, cast, check_parameters, compute_dtype, join, split, stepper
 from norse_bridge.lifting import sequence
+from norse_bridge.loops import Recurrence, run
 from norse_bridge.parameters import ParameterStore
-from norse_bridge.time_loop import Recurrence, run
 
 OF_FAMILY: Any = object()
 """The default of an argument ``p`` that stands for the family's default parameters; a class's signature shows these."""

@@ -207,25 +207,6 @@ def _negate(a):
 
 
 @functools.cache
-def seed(index: int):
-    """An intrinsic ``(value, alpha) -> number`` whose derivative with this index is 1, and which has no other."""
-
-    @intrinsic
-    def make(typingctx, value, alpha):
-        kind = DualType(value, (index,))
-
-        def codegen(context, builder, signature, args):
-            number = cgutils.create_struct_proxy(kind)(context, builder)
-            number.value, number.alpha = args
-            setattr(number, f"d{index}", context.get_constant(value, 1.0))
-            return number._getvalue()
-
-        return kind(value, value), codegen
-
-    return make
-
-
-@functools.cache
 def pull(count: int):
     """An intrinsic ``(s, more, g) -> tuple`` of ``count`` numbers: for each input q the sum of g_o * d(o)/d(q) over all outputs o,
     which are the fields of s and then those of ``more``; g is a tuple as long as both, of plain numbers."""

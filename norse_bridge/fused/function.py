@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import ctypes
+import functools
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
+from eventsim.errors import ModelError
 from norse_bridge.fused import kernels
 from norse_bridge.fused.kernels import LENGTH, LoopSpec, compile_loop, rows_of
 
-SMALL_WORK = 1 << 16  # steps times neurons below which one thread is as fast as several
+SMALL_WORK = 1 << 18  # steps times neurons below which one thread is as fast as several
 
 
 class Plan(NamedTuple):
@@ -103,12 +106,30 @@ def spread(wanted, found, coefficients):
 
 
 def by_the_plain_loop(ctx, gradients):
-    """The gradients by torch, with a history of their own, for all inputs but the first two."""
-    given, needed = ctx.saved_tensors[: len(ctx.needs_input_grad) - 2], ctx.needs_input_grad[2:]
-    outputs = ctx.again(*given)
+    """The gradients by torch for all inputs but the first two, with a history where gradients of them are asked for."""
+    given, needed, twice = ctx.saved_tensors[: len(ctx.needs_input_grad) - 2], ctx.needs_input_grad[2:], torch.is_grad_enabled()
+    with torch.enable_grad():
+        given = [t if twice else t.detach().requires_grad_(need) for t, need in zip(given, needed, strict=True)]
+        outputs = ctx.again(*given)
     asked = [tensor for tensor, need in zip(given, needed, strict=True) if need]
-    found = iter(torch.autograd.grad(outputs, asked, gradients[: len(outputs)], create_graph=True, allow_unused=True))
+    found = iter(torch.autograd.grad(outputs, asked, gradients[: len(outputs)], create_graph=twice, allow_unused=True))
     return [next(found) if need else None for need in needed]
+
+
+def pulled_back(by_the_kernel):
+    """A backward pass that goes through the plain loop instead where gradients of gradients are asked for, or where Numba cannot
+    compile the model on dual numbers."""
+
+    @functools.wraps(by_the_kernel)
+    def backward(ctx, *gradients):
+        if not torch.is_grad_enabled():
+            try:
+                return by_the_kernel(ctx, *gradients)
+            except ModelError as error:
+                warnings.warn(f"the gradient goes through the plain loop of torch: {error}", RuntimeWarning, stacklevel=2)
+        return None, None, *by_the_plain_loop(ctx, gradients)
+
+    return backward
 
 
 def _contiguous_copy(tensor):
@@ -142,9 +163,8 @@ class TimeLoop(torch.autograd.Function):
         return (outputs, end, history) if plan.recorded else (outputs, end)
 
     @staticmethod
+    @pulled_back
     def backward(ctx, *gradients):
-        if torch.is_grad_enabled():  # a gradient of this gradient will be asked for
-            return None, None, *by_the_plain_loop(ctx, gradients)
         x, _, *coefficients = ctx.saved_tensors
         plan = ctx.plan._replace(spec=ctx.plan.spec._replace(wanted=tuple(ctx.needs_input_grad[4:])))
         of_outputs, of_state, of_history = gradients[0].contiguous(), _contiguous_copy(gradients[1]), None
@@ -199,9 +219,8 @@ class RecurrentLoop(torch.autograd.Function):
         return (outputs, end) if history is None else (outputs, end, history)
 
     @staticmethod
+    @pulled_back
     def backward(ctx, *gradients):
-        if torch.is_grad_enabled():
-            return None, None, *by_the_plain_loop(ctx, gradients)
         x, input_weights, weights, z, _, *coefficients, outputs = ctx.saved_tensors
         plan = ctx.plan._replace(spec=ctx.plan.spec._replace(wanted=tuple(ctx.needs_input_grad[7:])))
         of_outputs, of_state = gradients[0], _contiguous_copy(gradients[1])

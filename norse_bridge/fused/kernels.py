@@ -26,8 +26,8 @@ from eventsim.models import BUILT_IN
 from eventsim.models.model import bind_refractory_step, bind_step
 from norse_bridge import surrogate
 from norse_bridge.fused import dual
+from norse_bridge.fused.rows import LENGTH, add, fields_and, first_of, read, seeds, write
 
-LENGTH = 1040  # neurons of a block: no power of two, so that rows of scratch do not share the low bits of their addresses
 SPACING = 16  # steps between states that are stored
 
 # Words of a context: addresses of arrays, and numbers. (steps, elements) unless said otherwise; an element: a neuron of a sample.
@@ -113,88 +113,6 @@ def rows_of(spec: LoopSpec) -> Rows:
 
 
 @functools.cache
-def _read(first: int, count: int):
-    """A function ``(a, j) -> tuple`` of element j in ``count`` rows of the scratch array."""
-    place = (first + count - 1) * LENGTH
-    one = jit(lambda a, j: (a[place + j],))
-    if count == 1:
-        return one
-    before = _read(first, count - 1)
-    return jit(lambda a, j: before(a, j) + one(a, j))
-
-
-@functools.cache
-def _write(first: int, count: int):
-    """A function ``(a, j, values)`` that writes the first ``count`` values to element j of rows of the scratch array."""
-    last = count - 1
-    place = (first + last) * LENGTH
-
-    def one(a, j, values):
-        a[place + j] = values[last]
-
-    if count == 1:
-        return jit(one)
-    before = _write(first, last)
-
-    def all_of_them(a, j, values):
-        before(a, j, values)
-        a[place + j] = values[last]
-
-    return jit(all_of_them)
-
-
-@functools.cache
-def _add(first: int, count: int):
-    """A function ``(a, j, values)`` that adds the last ``count`` of the values to element j of rows of the scratch array."""
-    if count == 0:
-        return jit(lambda a, j, values: None)
-    place, back = first * LENGTH, -count
-
-    def one(a, j, values):
-        a[place + j] += values[back]
-
-    if count == 1:
-        return jit(one)
-    rest = _add(first + 1, count - 1)
-
-    def all_of_them(a, j, values):
-        a[place + j] += values[back]
-        rest(a, j, values)
-
-    return jit(all_of_them)
-
-
-@functools.cache
-def _first(count: int):
-    """A function ``a -> tuple`` of the first ``count`` values of an array or a tuple."""
-    last = count - 1
-    one = jit(lambda a: (a[last],))
-    if count == 1:
-        return one
-    before = _first(last)
-    return jit(lambda a: before(a) + one(a))
-
-
-@functools.cache
-def _write_from(first: int, offset: int, count: int):
-    """A function ``(a, j, values)`` that writes ``values[offset] ...`` to element j of ``count`` rows of the scratch array."""
-    place, last = (first + count - 1) * LENGTH, offset + count - 1
-
-    def one(a, j, values):
-        a[place + j] = values[last]
-
-    if count == 1:
-        return jit(one)
-    before = _write_from(first, offset, count - 1)
-
-    def all_of_them(a, j, values):
-        before(a, j, values)
-        a[place + j] = values[last]
-
-    return jit(all_of_them)
-
-
-@functools.cache
 def _moves(real: Any):
     """``(bring, put)``: copies of elements first ... first + count - 1 of ``rows`` rows of ``elements`` numbers at an address to
     rows of the scratch array from ``row`` on, and back.
@@ -235,21 +153,6 @@ def _add_rows(a, row, out_row, rows):
     """Add rows of the scratch array to other ones."""
     for j in range(rows * LENGTH):
         a[np.uint64(out_row * LENGTH + j)] += a[np.uint64(row * LENGTH + j)]
-
-
-@functools.cache
-def _seeds(indices: tuple[int | None, ...]):
-    """A function ``(values, alpha) -> tuple``: dual numbers with these indices of their derivative; plain ones where None."""
-    last = len(indices) - 1
-    if indices[last] is None:
-        one = jit(lambda values, alpha: (values[last],))
-    else:
-        make = dual.seed(indices[last])
-        one = jit(lambda values, alpha: (make(values[last], alpha),))
-    if last == 0:
-        return one
-    before = _seeds(indices[:last])
-    return jit(lambda values, alpha: before(values, alpha) + one(values, alpha))
 
 
 def _bind(spec: LoopSpec, ops: Any):
@@ -308,10 +211,10 @@ def make_forward(spec: LoopSpec):
     real, states, ports, coefficients, own = REALS[spec.dtype], spec.states, len(spec.ports), spec.coefficients, spec.own
     rows = rows_of(spec)
     bring, put = _moves(real)
-    step, flat = _bind(spec, scalar_ops(spec.dtype)), _first(len(spec.model.State._fields))
-    read_state, write_state = _read(rows.state, states), _write(rows.state, states)
-    read_input, write_output = _read(rows.input, ports), _write(rows.output, 1)
-    read_own, read_common = _read(rows.coefficient, coefficients) if own else None, _first(coefficients)
+    step, flat = _bind(spec, scalar_ops(spec.dtype)), fields_and(len(spec.model.State._fields))
+    read_state, write_state = read(rows.state, states), write(rows.state, states)
+    read_input, write_output = read(rows.input, ports), write(rows.output, 1)
+    read_own, read_common = read(rows.coefficient, coefficients) if own else None, first_of(coefficients)
     width = spec.dtype.itemsize
 
     def block(c, first, count):
@@ -330,7 +233,7 @@ def make_forward(spec: LoopSpec):
                 bring(inputs[port] + t * row, 1, elements, first, count, a, rows.input + port)
             for j in range(count):
                 s, rho, out = step(read_state(a, j), read_input(a, j), read_own(a, j) if own else common)
-                write_state(a, j, flat(s) + rho)
+                write_state(a, j, flat(s, rho))
                 write_output(a, j, (out,))
             put(a, rows.output, c[OUTPUT] + t * row, 1, elements, first, count)
             if c[HISTORY]:
@@ -346,9 +249,9 @@ def make_again(spec: LoopSpec):
     states, ports, own = spec.states, len(spec.ports), spec.own
     rows = rows_of(spec)
     bring, _ = _moves(REALS[spec.dtype])
-    step, flat = _bind(spec, scalar_ops(spec.dtype)), _first(len(spec.model.State._fields))
-    read_state, write_state, read_input = _read(rows.state, states), _write(rows.state, states), _read(rows.input, ports)
-    read_own = _read(rows.coefficient, spec.coefficients) if own else None
+    step, flat = _bind(spec, scalar_ops(spec.dtype)), fields_and(len(spec.model.State._fields))
+    read_state, write_state, read_input = read(rows.state, states), write(rows.state, states), read(rows.input, ports)
+    read_own = read(rows.coefficient, spec.coefficients) if own else None
     width = spec.dtype.itemsize
 
     @jit
@@ -364,7 +267,7 @@ def make_again(spec: LoopSpec):
                     bring(inputs[port] + t * row, 1, elements, first, count, a, rows.input + port)
                 for j in range(count):
                     s, rho, out = step(read_state(a, j), read_input(a, j), read_own(a, j) if own else common)
-                    write_state(a, j, flat(s) + rho)
+                    write_state(a, j, flat(s, rho))
 
     return again
 
@@ -377,13 +280,13 @@ def make_pull(spec: LoopSpec):
     partials = states + ports + wanted
     step = _bind(spec, dual.dual_ops(spec.dtype, spec.method, spec.detach))
     numbers = iter(range(states + ports, partials))
-    seed_state, seed_input = _seeds(tuple(range(states))), _seeds(tuple(range(states, states + ports)))
-    seed_coefficients = _seeds(tuple(next(numbers) if want else None for want in spec.wanted))
+    seed_state, seed_input = seeds(tuple(range(states))), seeds(tuple(range(states, states + ports)))
+    seed_coefficients = seeds(tuple(next(numbers) if want else None for want in spec.wanted))
     pull = dual.pull(partials)
-    read_state, read_input, read_output = _read(rows.state, states), _read(rows.input, ports), _read(rows.output, 1)
-    read_gradient, write_gradient = _read(rows.gradient, states), _write(rows.gradient, states)
-    write_input, add_wanted = _write_from(rows.input, states, ports), _add(rows.wanted, wanted)
-    read_own = _read(rows.coefficient, spec.coefficients) if own else None
+    read_state, read_input, read_output = read(rows.state, states), read(rows.input, ports), read(rows.output, 1)
+    read_gradient, write_gradient = read(rows.gradient, states), write(rows.gradient, states)
+    write_input, add_wanted = write(rows.input, ports, states), add(rows.wanted, wanted, states + ports)
+    read_own = read(rows.coefficient, spec.coefficients) if own else None
 
     @jit
     def pull_back(a, count, common):
@@ -410,7 +313,7 @@ def make_backward(spec: LoopSpec):
     rows, wanted = rows_of(spec), sum(spec.wanted)
     bring, put = _moves(real)
     again, pull_back = make_again(spec), make_pull(spec)
-    read_common = _first(coefficients)
+    read_common = first_of(coefficients)
     width = spec.dtype.itemsize
 
     def block(c, first, count):
@@ -455,9 +358,20 @@ def _stamp() -> str:
     return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(files))).hexdigest()[:16]
 
 
-@compiled_once
 def compile_loop(name: str, spec: LoopSpec):
-    """The kernel called ``name`` (one of `MAKERS`) of a time loop; it has an ``address`` and can be called through ctypes."""
+    """The kernel called ``name`` (one of `MAKERS`) of a time loop; it has an ``address`` and can be called through ctypes.
+
+    A ModelError says why Numba cannot compile the model's functions.
+    """
+    made = _compiled(name, spec)
+    if isinstance(made, ModelError):
+        raise made
+    return made
+
+
+@compiled_once
+def _compiled(name: str, spec: LoopSpec):
+    """The kernel, or the error: what cannot be compiled is not tried again in each call."""
     kept = BUILT_IN.get(spec.model.name) is spec.model  # a model from elsewhere may change without this package noticing
     key = f"{_stamp()} {name} {spec.model.name} {tuple(str(word) for word in spec[1:])}"
     try:
@@ -465,7 +379,7 @@ def compile_loop(name: str, spec: LoopSpec):
     except NumbaError as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         told = [line for line in lines if not line.startswith(("Failed in", "During:", "- "))]
-        raise ModelError(
+        return ModelError(
             f"{spec.model.name}: Numba cannot compile its functions; they may use arithmetic, named tuples and ops only "
             f"(docs/a-neuron.md). It says: {' '.join(told[:3])}"
-        ) from error
+        )

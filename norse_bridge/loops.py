@@ -2,17 +2,19 @@
 
 The compiled loop (`norse_bridge.fused`) takes float32 and float64 on the CPU, and gives the same spikes and states as the plain
 one: bit for bit where a step is made of ``+ - *``. What it does not take goes through the plain loop: other types and devices,
-`torch.func`, surrogates that draw their spikes. Gradients of gradients go through the plain loop, too.
+`torch.func`, surrogates that draw their spikes, models that Numba cannot compile. Gradients of gradients go through the plain
+loop, too.
 """
 
 from __future__ import annotations
 
 import contextlib
+import warnings
 from typing import Any, NamedTuple
 
 import torch
 
-from eventsim.errors import SimulationError
+from eventsim.errors import ModelError, SimulationError
 from norse_bridge.family import stepper
 from norse_bridge.surrogate import DERIVATIVES
 
@@ -66,7 +68,12 @@ def run(b, x, s, rho, recurrence=None, record=False) -> Run:
 def _run_if_possible(b, x, s, rho, recurrence, record):
     why = obstacle(b, x, s, rho, recurrence)
     if not why:
-        return fused_run(b, x, s, rho, recurrence, record)
+        try:
+            return fused_run(b, x, s, rho, recurrence, record)
+        except ModelError as error:
+            why = str(error)
+        if _chosen[0] != "fused":
+            warnings.warn(f"the layer goes through the plain loop of torch: {why}", RuntimeWarning, stacklevel=2)
     if _chosen[0] == "fused":
         raise SimulationError(f"time_loop('fused'): this layer's loop cannot be compiled: {why}")
     return plain_run(b, x, s, rho, recurrence, record)
@@ -84,27 +91,28 @@ def obstacle(b, x, s, rho, recurrence=None) -> str:
     given = [x, *states, *(recurrence or ())]
     if any(type(tensor) not in (torch.Tensor, torch.nn.Parameter) or tensor.device.type != "cpu" for tensor in given):
         return "it takes ordinary tensors on the CPU"
-    if result_type(x, s) not in (torch.float32, torch.float64):
+    if b.dtype not in (torch.float32, torch.float64):
         return "it takes float32 and float64"
     if b.method not in DERIVATIVES:
         return f"the method {b.method!r} draws its spikes"
     if torch._C._functorch.peek_interpreter_stack() is not None or torch.autograd.forward_ad._current_level >= 0:
         return "a transform of torch.func is at work"
     shape = recurrence.z.shape if recurrence else x.shape[1:]
-    if any(torch.broadcast_shapes(tensor.shape, shape) != shape for tensor in (*states, *coefficients_of(b))):
+    if not all(_fits(tensor, shape) for tensor in (*states, *coefficients_of(b))):
         return "states or parameters have more axes than a step's input"
     if recurrence and (x.ndim != 3 or len(shape) != 2 or shape[0] != x.shape[1]):
         return "a recurrent layer takes (time, batch, inputs)"
     return ""
 
 
+def _fits(tensor, shape) -> bool:
+    """Whether a tensor broadcasts to ``shape``."""
+    ends = zip(reversed(tensor.shape), reversed(shape), strict=False)
+    return tensor.ndim <= len(shape) and all(given in (1, wanted) for given, wanted in ends)
+
+
 def _some(rho) -> tuple:
     return () if rho is None else (rho,)
-
-
-def result_type(x, s) -> torch.dtype:
-    """The type of the states after a step."""
-    return torch.promote_types(x.dtype, s.v.dtype) if s.v.ndim else x.dtype
 
 
 def coefficients_of(b) -> list[torch.Tensor]:
@@ -147,7 +155,7 @@ def fused_run(b, x, s, rho, recurrence=None, record=False) -> Run:
     from norse_bridge.fused.function import Plan, RecurrentLoop, TimeLoop, numpy_type
     from norse_bridge.fused.kernels import SPACING, LoopSpec
 
-    dtype, steps = result_type(x, s), x.shape[0]
+    dtype, steps = b.dtype, x.shape[0]
     shape = recurrence.z.shape if recurrence else x.shape[1:]
     given = [value.to(dtype) for value in coefficients_of(b)]
     own = any(value.ndim for value in given)
