@@ -1,17 +1,11 @@
-"""Reinforcement learning with spikes: a policy learns to balance a pole (CartPole-v1 of gymnasium) by REINFORCE (Williams, 1992).
+"""Reinforcement learning with spikes: a policy learns to balance a pole (CartPole-v1 of gymnasium).
 
-Positive and negative parts of an observation, times ``scale``, are currents into LIF neurons; their spikes over a few steps drive
-recurrent neurons, which leaky integrators read. The mean voltages of the readout are the logits of the actions.
-
-For each update one episode is played in each of several environments. Minimised is the mean over all steps of all episodes of
-
-    - log pi(a_t | s_t) A_t - entropy_factor * entropy of pi(. | s_t)        G_t = r_t + gamma G_(t+1)
-
-where A_t is (1 - gamma) times the difference of G_t and its mean over the environments; an episode that is over has G_t = 0. With
-one environment the mean is that over its own steps.
+Positive and negative parts of an observation drive LIF neurons, their spikes recurrent neurons, which leaky integrators read: the
+mean voltages are the logits of the actions. For each update one episode is played in each of several environments, and an action
+is made more probable the more reward followed than in the other episodes at the same step (REINFORCE, Williams, 1992).
 
 The running reward starts at 10, and an episode of reward R makes it 0.95 of itself plus 0.05 R. Training stops when it reaches what
-the environment calls solved (475).
+the environment calls solved (475). In the end 16 episodes are played with the most probable actions.
 
 \b
 Example:
@@ -22,7 +16,6 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections import OrderedDict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,95 +23,33 @@ import click
 import torch
 
 from eventsim.errors import ModelError, SimulationError
-from norse_bridge.neurons.li import LI
-from norse_bridge.neurons.lif import LIFParameters, LIFRecurrent
-from norse_bridge.neurons.lif_box import LIFBox, LIFBoxParameters
-from norse_bridge.neurons.lsnn import LSNNParameters, LSNNRecurrent
-from norse_bridge.sequential import SequentialState
 from norse_bridge.task.classification import Classifier
 from norse_bridge.task.comparison import compare, lines
-from norse_bridge.task.options import COUNT, POSITIVE, choice, option, simulation
+from norse_bridge.task.options import COUNT, POSITIVE, choice, device, option, simulation
+from norse_bridge.task.policies import KINDS, policy_of
+from norse_bridge.task.reinforce import differentiate, play
 from norse_bridge.task.report import Report
 from norse_bridge.task.saving import save_model
 
-POLICIES = ("snn", "lsnn", "ann")
-ALPHA = 10.0  # of the surrogate gradient, SuperSpike
 RUNNING, KEPT = 10.0, 0.95  # the running reward in the beginning, and what an episode leaves of it
-SEEDS = 2**31
 PLAYED = 16  # episodes in the end
-ROWS = 2048  # observations that are differentiated at once: bounds the memory
 
+PART = click.FloatRange(0.0, 1.0, max_open=True)
 OPTIONS = [
-    choice("policy", "snn", "LIF neurons, LSNN neurons, or ReLU.", POLICIES),
+    choice("policy", "snn", "LIF neurons, LSNN neurons, or ReLU.", KINDS),
     option("environment", "CartPole-v1", "A gymnasium environment: a row of numbers in, discrete actions out."),
-    option("episodes", 4000, "Episodes at most.", COUNT),
+    option("episodes", 4000, "Episodes at most; the last update may take some more.", COUNT),
     option("environments", 16, "Episodes between two updates, played at once.", COUNT),
     option("learning-rate", 5e-3, "Of Adam.", POSITIVE),
-    option("gamma", 0.99, "What a reward counts for the step before it.", click.FloatRange(0.0, 1.0, max_open=True)),
+    option("gamma", 0.99, "What a reward counts for the step before it.", PART),
     option("entropy-factor", 0.01, "Weight of the policy's entropy.", click.FloatRange(0.0)),
     option("neurons", 128, "Recurrent (ann: hidden) neurons.", COUNT),
-    option(
-        "dropout",
-        0.0,
-        "Part of the neurons that are not read, drawn for each observation.",
-        click.FloatRange(0.0, 1.0, max_open=True),
-    ),
+    option("dropout", 0.5, "Part of the neurons that are not read, drawn for each observation.", PART),
     option("scale", 50.0, "Current for an observation of 1.", POSITIVE),
     option("steps", 40, "Steps of 1 ms for which a policy sees an observation.", COUNT),
+    device(),
     *simulation(1000),
 ]
-
-
-class SpikingPolicy(torch.nn.Module):
-    """Observations (batch, observed) -> logits (batch, actions), by recurrent LIF ("snn") or LSNN ("lsnn") neurons.
-
-    neurons : number of recurrent neurons; scale : current for an observation of 1; steps : of 1 ms
-    """
-
-    def __init__(self, kind, observed, actions, neurons=128, scale=50.0, steps=40):
-        super().__init__()
-        self.scale, self.steps = scale, steps
-        self.encoder = LIFBox(LIFBoxParameters(method="heaviside"))
-        self.neurons: LIFRecurrent | LSNNRecurrent
-        if kind == "snn":
-            self.neurons = LIFRecurrent(2 * observed, neurons, LIFParameters(alpha=ALPHA))
-        else:
-            p = LSNNParameters(tau_adapt_inv=torch.tensor(50.0), beta=torch.tensor(0.2), alpha=ALPHA)
-            self.neurons = LSNNRecurrent(2 * observed, neurons, p)
-        self.weights, self.readout = torch.nn.Linear(neurons, actions, bias=False), LI()
-
-    def exported_as(self):
-        """The layers from the encoder's spikes to the voltages, for `norse_bridge.to_network` and `simulate`."""
-        return SequentialState(OrderedDict(neurons=self.neurons, weights=self.weights, readout=self.readout))
-
-    def encode(self, x):
-        """The spikes (steps, batch, 2 * observed) that tell an observation."""
-        currents = self.scale * torch.cat((x, -x), -1).clamp(min=0.0)
-        with torch.no_grad():
-            return self.encoder(currents.expand(self.steps, *currents.shape))[0]
-
-    def forward(self, x, kept):
-        spikes, _ = self.neurons(self.encode(x))  # (steps, batch, neurons)
-        return self.readout(self.weights(spikes * kept))[0].mean(0)
-
-
-class RatePolicy(torch.nn.Module):
-    """Observations (batch, observed) -> logits (batch, actions), by one layer of ReLU."""
-
-    def __init__(self, observed, actions, neurons=128):
-        super().__init__()
-        self.hidden, self.weights = torch.nn.Linear(observed, neurons), torch.nn.Linear(neurons, actions)
-
-    def forward(self, x, kept):
-        return self.weights(self.hidden(x).relu() * kept)
-
-
-def policy_of(kind, environment, neurons=128, scale=50.0, steps=40):
-    """A new policy for an environment."""
-    observed, actions = int(environment.observation_space.shape[0]), int(environment.action_space.n)
-    if kind == "ann":
-        return RatePolicy(observed, actions, neurons)
-    return SpikingPolicy(kind, observed, actions, neurons, scale, steps)
 
 
 def environments_of(name, count):
@@ -135,73 +66,6 @@ def environments_of(name, count):
     if not (isinstance(seen, gymnasium.spaces.Box) and len(seen.shape) == 1 and isinstance(acts, gymnasium.spaces.Discrete)):
         raise SimulationError(f"cartpole: {name} must take discrete actions and show a row of numbers, not {acts} and {seen}")
     return made
-
-
-class Episodes(NamedTuple):
-    """What happened in one episode of each environment, one row a step, environments side by side in each step.
-
-    observations : (rows, observed); actions : (rows,); kept : (rows, neurons) factors of the readout, or a 1
-    places : (rows, 2) environment and step; rewards : (environments, steps), 0 after the end
-    """
-
-    observations: torch.Tensor
-    actions: torch.Tensor
-    kept: torch.Tensor
-    places: torch.Tensor
-    rewards: torch.Tensor
-
-
-def play(policy, environments, dropout=0.0, neurons=1, greedy=False) -> Episodes:
-    """One episode in each environment, all of one step at once; random numbers are torch's own.
-
-    dropout : the part of the ``neurons`` that the readout does not see, drawn for each step; greedy : the most probable actions
-    """
-    seeds = torch.randint(SEEDS, (len(environments),)).tolist()
-    running = [(n, env, env.reset(seed=seed)[0]) for n, (env, seed) in enumerate(zip(environments, seeds, strict=True))]
-    observations, actions, masks, places, rewards, step = [], [], [], [], [], 0
-    while running:
-        x = torch.stack([torch.as_tensor(seen, dtype=torch.float32) for _, _, seen in running])  # (running, observed)
-        kept = torch.nn.functional.dropout(torch.ones(len(running), neurons), dropout) if dropout else torch.ones(len(running), 1)
-        with torch.no_grad():
-            logits = policy(x, kept)
-        chosen = logits.argmax(-1) if greedy else logits.softmax(-1).multinomial(1)[:, 0]
-        observations.append(x)
-        actions.append(chosen)
-        masks.append(kept)
-        still, got = [], torch.zeros(len(environments))
-        for (n, env, _), action in zip(running, chosen.tolist(), strict=True):
-            seen, reward, ended, cut, _ = env.step(action)
-            places.append((n, step))
-            got[n] = float(reward)
-            if not (ended or cut):
-                still.append((n, env, seen))
-        rewards.append(got)
-        running, step = still, step + 1
-    joined = torch.cat(observations), torch.cat(actions), torch.cat(masks)
-    return Episodes(*joined, torch.tensor(places), torch.stack(rewards, 1))
-
-
-def advantages(rewards, places, gamma):
-    """A_t of each row of some `Episodes`: (rows,)."""
-    returns, total = torch.empty_like(rewards), torch.zeros(len(rewards))
-    for t in reversed(range(rewards.shape[1])):
-        total = rewards[:, t] + gamma * total
-        returns[:, t] = total
-    mean = returns.mean() if len(rewards) == 1 else returns.mean(0)
-    return (1 - gamma) * (returns - mean)[tuple(places.T)]
-
-
-def differentiate(policy, episodes, gamma, entropy_factor):
-    """Add the gradient of the loss to that of the policy's parameters; returns the loss."""
-    advantage, loss = advantages(episodes.rewards, episodes.places, gamma), 0.0
-    rows = zip(*(part.split(ROWS) for part in (*episodes[:3], advantage)), strict=True)
-    for x, chosen, kept, a in rows:
-        log = policy(x, kept).log_softmax(-1)
-        terms = log.gather(-1, chosen[:, None])[:, 0] * a - entropy_factor * (log.exp() * log).sum(-1)
-        part = -terms.sum() / len(advantage)
-        part.backward()
-        loss += part.item()
-    return loss
 
 
 class Trained(NamedTuple):
@@ -223,9 +87,10 @@ def train(
     gamma=0.99,
     entropy_factor=0.01,
     neurons=128,
-    dropout=0.0,
+    dropout=0.5,
     scale=50.0,
     steps=40,
+    device="cpu",
     random_seed=1234,
     report=None,
 ) -> Trained:
@@ -240,7 +105,7 @@ def train(
     running: list[float] = []
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(random_seed)
-        net = policy_of(policy, made[0], neurons, scale, steps)
+        net = policy_of(policy, made[0], neurons, scale, steps).to(device)
         optimizer = torch.optim.Adam(net.parameters(), lr=learning_rate)
         while len(rewards) < episodes:
             played = play(net, made, dropout, neurons)
@@ -287,5 +152,6 @@ def run(options: dict[str, Any], out: Path, report: Report) -> dict[str, Any]:
 
 def simulated(policy, played, count, dtype):
     """Observations of some `Episodes` once more, in torch and in eventsim: the figures of `compare`; a decision is an action."""
-    model = Classifier(policy.encode, copy.deepcopy(policy).exported_as(), lambda voltages: voltages.mean(0))
+    policy = copy.deepcopy(policy).cpu()
+    model = Classifier(policy.encode, policy.exported_as(), lambda voltages: voltages.mean(0))
     return compare(model, [(played.observations[:count], played.actions[:count])], dtype)

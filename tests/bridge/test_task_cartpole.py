@@ -4,18 +4,10 @@ import pytest
 import torch
 
 from eventsim.errors import ModelError, SimulationError
-from norse_bridge.task import cartpole
-from norse_bridge.task.cartpole import (
-    ARGUMENTS,
-    OPTIONS,
-    Episodes,
-    advantages,
-    differentiate,
-    environments_of,
-    play,
-    policy_of,
-    run,
-)
+from norse_bridge.task import cartpole, reinforce
+from norse_bridge.task.cartpole import ARGUMENTS, OPTIONS, environments_of, run
+from norse_bridge.task.policies import KINDS, policy_of
+from norse_bridge.task.reinforce import Episodes, advantages, differentiate, play
 from norse_bridge.task.report import Report
 from norse_bridge.task.saving import load_model
 
@@ -46,7 +38,7 @@ def test_the_encoder_tells_signs_and_sizes():
     assert [counts[n] for n in (1, 3, 4, 6, 7)] == [0] * 5
 
 
-@pytest.mark.parametrize("kind", cartpole.POLICIES)
+@pytest.mark.parametrize("kind", KINDS)
 def test_episodes_and_their_gradient(kind):
     torch.manual_seed(2)
     made = environments_of(POLE, 3)
@@ -62,7 +54,7 @@ def test_episodes_and_their_gradient(kind):
     assert all(g.abs().sum() > 0 for g in gradients) and all(map(torch.equal, before, policy.parameters()))
     policy.zero_grad()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cartpole, "ROWS", 7)  # in pieces, the same gradient
+        patch.setattr(reinforce, "ROWS", 7)  # in pieces, the same gradient
         differentiate(policy, found, 0.99, 0.01)
     for whole, pieces in zip(gradients, policy.parameters(), strict=True):
         torch.testing.assert_close(pieces.grad, whole, rtol=1e-4, atol=1e-6)
@@ -119,3 +111,10 @@ def test_the_command_trains_saves_and_simulates(tmp_path):
     policy_of(settings["policy"], environments_of(settings["environment"], 1)[0], 16).load_state_dict(state)
     with pytest.raises(ModelError, match="--simulate: the policy ann has no spikes"):
         run(options | {"policy": "ann"}, tmp_path, Report())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["snn", "lsnn"])
+def test_the_pole_is_balanced(kind):
+    found = cartpole.train(policy=kind)
+    assert found.running[-1] >= found.solved == 475.0

@@ -87,3 +87,9 @@ def test_the_command_trains_saves_and_simulates(tmp_path):
     assert figures["differing_spikes"] == figures["differing_decisions"] == 0
     settings, state = load_model(tmp_path / "model.pt", "memory")
     MemoryNetwork(**settings).load_state_dict(state)
+
+
+@pytest.mark.slow
+def test_a_bit_is_remembered_for_seconds():
+    found = train(max_epochs=40)
+    assert found.losses[-1] <= 0.05 and found.accuracies[-1] > 0.97
