@@ -11,13 +11,12 @@ from collections import OrderedDict
 import torch
 
 from norse_bridge.neurons.li import LI
-from norse_bridge.neurons.lif import LIFParameters, LIFRecurrent
+from norse_bridge.neurons.lif import LIFRecurrent
 from norse_bridge.neurons.lif_box import LIFBox, LIFBoxParameters
 from norse_bridge.neurons.lsnn import LSNNParameters, LSNNRecurrent
 from norse_bridge.sequential import SequentialState
 
 KINDS = ("snn", "lsnn", "ann")
-ALPHA = 10.0  # of the surrogate gradient, SuperSpike
 
 
 class SpikingPolicy(torch.nn.Module):
@@ -32,10 +31,9 @@ class SpikingPolicy(torch.nn.Module):
         self.encoder = LIFBox(LIFBoxParameters(method="heaviside"))
         self.neurons: LIFRecurrent | LSNNRecurrent
         if kind == "snn":
-            self.neurons = LIFRecurrent(2 * observed, neurons, LIFParameters(alpha=ALPHA))
-        else:
-            p = LSNNParameters(tau_adapt_inv=torch.tensor(50.0), beta=torch.tensor(0.2), alpha=ALPHA)
-            self.neurons = LSNNRecurrent(2 * observed, neurons, p)
+            self.neurons = LIFRecurrent(2 * observed, neurons)
+        else:  # thresholds fall back within the 40 steps; Norse's default, 800 s, would only let them rise
+            self.neurons = LSNNRecurrent(2 * observed, neurons, LSNNParameters(tau_adapt_inv=50.0, beta=0.2))
         self.weights, self.readout = torch.nn.Linear(neurons, actions, bias=False), LI()
 
     def exported_as(self):

@@ -56,7 +56,7 @@ def play(policy, environments, dropout=0.0, neurons=1, greedy=False) -> Episodes
         masks.append(kept)
         still, got = [], torch.zeros(len(environments))
         for (n, env, _), action in zip(running, chosen.tolist(), strict=True):
-            seen, reward, ended, cut, _ = env.step(action)
+            seen, reward, ended, cut, _ = env.step(action + int(env.action_space.start))
             places.append((n, step))
             got[n] = float(reward)
             if not (ended or cut):
