@@ -69,12 +69,12 @@ def environments_of(name, count):
 
 
 class Trained(NamedTuple):
-    """policy; rewards, running : the reward of every episode, and the running reward after it; solved : what it had to reach"""
+    """policy; rewards, running : the reward of every episode, and the running reward after it; solved : what it had to reach, or None"""
 
     policy: Any
     rewards: list
     running: list
-    solved: float
+    solved: float | None
 
 
 def train(
