@@ -158,22 +158,22 @@ class TimeLoop(torch.autograd.Function):
             kernels.HISTORY: history,
         }
         Kernel("forward", plan, words, (x,)).run()
-        ctx.plan, ctx.again, ctx.table, ctx.stored = plan, again, table, stored
-        ctx.save_for_backward(x, state, *coefficients)
+        ctx.plan, ctx.again = plan, again
+        ctx.save_for_backward(x, state, *coefficients, table, stored)
         return (outputs, end, history) if plan.recorded else (outputs, end)
 
     @staticmethod
     @pulled_back
     def backward(ctx, *gradients):
-        x, _, *coefficients = ctx.saved_tensors
+        x, _, *coefficients, table, stored = ctx.saved_tensors
         plan = ctx.plan._replace(spec=ctx.plan.spec._replace(wanted=tuple(ctx.needs_input_grad[4:])))
         of_outputs, of_state, of_history = gradients[0].contiguous(), _contiguous_copy(gradients[1]), None
         if plan.recorded:
             of_history = gradients[2].contiguous()
         of_x, found = _empty(x.shape, x), _empty((sum(plan.spec.wanted), plan.elements), x)
         words = {
-            kernels.COEFFICIENTS: ctx.table,
-            kernels.STORED: ctx.stored,
+            kernels.COEFFICIENTS: table,
+            kernels.STORED: stored,
             kernels.OUTPUT_GRADIENT: of_outputs,
             kernels.STATE_GRADIENT: of_state,
             kernels.HISTORY_GRADIENT: of_history,
@@ -214,14 +214,14 @@ class RecurrentLoop(torch.autograd.Function):
                 kernel.point({kernels.HISTORY: history[t]})
             kernel.run()
             spikes.copy_(outputs[t])
-        ctx.plan, ctx.again, ctx.table, ctx.stored, ctx.received = plan, again, table, stored, received
-        ctx.save_for_backward(x, input_weights, weights, z, state, *coefficients, outputs)
+        ctx.plan, ctx.again = plan, again
+        ctx.save_for_backward(x, input_weights, weights, z, state, *coefficients, outputs, table, stored, received)
         return (outputs, end) if history is None else (outputs, end, history)
 
     @staticmethod
     @pulled_back
     def backward(ctx, *gradients):
-        x, input_weights, weights, z, _, *coefficients, outputs = ctx.saved_tensors
+        x, input_weights, weights, z, _, *coefficients, outputs, table, stored, received = ctx.saved_tensors
         plan = ctx.plan._replace(spec=ctx.plan.spec._replace(wanted=tuple(ctx.needs_input_grad[7:])))
         of_outputs, of_state = gradients[0], _contiguous_copy(gradients[1])
         of_history = gradients[2].contiguous() if plan.recorded else None
@@ -229,20 +229,20 @@ class RecurrentLoop(torch.autograd.Function):
         found, of_spikes = _empty((sum(plan.spec.wanted), plan.elements), z), torch.empty_like(outputs[0])
         total = torch.zeros_like(found)
         words = {
-            kernels.COEFFICIENTS: ctx.table,
+            kernels.COEFFICIENTS: table,
             kernels.OUTPUT_GRADIENT: of_spikes,
             kernels.STATE_GRADIENT: of_state,
             kernels.COEFFICIENT_GRADIENT: found,
         }
-        kernel = Kernel("backward", plan, words, ctx.received[0], of_received[:, 0])
+        kernel = Kernel("backward", plan, words, received[0], of_received[:, 0])
         for t in reversed(range(len(x))):
             if t == len(x) - 1:
                 of_spikes.copy_(of_outputs[t])
             else:
                 torch.addmm(of_outputs[t], of_received[1, t + 1], weights, out=of_spikes)
-            kernel.inputs[:] = [_address(one) for one in ctx.received[t]]
+            kernel.inputs[:] = [_address(one) for one in received[t]]
             kernel.input_gradients[:] = [_address(one) for one in of_received[:, t]]
-            kernel.point({kernels.STORED: ctx.stored[t]})
+            kernel.point({kernels.STORED: stored[t]})
             if of_history is not None:
                 kernel.point({kernels.HISTORY_GRADIENT: of_history[t]})
             kernel.run()

@@ -24,7 +24,7 @@ import torch
 
 from eventsim.errors import ModelError, SimulationError
 from norse_bridge.task.classification import Classifier
-from norse_bridge.task.comparison import compare, lines
+from norse_bridge.task.comparison import compare, in_words
 from norse_bridge.task.options import COUNT, POSITIVE, choice, device, option, simulation
 from norse_bridge.task.policies import KINDS, policy_of
 from norse_bridge.task.reinforce import differentiate, play
@@ -69,7 +69,8 @@ def environments_of(name, count):
 
 
 class Trained(NamedTuple):
-    """policy; rewards, running : the reward of every episode, and the running reward after it; solved : what it had to reach, or None"""
+    """policy; rewards, running : the reward of every episode, and the running reward after it; solved : what it had to reach, None
+    if the environment does not say"""
 
     policy: Any
     rewards: list
@@ -145,7 +146,7 @@ def run(options: dict[str, Any], out: Path, report: Report) -> dict[str, Any]:
     }
     if options["simulate"]:
         found = simulated(trained.policy, played, options["simulate_samples"], getattr(torch, options["simulate_type"]))
-        report.say(lines(found))
+        report.say(in_words(found))
         figures |= found
     return figures
 

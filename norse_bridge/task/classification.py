@@ -75,6 +75,7 @@ class Plan(NamedTuple):
     """How `fit` trains.
 
     train_samples : so many training samples, drawn by chance; None: all
+    anneal : whether the learning rate falls to 0 along half a cosine, from the first batch to the last
     clip : the greatest absolute value of a gradient's entries, or None
     log_interval : batches between two entries of the curve of the loss
     top : also count where the class is among the ``top`` highest scores; 1: not
@@ -85,6 +86,7 @@ class Plan(NamedTuple):
     batch_size: int
     optimizer: torch.optim.Optimizer
     train_samples: int | None = None
+    anneal: bool = False
     clip: float | None = None
     label_smoothing: float = 0.0
     log_interval: int = 10
@@ -99,13 +101,16 @@ def fit(model, plan: Plan, train: Samples, test: Samples, report: Report) -> dic
     The curves are the loss of the batches, and after each epoch the accuracy on the test data.
     """
     chosen = torch.randperm(train.size)[: plan.train_samples]
-    report.expect(plan.epochs * -(-len(chosen) // plan.batch_size), "batch")
-    count = 0
+    count, batches = 0, plan.epochs * -(-len(chosen) // plan.batch_size)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(plan.optimizer, max(1, batches)) if plan.anneal else None
+    report.expect(batches, "batch")
     for epoch in range(1, plan.epochs + 1):
         start, total = time.perf_counter(), 0.0
         model.train()
         for x, labels in train.batches(plan.batch_size, chosen[torch.randperm(len(chosen))]):
             loss = step(model, plan, x, labels)
+            if schedule is not None:
+                schedule.step()
             count, total = count + 1, total + loss * len(labels)
             report(count, **({"loss": loss} if count % plan.log_interval == 0 else {}))
         trained = time.perf_counter() - start

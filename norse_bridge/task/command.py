@@ -18,6 +18,7 @@ from norse_bridge.task.options import output, random_seed
 from norse_bridge.task.report import Report
 
 TASKS = ("mnist", "fashion-mnist", "cifar10", "speech-commands", "cartpole", "memory", "correlation-experiment")
+CLOCK = 0.1  # s that the times of files may lag behind
 
 
 class Refusal(click.ClickException):
@@ -55,23 +56,26 @@ def task_command(name: str) -> click.Command:
 
 def execute(name: str, module: ModuleType, options: dict[str, Any]) -> None:
     """Run a task: seeded, with progress; its results on the screen and in the folder."""
-    out, report, start = _folder(options["output"]), Report(), time.perf_counter()
+    out, report, before = _folder(options["output"]), Report(), time.time()
+    start, start_of_work = time.perf_counter(), time.process_time()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options["random_seed"])
         try:
             figures = module.run(options, out, report)
         finally:
             report.close()
-    seconds = time.perf_counter() - start
-    results = {"task": name, "options": options, "figures": figures, "seconds": round(seconds, 3), "curves": report.curves}
+    took = {"seconds": time.perf_counter() - start, "processor_seconds": time.process_time() - start_of_work}
+    results = {"task": name, "options": options, "figures": figures, **took, "curves": report.curves}
     (out / "results.json").write_text(json.dumps(results, indent=1, default=str) + "\n")
     if report.curves:
         try:
             report.draw(out / "curves.png", name)
         except ImportError:
             click.echo("no picture of the curves: it needs matplotlib: pip install 'eventsim[tasks]'", err=True)
-    click.echo(f"written to {out}: {', '.join(sorted(path.name for path in out.iterdir()))}")
-    click.echo(f"{name}: {', '.join(f'{key} {_shown(value)}' for key, value in figures.items())}, {seconds:.1f} s")
+    written = sorted(path.name for path in out.iterdir() if path.stat().st_mtime >= before - CLOCK)
+    click.echo(f"written to {out}: {', '.join(written)}")
+    told = ", ".join(f"{key} {_shown(value)}" for key, value in figures.items())
+    click.echo(f"{name}: {told}; {took['seconds']:.1f} s, {took['processor_seconds']:.1f} s of processor time")
 
 
 def _shown(value: Any) -> str:

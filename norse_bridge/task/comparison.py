@@ -68,7 +68,7 @@ def watched(net, x) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     return output, seen
 
 
-def lines(found: dict[str, Any]) -> str:
+def in_words(found: dict[str, Any]) -> str:
     """A comparison in words."""
     return (
         f"simulated {found['samples']:,} samples: accuracy {100 * found['accuracy_dense']:.2f} % dense, "

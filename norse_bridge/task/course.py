@@ -11,7 +11,7 @@ import torch
 
 from eventsim.errors import ModelError, StorageError
 from norse_bridge.task.classification import Classifier, Plan, Samples, fit
-from norse_bridge.task.comparison import compare, lines
+from norse_bridge.task.comparison import compare, in_words
 from norse_bridge.task.options import COUNT, POSITIVE, choice, device, flag, option, simulation
 from norse_bridge.task.report import Report
 from norse_bridge.task.saving import load_model, save_model
@@ -28,6 +28,7 @@ def common(samples: str, epochs: int, batch_size: int, learning_rate: float) -> 
         option("batch-size", batch_size, f"{samples.capitalize()} in a batch.", COUNT),
         choice("optimizer", "adam", "What changes the weights.", OPTIMIZERS),
         option("learning-rate", learning_rate, "Its step size.", POSITIVE, "--lr"),
+        flag("anneal", False, "Whether the step size falls to 0 along half a cosine, from the first batch to the last."),
         option("train-samples", None, f"So many training {samples}, drawn by chance, instead of all.", COUNT),
         option("log-interval", 10, "Batches between two entries of the curve of the loss.", COUNT),
         flag("save-model", True, "Whether the trained model is saved."),
@@ -55,7 +56,7 @@ def settings_and_net(
 def plan_of(options: dict[str, Any], model: Classifier) -> Plan:
     """How the options say that all of the model is trained."""
     optimizer = OPTIMIZERS[options["optimizer"]](model.parameters(), lr=options["learning_rate"])
-    same = {name: options[name] for name in ("epochs", "batch_size", "train_samples", "log_interval", "device")}
+    same = {name: options[name] for name in ("epochs", "batch_size", "anneal", "train_samples", "log_interval", "device")}
     return Plan(optimizer=optimizer, **same)
 
 
@@ -76,9 +77,10 @@ def follow(
         save_model(out / "model.pt", task, model, settings)
     if options["simulate"]:
         compared = test.first(options["simulate_samples"])
-        batches = report.watch(compared.batches(at_once(model, compared)), "simulating")
+        size = at_once(model, compared)
+        batches = report.watch(compared.batches(size), "simulating", -(-compared.size // size))
         found = compare(model.cpu(), batches, getattr(torch, options["simulate_type"]))
-        report.say(lines(found))
+        report.say(in_words(found))
         figures |= found
     return figures
 

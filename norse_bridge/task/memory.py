@@ -34,7 +34,7 @@ from norse_bridge.neurons.lif import LIFParameters, LIFRecurrent
 from norse_bridge.neurons.lsnn import FAMILY, LSNNParameters, LSNNRecurrent
 from norse_bridge.sequential import SequentialState
 from norse_bridge.task.classification import Classifier
-from norse_bridge.task.comparison import compare, lines
+from norse_bridge.task.comparison import compare, in_words
 from norse_bridge.task.options import COUNT, POSITIVE, choice, option, seconds, simulation
 from norse_bridge.task.report import Report
 from norse_bridge.task.saving import save_model
@@ -221,7 +221,7 @@ def run(options: dict[str, Any], out: Path, report: Report) -> dict[str, Any]:
     figures = {"loss": trained.losses[-1], "accuracy": trained.accuracies[-1], "epochs": len(trained.losses)}
     if options["simulate"]:
         found = simulated(trained.network, trained.tests, options["simulate_samples"], getattr(torch, options["simulate_type"]))
-        report.say(lines(found))
+        report.say(in_words(found))
         figures |= found
     return figures
 

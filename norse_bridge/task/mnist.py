@@ -42,6 +42,7 @@ OWN_OPTIONS = [
     *common("images", epochs=10, batch_size=32, learning_rate=2e-3),
     option("seq-length", 200, "Steps of 1 ms for an image.", COUNT),
     choice("method", "super", "The surrogate gradient.", METHODS),
+    option("alpha", 100.0, "Its parameter; for super and tanh the inverse of its width.", POSITIVE),
     option("input-scale", 1.0, "Factor of the currents.", POSITIVE),
     flag("only-first-spike", False, "Whether only the first spike of each pixel counts."),
     flag("only-output", False, "Whether only the readout is trained."),
@@ -82,7 +83,7 @@ def settings_of(options: dict[str, Any], images: LabelledImages) -> dict[str, An
     if height != width:
         raise ModelError(f"the images have {height} x {width} pixels; this net takes square ones")
     mean, deviation = brightness(images.train)
-    chosen = {name: options[name] for name in ("seq_length", "method", "input_scale", "only_first_spike")}
+    chosen = {name: options[name] for name in ("seq_length", "method", "alpha", "input_scale", "only_first_spike")}
     return chosen | {"size": int(height), "mean": mean, "deviation": deviation}
 
 
@@ -102,4 +103,7 @@ def build(settings: dict[str, Any]) -> Classifier:
     """The untrained net."""
     kind = SpikeLatencyLIFEncoder if settings["only_first_spike"] else ConstantCurrentLIFEncoder
     encode = Pixels(kind(settings["seq_length"]), settings["input_scale"], settings["mean"], settings["deviation"])
-    return Classifier(encode, ConvNet4(feature_size=settings["size"], method=settings["method"]), highest)
+    network = ConvNet4(feature_size=settings["size"], method=settings["method"])
+    for layer in (network.lif0, network.lif1, network.lif2):
+        layer.p = layer.p._replace(alpha=torch.as_tensor(settings["alpha"]))
+    return Classifier(encode, network, highest)

@@ -44,10 +44,10 @@ class Report:
                 self._bar.set_postfix(shown, refresh=False)
             self._bar.update(step - self._bar.n)
 
-    def watch(self, items: Iterable[Any], what: str) -> Iterator[Any]:
-        """The items one after another, with a bar of its own that says ``what`` goes on."""
+    def watch(self, items: Iterable[Any], what: str, total: int) -> Iterator[Any]:
+        """The items one after another, ``total`` in all, with a bar of its own that says ``what`` goes on."""
         self.close()
-        yield from tqdm(items, desc=what, mininterval=refresh(), delay=0.5, leave=False)
+        yield from tqdm(items, desc=what, total=total, mininterval=refresh(), delay=0.5, leave=False)
 
     def say(self, text: str) -> None:
         """A line on the screen, beside the bar."""

@@ -16,9 +16,9 @@ def test_a_graph_is_freed_with_its_result(layer):
     try:
         outputs, state = layer(torch.rand(4, 3, 5, requires_grad=True))
         node = outputs.grad_fn
-        while not hasattr(node, "stored"):
+        while not hasattr(node, "again"):
             node = node.next_functions[0][0]
-        kept = weakref.ref(node.stored)
+        kept = weakref.ref(node.again)
         outputs.sum().backward()
         assert kept() is not None
         del node, outputs, state

@@ -65,6 +65,18 @@ def digits(tmp_path):
 SMALL = ("--seq-length", 12, "--input-scale", 20, "--batch-size", 20, "--lr", 0.005)
 
 
+SETTINGS = {
+    "seq_length": 2,
+    "method": "super",
+    "alpha": 100.0,
+    "input_scale": 1.0,
+    "only_first_spike": False,
+    "size": 16,
+    "mean": 0.1,
+    "deviation": 0.3,
+}
+
+
 # --- all commands ---
 
 
@@ -236,7 +248,7 @@ def test_a_report_keeps_what_it_is_told():
     report(3, loss=torch.tensor(0.25))
     report.close()
     assert report.curves == {"loss": ([2, 3], [0.5, 0.25]), "accuracy": ([2], [1.0])} and report.unit == "epoch"
-    assert list(report.watch([1, 2], "watching")) == [1, 2]
+    assert list(report.watch(iter([1, 2]), "watching", 2)) == [1, 2]
 
 
 def test_the_picture_has_a_row_for_each_curve(tmp_path):
@@ -293,6 +305,14 @@ def test_training_finds_the_classes_and_tests_them():
     assert exact["accuracy_top3"] == float((scores.argsort(1)[:, 1:] == labels[:, None]).any(1).double().mean())
 
 
+def test_the_learning_rate_falls_along_half_a_cosine():
+    model, samples = separable()
+    optimizer, rates = torch.optim.SGD(model.parameters(), 0.5), []
+    plan = Plan(4, 30, optimizer, anneal=True, after=lambda epoch: rates.append(optimizer.param_groups[0]["lr"]))
+    fit(model, plan, samples, samples, Report())
+    assert rates == pytest.approx([0.25 * (1 + np.cos(np.pi * part)) for part in (0.25, 0.5, 0.75, 1.0)], abs=1e-12)
+
+
 def test_gradients_are_clipped_and_a_loss_that_is_not_finite_ends_the_training():
     model, samples = separable()
     before = model.network.weight.detach().clone()
@@ -307,15 +327,7 @@ def test_gradients_are_clipped_and_a_loss_that_is_not_finite_ends_the_training()
 
 def test_a_comparison_counts_what_differs(monkeypatch):
     images, labels = bars(6, (16, 16))
-    settings = {
-        "seq_length": 12,
-        "method": "super",
-        "input_scale": 20.0,
-        "only_first_spike": False,
-        "size": 16,
-        "mean": 0.1,
-        "deviation": 0.3,
-    }
+    settings = SETTINGS | {"seq_length": 12, "input_scale": 20.0}
     model = mnist.build(settings)
     batches = [(torch.from_numpy(images[part]), torch.from_numpy(labels[part])) for part in (slice(0, 4), slice(4, 6))]
     found = compare(model, batches)
@@ -373,6 +385,8 @@ def test_options_of_mnist(digits, tmp_path):
     plain = ran(*words, tmp_path / "plain")["figures"]["loss"]
     for changed in (
         ["--only-first-spike"],
+        ["--alpha", 3],
+        ["--anneal", "--epochs", 2],
         ["--method", "circ"],
         ["--optimizer", "sgd", "--lr", 10],
         ["--train-samples", 5],
@@ -395,15 +409,7 @@ def test_mnist_takes_square_images_alone(tmp_path):
 
 
 def test_a_saved_model_that_does_not_fit_is_refused(digits, tmp_path):
-    settings = {
-        "seq_length": 2,
-        "method": "super",
-        "input_scale": 1.0,
-        "only_first_spike": False,
-        "size": 20,
-        "mean": 0.1,
-        "deviation": 0.3,
-    }
+    settings = SETTINGS | {"size": 20}
     words = "mnist", "--data", digits, "--load", tmp_path / "model.pt", "--output", tmp_path
     save_model(tmp_path / "model.pt", "mnist", mnist.build(settings), settings)
     assert "takes images of 20 x 20 pixels, not 16 x 16" in call(*words).stderr
