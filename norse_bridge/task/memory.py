@@ -6,11 +6,11 @@ is the logit of a bit. The loss is the binary cross entropy of these; what is mi
 
     loss + regularization_factor * mean over neurons of (rate / regularization_target - 1)^2
 
-Each epoch ends with the loss on data that are never trained on; training stops when that is 0.05.
+Each epoch ends with the loss on data that are never trained on; training stops when that is 0.05 (--stop-at).
 
 Neurons that adapt carry the memory: a spike lifts their threshold by beta, and it falls back within tau_adapt. The values here are
-those of Bellec et al. in units of v_th. Norse's defaults (1.8, 800 s) let a threshold only rise, and its narrow surrogate gradient
-(SuperSpike with alpha = 100) lets nothing through where neurons are silent.
+after Bellec et al., in units of v_th. Norse's defaults (1.8, 800 s) let a threshold only rise, and its narrow surrogate gradient
+(SuperSpike with alpha = 100) lets little through where neurons are silent.
 
 \b
 Example:
