@@ -17,7 +17,7 @@ from eventsim.errors import EventsimError, StorageError
 from norse_bridge.task.options import output, random_seed
 from norse_bridge.task.report import Report
 
-TASKS = ("mnist", "fashion-mnist", "cifar10", "speech-commands", "correlation-experiment")
+TASKS = ("mnist", "fashion-mnist", "cifar10", "speech-commands", "cartpole", "memory", "correlation-experiment")
 CLOCK = 0.1  # s that the times of files may lag behind
 
 

@@ -111,6 +111,29 @@ NORSES = {
     },
     "cifar10": {"batch_size": 32, "learning_rate": 2e-3, "lr_step": False, "optimizer": "adam", "seq_length": 128},
     "speech-commands": {"learning_rate": 1e-4, "batch_size": 16, "model": "lif"},
+    "cartpole": {
+        "device": "cpu",
+        "gamma": 0.99,
+        "policy": "snn",
+        "environment": "CartPole-v1",
+        "random_seed": 1234,
+        "dropout": 0.5,
+    },
+    "memory": {
+        "neuron_model": "lsnnlif",
+        "batch_size": 128,
+        "learning_rate": 0.01,
+        "seq_length": 200,
+        "seq_periods": 12,
+        "seq_repetitions": 1,
+        "samples": 512,
+        "population_size": 5,
+        "poisson_rate": 100.0,
+        "regularization_factor": 1e-2,
+        "regularization_target": 10.0,
+        "max_epochs": 300,
+        "dt": 0.001,
+    },
 }
 
 
