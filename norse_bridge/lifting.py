@@ -113,6 +113,8 @@ def rows_of(x, label):
     if isinstance(x, dict):
         columns = [rows_of(part, f"{label}: input {name!r}") for name, part in x.items()]
         if len({len(column) for column in columns}) != 1:
-            raise SimulationError(f"{label}: the inputs have {[len(column) for column in columns]} steps; give some, all as long")
+            raise SimulationError(
+                f"{label}: the inputs have {[len(column) for column in columns]} steps; give one or more, all of one length"
+            )
         return [dict(zip(x, row, strict=True)) for row in zip(*columns, strict=True)]
     return sequence(x, label).unbind(0)
