@@ -6,6 +6,7 @@ import torch
 
 from eventsim.errors import SimulationError
 from norse_bridge.lifting import Lift
+from norse_bridge.maps.windows import tuple_of
 
 
 class LConv2d(torch.nn.Conv3d):
@@ -21,15 +22,21 @@ class LConv2d(torch.nn.Conv3d):
         super().__init__(
             in_channels,
             out_channels,
-            (*_pair(kernel_size), 1),
-            (*_pair(stride), 1),
-            padding if isinstance(padding, str) else (*_pair(padding), 0),
-            (*_pair(dilation), 1),
+            (*tuple_of(kernel_size, 2), 1),
+            (*tuple_of(stride, 2), 1),
+            padding if isinstance(padding, str) else (*tuple_of(padding, 2), 0),
+            (*tuple_of(dilation, 2), 1),
             groups,
             bias=False,
             device=device,
             dtype=dtype,
         )
+
+    @property
+    def _geometry(self):
+        """stride, padding, dilation and groups of the convolution of one step."""
+        padding = self.padding if isinstance(self.padding, str) else self.padding[:2]
+        return self.stride[:2], padding, self.dilation[:2], self.groups
 
     def forward(self, input_tensor):
         if input_tensor.ndim != 5:
@@ -37,21 +44,13 @@ class LConv2d(torch.nn.Conv3d):
                 f"LConv2d: the input must have the axes (time, batch, channels, height, width), not the shape"
                 f" {tuple(input_tensor.shape)}"
             )
-        padding = self.padding if isinstance(self.padding, str) else self.padding[:2]
         images = input_tensor.flatten(0, 1)  # (time * batch, channels, height, width)
         kernel = self.weight.squeeze(-1)
-        out = torch.nn.functional.conv2d(images, kernel, None, self.stride[:2], padding, self.dilation[:2], self.groups)
+        out = torch.nn.functional.conv2d(images, kernel, None, *self._geometry)
         return out.unflatten(0, input_tensor.shape[:2])
 
     def exported_as(self):
         """The convolution of one step, which `to_network` takes."""
-        padding = self.padding if isinstance(self.padding, str) else self.padding[:2]
-        geometry = self.kernel_size[:2], self.stride[:2], padding, self.dilation[:2], self.groups
-        conv = torch.nn.Conv2d(self.in_channels, self.out_channels, *geometry, bias=False)
+        conv = torch.nn.Conv2d(self.in_channels, self.out_channels, self.kernel_size[:2], *self._geometry, bias=False)
         conv.weight = torch.nn.Parameter(self.weight.detach().squeeze(-1))
         return Lift(conv)
-
-
-def _pair(value):
-    """A number as (value, value); a pair as it is."""
-    return (value, value) if isinstance(value, int) else tuple(value)

@@ -15,17 +15,21 @@ NO_STATE: Any = object()
 
 
 def _takes_state(kind: Any) -> bool:
-    code = inspect.unwrap(kind.forward).__code__  # a tenth of the time of inspect.signature
-    return "state" in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    code = getattr(inspect.unwrap(kind.forward), "__code__", None)  # a tenth of the time of inspect.signature
+    return code is not None and "state" in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
 
 
 def is_stateful(module) -> bool:
     """Whether a module takes ``(input, state)`` and returns ``(output, state)``: its `forward` has a parameter called ``state``,
     or it is one of torch's RNNs or their cells. A Lift is what the module in it is, and so is a module that torch.compile has made.
+    Of the modules of TorchScript only those with a parameter called ``state`` do, not those made of torch's RNNs.
     """
     if isinstance(module, Lift):
         return is_stateful(module.lifted_module)
     module = getattr(module, "_orig_mod", module)
+    if isinstance(module, torch.jit.ScriptModule):
+        script: Any = module.forward
+        return any(argument.name == "state" for argument in script.schema.arguments)
     kind: Any = type(module)
     return isinstance(module, (torch.nn.RNNBase, torch.nn.RNNCellBase)) or _takes_state(kind)
 
@@ -53,7 +57,8 @@ class Lift(torch.nn.Module):
     """Applies a module to every step: (time, batch, ...) -> (time, batch, ...).
 
     With a module that carries a state, ``(outputs, last state)`` is returned, as a layer over time does. The input may also be
-    the pair ``(sequence, state)``.
+    the pair ``(sequence, state)``. A dict of sequences of the same length is handed on as one dict a step, and dicts of outputs
+    become one dict of sequences.
     """
 
     def __init__(self, module):
@@ -88,7 +93,9 @@ def lift(activation, p=None):
 
 
 def _stack(outputs):
-    """The outputs of all steps as one tensor (time, ...); of lists of outputs, a list of such tensors."""
+    """The outputs of all steps as one tensor (time, ...); of lists or dicts of outputs, a list or dict of such tensors."""
+    if isinstance(outputs[0], dict):
+        return {name: _stack([output[name] for output in outputs]) for name in outputs[0]}
     if isinstance(outputs[0], list):
         return [_stack(column) for column in zip(*outputs, strict=True)]
     return torch.stack(outputs)
@@ -102,5 +109,12 @@ def sequence(x, label):
 
 
 def rows_of(x, label):
-    """The steps of a sequence (time, ...)."""
+    """The steps of a sequence (time, ...); of a dict of sequences, a dict for each step."""
+    if isinstance(x, dict):
+        columns = [rows_of(part, f"{label}: input {name!r}") for name, part in x.items()]
+        if len({len(column) for column in columns}) != 1:
+            raise SimulationError(
+                f"{label}: the inputs have {[len(column) for column in columns]} steps; give one or more, all of one length"
+            )
+        return [dict(zip(x, row, strict=True)) for row in zip(*columns, strict=True)]
     return sequence(x, label).unbind(0)

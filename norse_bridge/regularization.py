@@ -18,6 +18,8 @@ from norse_bridge.lifting import NO_STATE
 Accumulator = Callable[[torch.Tensor, Any, Any], Any]
 """``(spikes, state of the neurons, sum so far or None) ->`` the sum with this step."""
 
+TOGETHER = "Lift(SequentialState(LIFCell(), RegularizationCell(voltage_accumulator)))"
+
 
 def spike_accumulator(z, _, state=None):
     """The number of spikes so far, 0-d: ``state + z.sum()``. z: (batch, neurons)."""
@@ -26,10 +28,20 @@ def spike_accumulator(z, _, state=None):
 
 def voltage_accumulator(z, s, state=None):
     """The sum of the voltages so far, (batch, neurons): ``state + s.v``; s may also hold the neurons' state, as that of
-    refractory neurons does."""
+    refractory neurons does.
+
+    A layer over time gives the state of its last step alone, whose shape is not that of the spikes: that is an error, since the
+    other steps would be lost. With ``record_states=True`` it gives those of all: then the voltages keep the axis of time.
+    """
     v = _voltage(s)
     if v is None:
-        raise SimulationError(f"voltage_accumulator: the neurons' state must have a field v; a {type(s).__name__} has none")
+        why = "" if s is not None else f"; give it that of the neurons, directly behind them: {TOGETHER}"
+        raise SimulationError(f"voltage_accumulator: the neurons' state must have a field v; a {type(s).__name__} has none{why}")
+    if z.shape != v.shape:
+        raise SimulationError(
+            f"voltage_accumulator: spikes of shape {tuple(z.shape)} and voltages of shape {tuple(v.shape)} are not of the same"
+            f" steps and neurons; a layer over time needs record_states=True, or take cells: {TOGETHER}"
+        )
     return v if state is None else state + v
 
 
@@ -58,6 +70,9 @@ class RegularizationCell(torch.nn.Module):
 
         model = SequentialState(Linear(4, 8), LIFCell(), RegularizationCell(), Linear(8, 2), LICell())
         out, state = model(x, state)        # state[2] is the number of spikes so far
+
+    For a sequence, put the whole model into `Lift`. Behind layers over time the cell is called once: spikes are counted the same,
+    voltages need ``record_states=True`` (see `voltage_accumulator`).
 
     accumulator : what to sum up
     state : what the sum starts from; None: nothing

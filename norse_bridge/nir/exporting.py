@@ -202,7 +202,7 @@ def _with_ends(nodes, edges, shape, said, context):
 def _graph_node(module, label, context):
     nir = nir_package()
     nodes = {name: _end(nir.Input, module.shapes[name]) for name in module.inputs}
-    for name, inner in zip(module.names, module.nodes, strict=True):
+    for name, inner in zip(module.names, module.nodes.values(), strict=True):
         shape = module.shapes[module.before[name][0]]
         where = f"{label}: node {name!r} ({type(inner).__name__})"
         node, _ = _part(inner, shape, where, name, context)

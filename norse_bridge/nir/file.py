@@ -24,7 +24,7 @@ import numpy as np
 from eventsim.errors import StorageError
 from norse_bridge.nir.nodes import ARRAYS, arrays_of
 from norse_bridge.nir.package import nir_package
-from norse_bridge.nir.shapes import graph_shapes, node_label
+from norse_bridge.nir.shapes import Shapes, graph_shapes
 
 MAX_BYTES = 2**32
 RATIO, ALWAYS = 1100, 4096  # deflate packs at most 1032 bytes into one; as much as ALWAYS costs nothing
@@ -157,15 +157,13 @@ def _node(fields, label, depth=0):
     return {**fields, "nodes": members, "edges": pairs, "type_check": False}
 
 
-def _check(graph, label, max_bytes, shape=None):
-    """Check a graph, and that no shape in it is larger than the file may be."""
-    shapes = graph_shapes(graph, label, shape)
+def _check_sizes(shapes: Shapes, label, max_bytes):
+    """A StorageError if a shape in a graph is larger than the file may be."""
     for name, said in shapes.said.items():
         if 4 * math.prod(said) > max_bytes:
             raise StorageError(f"{label}: node {name!r} has the shape {said}, too large: raise max_bytes if you trust the file")
-    for name, node in graph.nodes.items():
-        if type(node).__name__ == "NIRGraph":
-            _check(node, f"{label}: {node_label(name, node)}", max_bytes, shapes.heard[name])
+    for name, inner in shapes.inner.items():
+        _check_sizes(inner, f"{label}: node {name!r}", max_bytes)
 
 
 def load_nir(path, max_bytes=MAX_BYTES):
@@ -200,7 +198,7 @@ def load_nir(path, max_bytes=MAX_BYTES):
     except (AssertionError, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise StorageError(f"{label}: nir does not take what it says ({type(error).__name__}: {error})") from error
     if type(graph).__name__ == "NIRGraph":
-        _check(graph, label, max_bytes)
+        _check_sizes(graph_shapes(graph, label), label, max_bytes)
     else:
         arrays_of(graph, f"{label}: the {type(graph).__name__}")
     return graph

@@ -1,12 +1,13 @@
-"""A graph with graphs in it as one graph: the inner nodes are called by their path, ``outer.inner``."""
+"""A graph with graphs in it as one graph: the inner nodes are called by their path, ``outer.inner``, with underscores behind it
+where a node is called so already."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from norse_bridge.nir.nodes import kind_of
+from norse_bridge.leaves import unused
 from norse_bridge.nir.order import Edge
-from norse_bridge.nir.shapes import Shape, ends_of, graph_shapes, node_label
+from norse_bridge.nir.shapes import Shape, Shapes, ends_of, graph_shapes
 
 
 class Flat(NamedTuple):
@@ -19,22 +20,26 @@ class Flat(NamedTuple):
     shapes: dict[str, Shape]
 
 
-def flatten(graph, label="the graph", shape=None) -> Flat:
+def flatten(graph) -> Flat:
     """The one graph. The Inputs and Outputs of inner graphs stay in it, as nodes that hand on what they hear."""
-    shapes = graph_shapes(graph, label, shape)
-    inputs, outputs = ends_of(graph, label)
-    found = Flat({}, [], inputs, outputs, {})
-    inner: dict[str, Flat] = {}
+    return _flat(graph, graph_shapes(graph))
+
+
+def _flat(graph, shapes: Shapes) -> Flat:
+    found = Flat({}, [], *ends_of(graph, "the graph"), {})
+    taken, ends = set(graph.nodes), {}
     for name, node in graph.nodes.items():
-        if kind_of(node) == "NIRGraph":
-            part = inner[name] = flatten(node, f"{label}: {node_label(name, node)}", shapes.heard[name])
-            found.nodes.update({f"{name}.{n}": m for n, m in part.nodes.items()})
-            found.shapes.update({f"{name}.{n}": s for n, s in part.shapes.items()})
-            found.edges.extend((f"{name}.{a}", f"{name}.{b}") for a, b in part.edges)
-        else:
+        if name not in shapes.inner:
             found.nodes[name], found.shapes[name] = node, shapes.heard[name]
+            continue
+        part, called = _flat(node, shapes.inner[name]), {}
+        for inner in part.nodes:
+            called[inner] = unused(f"{name}.{inner}", taken)
+            taken.add(called[inner])
+        found.nodes.update({called[n]: m for n, m in part.nodes.items()})
+        found.shapes.update({called[n]: s for n, s in part.shapes.items()})
+        found.edges.extend((called[a], called[b]) for a, b in part.edges)
+        ends[name] = called[part.inputs[0]], called[part.outputs[0]]
     for a, b in graph.edges:
-        start = f"{a}.{inner[a].outputs[0]}" if a in inner else a
-        end = f"{b}.{inner[b].inputs[0]}" if b in inner else b
-        found.edges.append((start, end))
+        found.edges.append((ends[a][1] if a in ends else a, ends[b][0] if b in ends else b))
     return found

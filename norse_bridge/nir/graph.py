@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 
 from eventsim.errors import SimulationError
+from norse_bridge.leaves import unused
 from norse_bridge.lifting import call, is_stateful
 from norse_bridge.nir.modules import Delay
 from norse_bridge.nir.order import Edge, schedule
@@ -20,11 +21,21 @@ class GraphStates(NamedTuple):
     said: dict
 
 
+def module_names(names, container) -> list[str]:
+    """Names for the modules of a container, such as a new `torch.nn.ModuleDict`: what torch does not take gets underscores."""
+    taken, found = set(dir(container)), []
+    for name in names:
+        found.append(unused(name.replace(".", "_") or "_", taken))
+        taken.add(found[-1])
+    return found
+
+
 class GraphState(torch.nn.Module):
     """Modules that take one step, joined by edges: ``forward(input, state=None) -> (output, state)``.
 
     A node receives the sum of what its predecessors say; along an edge that leads back (`norse_bridge.nir.order.schedule`) that is
-    what they said in the step before, 0 in the first. A new state is returned, the given one is left alone.
+    what they said in the step before, 0 in the first. A new state is returned, the given one is left alone. The modules are in
+    ``nodes``, under the names of their nodes as far as torch takes them (`module_names`).
 
     Parameters
     ----------
@@ -43,7 +54,8 @@ class GraphState(torch.nn.Module):
         shapes: Mapping[str, tuple[int, ...]],
     ):
         super().__init__()
-        self.nodes = torch.nn.ModuleList(modules.values())
+        keys = module_names(modules, torch.nn.ModuleDict())
+        self.nodes = torch.nn.ModuleDict(dict(zip(keys, modules.values(), strict=True)))
         self.names, self.inputs, self.outputs = tuple(modules), tuple(inputs), tuple(outputs)
         self.edges, self.shapes = tuple(edges), dict(shapes)
         self.registers = tuple(name for name, m in modules.items() if isinstance(m, Delay) and m.register)
@@ -80,15 +92,16 @@ class GraphState(torch.nn.Module):
         if len(states) != len(self.nodes):
             raise SimulationError(f"GraphState: the state has {len(states)} entries, there are {len(self.nodes)} modules")
         values, number = dict(given), {name: i for i, name in enumerate(self.names)}
+        modules = dict(zip(self.names, self.nodes.values(), strict=True))
         for name in self.registers:
-            module, i = self.nodes[number[name]], number[name]
+            module, i = modules[name], number[name]
             states[i] = module.initial_state(self._silence(name, given)) if states[i] is None else states[i]
             values[name] = module.past(states[i])
         for name in self.order:
             if name in values:
                 continue
             x = self._heard(name, values, said, given)
-            module = self.nodes[number[name]] if name in number else None
+            module = modules.get(name)
             if module is None:
                 values[name] = x
             elif is_stateful(module):
@@ -97,7 +110,7 @@ class GraphState(torch.nn.Module):
                 values[name] = module(x)
         for name in self.registers:
             x = self._heard(name, values, said, given)
-            _, states[number[name]] = self.nodes[number[name]](x, states[number[name]])
+            _, states[number[name]] = modules[name](x, states[number[name]])
         outputs = {name: values[name] for name in self.outputs}
         new = GraphStates(states, {a: values[a] for a, _ in self.late})
         return outputs if len(outputs) > 1 else outputs[self.outputs[0]], new

@@ -7,10 +7,9 @@ from itertools import permutations
 
 import torch
 
-from norse_bridge.leaves import unused
 from norse_bridge.neurons.lif import LIFRecurrentCell
 from norse_bridge.neurons.lif_box import reset_value
-from norse_bridge.nir.graph import GraphState
+from norse_bridge.nir.graph import GraphState, module_names
 from norse_bridge.nir.layers import Options, check_options, cuba_gain, is_one, layer_of, lif_parameters
 from norse_bridge.nir.nodes import TIMED, arrays_of, kind_of
 from norse_bridge.nir.order import forward
@@ -23,8 +22,9 @@ def from_nir(node, ignore_warnings=False, reset_method=reset_value, dt=0.001):
 
     A graph in which one node follows another becomes a `SequentialState`; linear -> CubaLIF with a recurrent linear map becomes a
     `LIFRecurrentCell` where w_in r = tau_syn/dt; any other a `GraphState`, whose edges that lead back take one step. Each is called
-    with ``(input, state=None)``, input (batch, ...), and returns ``(output, state)``; put it into `Lift` for a sequence. Which
-    module a single node becomes stands in `norse_bridge.nir.layers`; weights are parameters, in torch's default type.
+    with ``(input, state=None)``, input (batch, ...), and returns ``(output, state)``; put it into `Lift` for a sequence. A
+    graph with several Inputs or Outputs takes or gives dicts by name, of sequences in a `Lift`. Which module a single node becomes
+    stands in `norse_bridge.nir.layers`; weights are parameters, in torch's default type.
 
     Parameters
     ----------
@@ -41,12 +41,11 @@ def from_nir(node, ignore_warnings=False, reset_method=reset_value, dt=0.001):
     label = f"the {type(node).__name__}"
     if kind_of(node, label) != "NIRGraph":
         return layer_of(node, label, options)
-    return graph_module(node, "the graph", options)
+    return graph_module(node, graph_shapes(node), "the graph", options)
 
 
-def graph_module(graph, label, options, shape=None) -> torch.nn.Module:
-    """The module of a graph. shape : of what enters it, where it is one within another."""
-    shapes = graph_shapes(graph, label, shape)
+def graph_module(graph, shapes, label, options) -> torch.nn.Module:
+    """The module of a graph with these `Shapes`."""
     cell = _recurrent_cell(graph, label, options)
     if cell is not None:
         return cell
@@ -55,8 +54,8 @@ def graph_module(graph, label, options, shape=None) -> torch.nn.Module:
     for name, node in graph.nodes.items():
         if name not in inputs and name not in outputs:
             where = f"{label}: {node_label(name, node)}"
-            inner = kind_of(node) == "NIRGraph"
-            modules[name] = graph_module(node, where, options, shapes.heard[name]) if inner else layer_of(node, where, options)
+            inner = shapes.inner.get(name)
+            modules[name] = graph_module(node, inner, where, options) if inner else layer_of(node, where, options)
     chain = _chain(graph, inputs, outputs)
     if chain is not None:
         return _sequential([(name, modules[name]) for name in chain if name in modules])
@@ -83,14 +82,9 @@ def _chain(graph, inputs, outputs) -> list[str] | None:
 
 
 def _sequential(members) -> SequentialState:
-    """A `SequentialState` with names; what torch does not take as one gets underscores."""
-    named: OrderedDict[str, torch.nn.Module] = OrderedDict()
-    taken = set(dir(SequentialState()))
-    for name, module in members:
-        key = unused(name.replace(".", "_") or "_", taken)
-        taken.add(key)
-        named[key] = module
-    return SequentialState(named)
+    """A `SequentialState` with names."""
+    keys = module_names([name for name, _ in members], SequentialState())
+    return SequentialState(OrderedDict((key, module) for key, (_, module) in zip(keys, members, strict=True)))
 
 
 def _recurrent_cell(graph, label, options) -> LIFRecurrentCell | None:

@@ -178,6 +178,6 @@ def layer_of(node, label, options) -> torch.nn.Module:
     if kind == "Threshold":
         return Threshold(options.tensor(arrays["threshold"]))
     if kind == "Delay":
-        delay_steps(arrays["delay"], label, options)
-        return Delay(torch.tensor(arrays["delay"]), options.dt)
+        steps = delay_steps(arrays["delay"], label, options)
+        return Delay(torch.tensor(arrays["delay"]), torch.tensor(steps), options.dt)
     return torch.nn.Identity()

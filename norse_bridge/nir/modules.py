@@ -43,20 +43,21 @@ class Threshold(torch.nn.Module):
 
 
 class Delay(torch.nn.Module):
-    """``y(t) = x(t - delay)``, 0 before the first input: ``forward(x, state=None) -> (y, state)``.
+    """``y(t) = x(t - steps dt)``, 0 before the first input: ``forward(x, state=None) -> (y, state)``.
 
-    delay : s, the shape of the features or (); rounded to whole steps of dt. The state is the input of the last steps, the oldest
-    first: (longest delay in steps, batch, ...).
+    delay : s, the shape of the features or (): what is exported; steps : int64, the same in whole steps of dt, as
+    `norse_bridge.nir.layers.delay_steps` rounds it. The state is the input of the last steps, the oldest first: (longest delay in
+    steps, batch, ...).
     """
 
     delay: torch.Tensor
     steps: torch.Tensor
 
-    def __init__(self, delay, dt=0.001):
+    def __init__(self, delay, steps, dt=0.001):
         super().__init__()
         self.dt = dt
         self.register_buffer("delay", delay)
-        self.register_buffer("steps", torch.round(delay.to(torch.float64) / dt).to(torch.int64), persistent=False)
+        self.register_buffer("steps", steps, persistent=False)
         self.longest = int(self.steps.max()) if self.steps.numel() else 0
 
     @property

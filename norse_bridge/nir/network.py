@@ -52,10 +52,11 @@ class Target(NamedTuple):
 def network_from_nir(graph, dt=0.001, method="exact", reset_method=reset_value) -> Network:
     """The network that a graph of NIR is; run it with ``Simulation(network, dt=1000 * dt)``, where time is in ms.
 
-    Inputs become populations of spike sources, neurons and Thresholds populations of neurons, all called as their nodes
-    ("outer.inner" in graphs within the graph); the linear nodes between them compose to sparse projections, biases become
-    increments. Along an edge that leads back (`norse_bridge.nir.order`) a spike takes one step; delays are rounded to dt, and no
-    further step is added where a Delay closes a cycle. Outputs name what they hear and are not in the network.
+    Inputs become populations of spike sources, neurons and Thresholds populations of neurons, all called as their nodes (those of
+    graphs within the graph "outer.inner", with underscores behind it where another is called so); the linear nodes between them
+    compose to sparse projections, biases become increments. Along an edge that leads back (`norse_bridge.nir.order`) a spike takes
+    one step; delays are rounded to dt, and no further step is added where a Delay closes a cycle. Outputs name what they hear and
+    are not in the network.
 
     Parameters
     ----------

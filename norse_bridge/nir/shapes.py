@@ -19,10 +19,13 @@ Shape = tuple[int, ...]
 
 
 class Shapes(NamedTuple):
-    """By name, the shape of what each node hears and says. (An Input hears what enters the graph.)"""
+    """heard, said: by name, the shape of what each node hears and says (an Input hears what enters the graph); output: of what the
+    first Output says; inner: by name, the Shapes of each graph within the graph."""
 
     heard: dict[str, Shape]
     said: dict[str, Shape]
+    output: Shape
+    inner: dict[str, Shapes]
 
 
 def node_label(name, node) -> str:
@@ -67,8 +70,7 @@ def output_shape(node, shape, label) -> Shape:
     """The shape of a node's output for an input of ``shape``; a ModelError that begins with ``label`` if it does not fit."""
     kind, arrays = kind_of(node, label), arrays_of(node, label)
     if kind == "NIRGraph":
-        _, outputs = ends_of(node, label)
-        return graph_shapes(node, label, shape).said[outputs[0]]
+        return graph_shapes(node, label, shape).output
     if kind in ELEMENTWISE:
         own = next(iter(arrays.values())).shape
         if own not in ((), shape):
@@ -133,24 +135,31 @@ def graph_shapes(graph, label="the graph", shape=None) -> Shapes:
         after[a].append(b)
     heard: dict[str, Shape] = {}
     said: dict[str, Shape] = {}
+    inner: dict[str, Shapes] = {}
+
+    def hear(name, given, where):
+        heard[name], node = given, graph.nodes[name]
+        if kind_of(node) == "NIRGraph":
+            inner[name] = graph_shapes(node, where, given)
+        said[name] = inner[name].output if name in inner else output_shape(node, given, where)
+
     for name in inputs:
         where = f"{label}: {node_label(name, graph.nodes[name])}"
         given = declared_shape(graph.nodes[name], where) if shape is None else shape
         if given is None:
             raise ModelError(f"{where}: it does not say its shape")
-        heard[name] = given
-        said[name] = output_shape(graph.nodes[name], heard[name], where)
+        hear(name, given, where)
     waiting = deque(inputs)
     while waiting:
         a = waiting.popleft()
         for b in after[a]:
             where = f"{label}: {node_label(b, graph.nodes[b])}"
             if b not in said:
-                heard[b], said[b] = said[a], output_shape(graph.nodes[b], said[a], where)
+                hear(b, said[a], where)
                 waiting.append(b)
             elif heard[b] != said[a]:
                 raise NetworkError(f"{where}: inputs of different shapes arrive, {heard[b]} and {said[a]} from {a!r}")
     lost = [name for name in graph.nodes if name not in said]
     if lost:
         raise NetworkError(f"{label}: no Input leads to {', '.join(map(repr, lost))}")
-    return Shapes(heard, said)
+    return Shapes(heard, said, said[outputs[0]], inner)

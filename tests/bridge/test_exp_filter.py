@@ -75,6 +75,8 @@ def test_weights_are_copied_and_checked():
     module = nb.ExpFilter(3, 4, input_weights=weights)
     assert module.linear.weight is not weights
     assert torch.equal(module.linear.weight, weights)
+    torch.nn.init.zeros_(module.linear.weight)
+    assert torch.equal(weights, torch.ones(4, 3))
     assert set(module.state_dict()) == {"linear.weight", "linear.bias"}  # the names of Norse
     with pytest.raises(SimulationError, match=r"input_weights must have shape \(4, 3\) \(outputs, inputs\), not \(3, 4\)"):
         nb.ExpFilter(3, 4, input_weights=torch.ones(3, 4))

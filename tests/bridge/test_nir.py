@@ -17,7 +17,7 @@ from bridge.nir_graphs import DT, between, draw, euler, neuron, run  # noqa: E40
 import norse_bridge as nb  # noqa: E402
 from eventsim.errors import ModelError, NetworkError  # noqa: E402
 from norse_bridge.nir.graph import GraphState  # noqa: E402
-from norse_bridge.nir.modules import Delay, IAFSubtractCell, ScaledInput, Threshold  # noqa: E402
+from norse_bridge.nir.modules import IAFSubtractCell, IntegratorCell, IntegratorParameters, ScaledInput, Threshold  # noqa: E402
 
 NEURONS = ("CubaLI", "CubaLIF", "I", "IF", "LI", "LIF")
 SPIKING = ("CubaLIF", "IF", "LIF")
@@ -356,6 +356,8 @@ def test_what_does_not_fit_dt_is_told():
     with pytest.warns(UserWarning, match=r"the Delay: 1 of 2 delays are no multiples of dt = 0.001 s"):
         module = nb.from_nir(node)
     assert module.steps.tolist() == [3, 1]
+    half = nir.Delay(np.array([0.0005, 0.0004, 0.0016]))
+    assert nb.from_nir(half, ignore_warnings=True).steps.tolist() == [0, 0, 2]
     lif = nir.LIF(np.array([0.01, 0.0005]), np.ones(2), np.ones(2), np.ones(2))
     with pytest.warns(UserWarning, match=r"dt = 0.001 s is longer than tau = 0.0005 s"):
         nb.from_nir(lif)
@@ -380,7 +382,7 @@ def test_branches_add_up_and_graphs_nest(double, tmp_path):
     inner = between(nir.Linear(draw(2, (4, 3), -1, 1)), neuron("CubaLIF", (4,)), shape=(3,))
     graph = branches(inner)
     module = nb.from_nir(graph)
-    assert type(module) is GraphState and type(module.nodes[1]) is nb.SequentialState
+    assert type(module) is GraphState and type(module.nodes["b"]) is nb.SequentialState
     x = draw(5, (200, 3), 0.0, 3.0)
     first, second = x @ graph.nodes["a"].weight.T, euler(inner.nodes["n1"], x @ inner.nodes["n0"].weight.T)
     wanted = euler(graph.nodes["lif"], first + second) + first
@@ -395,6 +397,19 @@ def test_a_cycle_within_a_graph_within_a_graph(double):
     assert torch.equal(run(nb.from_nir(between(inner, shape=(6,))), x), run(nb.from_nir(inner), x))
 
 
+def test_names_of_a_graph_are_those_of_its_state_dict():
+    graph = branches(nir.Linear(draw(2, (4, 3), -1, 1)))
+    odd = {"a": "keys", "b": "w.b", "lif": ""}  # what torch does not take as names of modules
+    called = [odd.get(name, name) for name in graph.nodes]
+    edges = [(odd.get(a, a), odd.get(b, b)) for a, b in graph.edges]
+    renamed = nir.NIRGraph(dict(zip(called, graph.nodes.values(), strict=True)), edges, type_check=False)
+    first, second = nb.from_nir(graph), nb.from_nir(renamed)
+    assert [name for name, _ in first.named_parameters()] == ["nodes.a.weight", "nodes.b.weight"]
+    assert list(second.nodes) == ["keys_", "w_b", "_"] and second.names == ("keys", "w.b", "")
+    x = 3.0 * torch.rand(50, 2, 3)
+    assert torch.equal(run(second, x), run(first, x))
+
+
 def test_several_inputs_and_outputs():
     nodes = {name: nir.Input(np.array([2])) for name in ("x", "y")} | {name: nir.Output(np.array([2])) for name in ("sum", "first")}
     nodes["s"] = nir.Scale(np.array([2.0, 3.0]))
@@ -403,6 +418,9 @@ def test_several_inputs_and_outputs():
     x, y = torch.randn(2, 4, 2)
     out, _ = module({"x": x, "y": y})
     assert torch.equal(out["sum"], torch.tensor([2.0, 3.0]) * (x + y)) and torch.equal(out["first"], x)
+    outputs, _ = nb.Lift(module)({"x": torch.stack([x, y]), "y": torch.stack([y, y])})
+    assert torch.equal(outputs["first"], torch.stack([x, y])) and torch.equal(outputs["sum"][0], out["sum"])
+    assert torch.equal(outputs["sum"][1], torch.tensor([2.0, 3.0]) * (y + y))
     with pytest.raises(nb.lifting.SimulationError, match="inputs x, y"):
         module(x)
 
@@ -459,6 +477,7 @@ REFUSED = {
     "refractory": (lambda: nb.LIFRefracCell(), "no refractory period"),
     "random": (lambda: nb.LIFCell(nb.LIFParameters(method="logistic")), "fires by chance"),
     "soft reset": (lambda: nb.LIFBoxCell(soft()), "reset to v_reset"),
+    "an integrator's start": (lambda: IntegratorCell(IntegratorParameters(torch.tensor(0.5))), "starts at 0, not at 0.5"),
     "soft IAF": (lambda: IAFSubtractCell(), "reset to v_reset"),
     "max pooling": (lambda: torch.nn.MaxPool2d(2), "has no words for it; supported are Linear"),
     "batch norm": (lambda: torch.nn.BatchNorm2d(2), "no words for it"),
@@ -574,7 +593,3 @@ def test_without_the_package_the_extra_is_named():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.count("pip install 'eventsim[nir]'") == 3
-
-
-def test_rounding_to_dt_is_that_of_the_delay():
-    assert Delay(torch.tensor([0.0004, 0.0016])).steps.tolist() == [0, 2]

@@ -153,6 +153,19 @@ def test_shapes_may_be_so_large(path):
         nb.load_nir(path, max_bytes=2**30)
 
 
+def test_shapes_within_a_graph_may_be_so_large(tmp_path):
+    """A convolution whose padding is huge, and one that leaves most of it out."""
+    wide, zero = 2**29, np.zeros(1)
+    first = nir.Conv1d(3, np.ones((1, 1, 2)), 1, wide, wide, 1, zero)
+    inner = between(first, nir.Conv1d(wide + 3, np.ones((1, 1, 1)), wide, 0, 1, 1, zero), shape=(1, 3))
+    inner.nodes["output"] = nir.Output(np.array([1, 2]))
+    graph = between(inner, shape=(1, 3))
+    graph.nodes["output"] = nir.Output(np.array([1, 2]))
+    nir.write(tmp_path / "large.nir", graph)
+    with pytest.raises(StorageError, match=r"node 'n0': node 'n0' has the shape \(1, 536870915\), too large"):
+        nb.load_nir(tmp_path / "large.nir", max_bytes=2**30)
+
+
 def test_long_texts_many_times(path):
     """Many names that all point at one long text."""
     with h5py.File(path, "r+") as file:

@@ -292,3 +292,26 @@ def test_what_no_network_can_be():
         nb.network_from_nir(between(lif), method="rk4")
     with pytest.raises(ModelError, match="dt must be"):
         nb.network_from_nir(between(lif), dt=-1.0)
+
+
+def test_nodes_of_graphs_in_a_graph_keep_apart():
+    """input -> s, a graph with the node "w" -> "s.w" -> output: both fire."""
+    lif = nir.LIF(0.01 * np.ones(2), 20.0 * np.ones(2), np.zeros(2), np.ones(2))
+    inner = nir.NIRGraph(
+        {"in": nir.Input(np.array([2])), "w": lif, "out": nir.Output(np.array([2]))}, [("in", "w"), ("w", "out")], type_check=False
+    )
+    nodes = {"input": nir.Input(np.array([2])), "s": inner, "s.w": lif, "output": nir.Output(np.array([2]))}
+    edges = [("input", "s"), ("s", "s.w"), ("s.w", "output")]
+    graph = nir.NIRGraph(nodes, edges, type_check=False)
+    network = nb.network_from_nir(graph)
+    assert [p.name for p in network.populations] == ["input", "s.w_", "s.w"]
+    spikes = spike_trains(1, 2, steps=50)
+    first = simulated(graph, spikes, "s.w_")
+    assert first.sum() > 10 and np.array_equal(first, simulated(between(lif, shape=(2,)), spikes, "n0"))
+    last = simulated(graph, spikes, "s.w")
+    two = between(lif, lif, shape=(2,))
+    assert last.sum() > 10 and np.array_equal(last, simulated(two, spikes, "n1"))
+    deep = nir.NIRGraph(dict(nodes), edges, type_check=False)
+    deep.nodes["s"] = nir.NIRGraph({**inner.nodes, "w": inner}, inner.edges, type_check=False)
+    deep.nodes["s.w"] = inner
+    assert {"s.w.w", "s.w.w_"} <= {p.name for p in nb.network_from_nir(deep).populations}

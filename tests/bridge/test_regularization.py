@@ -147,8 +147,26 @@ def test_a_first_value_counts_in_a_sequential_state_too():
 
 
 def test_voltages_need_neurons_before_the_cell():
-    with pytest.raises(SimulationError, match="must have a field v; a NoneType has none"):
-        nb.SequentialState(torch.nn.Linear(3, 3), nb.RegularizationCell(nb.voltage_accumulator))(torch.ones(1, 3))
+    cell = nb.RegularizationCell(nb.voltage_accumulator)
+    for model in (torch.nn.Linear(3, 3), cell), (nb.LIF(), nb.Lift(cell)):
+        with pytest.raises(SimulationError, match=r"must have a field v; a NoneType has none; .* Lift\(SequentialState\(LIFCell"):
+            nb.SequentialState(*model)(torch.ones(4, 1, 3))
+
+
+def test_over_time_no_voltage_is_lost():
+    """A layer over time gives the state of its last step, unless it records those of all."""
+    x, cell = torch.rand(6, 2, 3), nb.RegularizationCell(nb.voltage_accumulator)
+    for layers in [nb.LIF()], [nb.LIF(), torch.nn.Dropout()]:
+        with pytest.raises(
+            SimulationError, match=r"spikes of shape \(6, 2, 3\) and voltages of shape \(2, 3\) .*record_states=True"
+        ):
+            nb.SequentialState(*layers, cell)(x)
+    _, (_, wanted) = nb.Lift(nb.SequentialState(nb.LIFCell(), cell))(x)
+    _, (states, voltages) = nb.SequentialState(nb.LIF(record_states=True), cell)(x)
+    assert torch.equal(voltages, states.v) and voltages.shape == (6, 2, 3)
+    torch.testing.assert_close(voltages.sum(0), wanted)
+    spikes, (_, counted) = nb.SequentialState(nb.LIF(), nb.RegularizationCell())(20 * x)
+    assert torch.equal(counted, spikes.sum()) and counted > 0
 
 
 def test_sums_under_torch_func():

@@ -181,6 +181,54 @@ def test_lift_of_a_function_is_the_layer():
         nb.lift(nb.lif_feed_forward_step)(x[:0], state)
 
 
+def test_dicts_of_sequences_are_lifted():
+    class Both(torch.nn.Module):
+        def forward(self, x):
+            return {"sum": x["a"] + x["b"], "all": [x["a"], x["b"]]}
+
+    a, b = torch.rand(5, 2, 3), torch.rand(5, 2, 3)
+    out = nb.Lift(Both())({"a": a, "b": b})
+    assert torch.equal(out["sum"], a + b) and torch.equal(out["all"][1], b)
+    for wrong, why in (
+        ({"a": a, "b": b[:4]}, r"\[5, 4\] steps"),
+        ({"a": a, "b": b[:0]}, "input 'b'.* length 1"),
+        ({}, r"\[\] steps"),
+    ):
+        with pytest.raises(SimulationError, match=f"Lift: .*{why}"):
+            nb.Lift(Both())(wrong)
+
+
+class Sum(torch.nn.Module):
+    """The sum of its inputs so far."""
+
+    def forward(self, x, state: torch.Tensor | None = None):
+        total = x if state is None else x + state
+        return total, total
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit")
+def test_modules_of_torchscript():
+    """Their class has no `forward` with a signature."""
+    linear, x = torch.nn.Linear(3, 4), 20 * torch.rand(6, 2, 3)
+    wanted, last = nb.Lift(nb.SequentialState(linear, nb.LIFCell()))(x)
+    for script in (torch.jit.script(linear), torch.jit.trace(linear, x[0])):
+        assert not nb.lifting.is_stateful(script)
+        out, state = nb.Lift(nb.SequentialState(script, nb.LIFCell()))(x)
+        torch.testing.assert_close(out, wanted)
+        torch.testing.assert_close(state[1].v, last[1].v)
+        torch.testing.assert_close(nb.Lift(script)(x), linear(x))
+    script = torch.jit.script(Sum())
+    assert nb.lifting.is_stateful(script)
+    torch.testing.assert_close(nb.Lift(nb.SequentialState(script))(x)[0], x.cumsum(0))
+
+
+def test_a_forward_that_is_no_function_of_python_carries_no_state():
+    class Absolute(torch.nn.Module):
+        forward = torch.abs
+
+    assert not nb.lifting.is_stateful(Absolute())
+
+
 def test_lift_of_a_container_that_returns_all_outputs():
     model = nb.SequentialState(torch.nn.Linear(3, 4), nb.LIFCell(), return_hidden=True)
     x = torch.rand(5, 2, 3) * 20
