@@ -95,11 +95,15 @@ def without_zeros(matrix, name):
 
 
 def real(tensor, name) -> torch.Tensor:
-    """A tensor in float64 on the CPU, without its gradient; an error with ``name`` if it is complex or has no values."""
+    """A tensor in float64 on the CPU, without its gradient; an error with ``name`` if it is complex, sparse or has no values."""
     if tensor.is_complex():
         raise NetworkError(f"{name}: it holds complex numbers ({tensor.dtype}), and those of a network are real")
     if tensor.is_meta:
         raise NetworkError(f"{name}: it is on the device 'meta', which keeps no values: load the weights first")
+    if tensor.layout != torch.strided:
+        raise NetworkError(
+            f"{name}: it holds a sparse tensor ({tensor.layout}); give it to_dense(): zeros become no synapses anyway"
+        )
     return tensor.detach().cpu().to(torch.float64)
 
 

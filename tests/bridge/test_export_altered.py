@@ -128,6 +128,12 @@ def new_spectral_norm(model):
     model[0].parametrizations.weight.original.data.normal_()
 
 
+def sparse_weight(model):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # torch calls its CSR tensors a beta
+        model[0].weight = nn.Parameter(model[0].weight.detach().to_sparse_csr())
+
+
 def stale_mask(model):
     prune.l1_unstructured(model[0], "weight", 5)
     model[0].weight_orig.data.mul_(1.5)
@@ -190,6 +196,7 @@ REFUSED = {
     "nn.Sequential in Lift": (lambda: nb.Lift(nn.Sequential(nn.Linear(3, 4), nb.LIFCell())), "Lift: the Sequential.*" + PAIR),
     "complex weights": (lambda: cells(first=nn.Linear(3, 4, dtype=torch.complex64)), r"'0' \(Linear\): it holds complex numbers"),
     "no values": (lambda: cells(first=nn.Linear(3, 4, device="meta")), r"'0' \(Linear\): it is on the device 'meta'"),
+    "sparse weights": (lambda: changed(cells(), sparse_weight), r"'0' \(Linear\): it holds a sparse tensor .torch.sparse_csr."),
     "parameters without values": (
         lambda: cells(cell=nb.LIFCell(nb.LIFParameters(v_th=torch.ones(4, device="meta")))),
         r"'1' \(LIFCell\): it is on the device 'meta'",
