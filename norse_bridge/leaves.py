@@ -91,10 +91,10 @@ def gives_pair(module) -> bool:
 def check_pairs(module, called, label):
     """A NetworkError if a container or Lift, which calls the modules in ``called``, takes ``(output, state)`` of one for its output
     alone: `nn.Sequential` knows of no states."""
-    if kind_of(module, (torch.nn.Sequential,)):
-        wrong = [inner for inner in called[:-1] if gives_pair(inner)]
-    else:
-        wrong = [inner for inner in called if kind_of(inner, (torch.nn.Sequential,)) and gives_pair(inner)]
+    plain = (torch.nn.Sequential,)
+    called = [uncompiled(inner, label) for inner in called]
+    unsafe = called[:-1] if kind_of(module, plain) else [inner for inner in called if kind_of(inner, plain)]
+    wrong = [inner for inner in unsafe if gives_pair(inner)]
     if wrong:
         raise NetworkError(
             f"{label}: the {type(wrong[0]).__name__} in it returns (output, state), and nn.Sequential hands on the pair and keeps "

@@ -193,6 +193,10 @@ REFUSED = {
     "two Lifts in nn.Sequential": (lambda: nn.Sequential(nb.Lift(cells()), nb.Lift(nb.LIFCell())), "Lift.*" + PAIR),
     "nested in nn.Sequential": (lambda: nn.Sequential(nn.Sequential(nn.Linear(3, 4), nb.LIFCell()), nn.Linear(4, 4)), "Sequential.*" + PAIR),
     "nn.Sequential in SequentialState": (lambda: nb.SequentialState(nn.Sequential(nn.Linear(3, 4), nb.LIFCell())), "Sequential.*" + PAIR),
+    "compiled nn.Sequential in SequentialState": (
+        lambda: nb.SequentialState(torch.compile(nn.Sequential(nn.Linear(3, 4), nb.LIFCell()), backend="eager")),
+        "Sequential.*" + PAIR,
+    ),
     "nn.Sequential in Lift": (lambda: nb.Lift(nn.Sequential(nn.Linear(3, 4), nb.LIFCell())), "Lift: the Sequential.*" + PAIR),
     "complex weights": (lambda: cells(first=nn.Linear(3, 4, dtype=torch.complex64)), r"'0' \(Linear\): it holds complex numbers"),
     "no values": (lambda: cells(first=nn.Linear(3, 4, device="meta")), r"'0' \(Linear\): it is on the device 'meta'"),
