@@ -15,8 +15,8 @@ from eventsim.stimuli import Increment, SpikeSource
 from norse_bridge import linear_maps
 from norse_bridge.family import MS
 from norse_bridge.layer import RecurrentSpikingLayer, SpikingLayer
-from norse_bridge.leaves import NO_LAYER, first_shape, leaves, over_time, stage_names, unused
-from norse_bridge.maps.modules import FOR_SPIKES, MAXIMA, SILENT, SUPPORTED, kind_of, linear_step, refusal
+from norse_bridge.leaves import NO_LAYER, becomes_population, first_shape, leaves, over_time, stage_names, uncompiled, unused
+from norse_bridge.maps.modules import FOR_SPIKES, LINEAR, MAXIMA, SILENT, SUPPORTED, kind_of, linear_step, refusal
 from norse_bridge.neurons.iaf import IAFCell, IAFParameters
 from norse_bridge.neurons.li import LILinearCell
 from norse_bridge.neurons.lif_mc import CoupledCell
@@ -31,6 +31,7 @@ class Stage(NamedTuple):
     into : LinearMap from the features of the stage before, without stored zeros: a block of rows for each port
     recurrent : CSR array (neurons, neurons), a block of rows for each port, or None
     ports : the ports of the neurons that are reached; None is their default one
+    label : what errors call the layer
     """
 
     name: str
@@ -38,6 +39,7 @@ class Stage(NamedTuple):
     into: linear_maps.LinearMap
     recurrent: Any
     ports: tuple[str | None, ...] = (None,)
+    label: str = ""
 
     def blocks(self, values):
         """``(port, its rows)`` of ``into.matrix``, ``into.bias`` or ``recurrent``."""
@@ -63,9 +65,14 @@ def neurons(module, at, found):
         before = linear_maps.weight_map(torch.cat(w_in), at.shape, at.label, at.threshold)._replace(shape=(module.hidden_size,))
         return module, before, sp.csr_array(linear_maps.weights_of(torch.cat(w_rec), at.label, at.threshold)), ports
     kind = kind_of(module, MAXIMA)
-    if kind is None:
-        raise NetworkError(f"{at.label} cannot become part of a network: {refusal(module)}; supported are {SUPPORTED}")
     return IAFCell(IAFParameters(v_th=torch.as_tensor(0.5)), dt=found[-1].layer.dt), MAXIMA[kind](module, at), None, (None,)
+
+
+def check_supported(leaf):
+    """A NetworkError if a module can be no part of a network."""
+    module = leaf.module
+    if not (becomes_population(module) or getattr(module, "moves_features", False) or kind_of(module, LINEAR)):
+        raise NetworkError(f"{leaf.label} cannot become part of a network: {refusal(module)}; supported are {SUPPORTED}")
 
 
 def check_spikes(label, found, linear):
@@ -87,7 +94,7 @@ def check_layer(layer, label, found):
             "alone. A cell without the coupling, such as LIFRecurrentCell, can be exported"
         )
     if found and not found[-1].layer.family.model.spiking:
-        raise NetworkError(f"{label} follows {found[-1].name!r}, which never fires: only the last layer can be a readout")
+        raise NetworkError(f"{label} follows {found[-1].label}, which never fires: only the last layer can be a readout")
     method = layer.family.neuron_parameters(layer.p).method if layer.family.model.spiking else None
     if method in RANDOM:
         raise NetworkError(
@@ -112,7 +119,9 @@ def stages(module, input_shape=None, threshold=0.0, reserved=()) -> tuple[tuple[
     """
     linear_maps.check_threshold(threshold)
     chain = leaves(module)
-    lead = 2 if over_time(chain, type(module).__name__) else 1
+    for leaf in chain:
+        check_supported(leaf)
+    lead = 2 if over_time(chain, type(uncompiled(module, "the model")).__name__) else 1
     start, names = first_shape(chain, input_shape), stage_names(chain, reserved)
     found: list[Stage] = []
     linear = linear_maps.identity_map(start)
@@ -128,15 +137,26 @@ def stages(module, input_shape=None, threshold=0.0, reserved=()) -> tuple[tuple[
         check_layer(layer, leaf.label, found)
         linear = linear if before is None else linear_maps.then(linear, before)
         into = linear._replace(matrix=linear_maps.without_zeros(linear.matrix, leaf.label))
-        found.append(Stage(names[len(found)], layer, into, recurrent, ports))
+        found.append(Stage(names[len(found)], layer, into, recurrent, ports, leaf.label))
         linear = linear_maps.identity_map(linear.shape)
     check_end(chain, found, linear)
     return start, found
 
 
+def seconds(dt, label) -> float:
+    """A time step in s, a number or a tensor, as a float; a NetworkError that begins with ``label`` if it is not above 0."""
+    try:
+        value = math.nan if isinstance(dt, (bool, str)) else float(dt)
+    except (TypeError, ValueError, RuntimeError):  # RuntimeError: a tensor of several numbers
+        value = math.nan
+    if not 0.0 < value < math.inf:
+        raise NetworkError(f"{label} must be a number above 0, in s, not {dt!r}")
+    return value
+
+
 def common_dt(found) -> float:
     """The time step of all layers, in s; an error if they differ."""
-    steps = {stage.layer.dt for stage in found}
+    steps = {seconds(stage.layer.dt, f"{stage.label}: dt") for stage in found}
     if len(steps) > 1:
         listed = ", ".join(f"{dt} s" for dt in sorted(steps))
         raise NetworkError(f"the layers have different time steps ({listed}); a network has one")
@@ -148,7 +168,7 @@ def neuron_of(stage, dt) -> Neuron:
     family, p = stage.layer.family.of(stage.layer.p), stage.layer.p
 
     def number(value):
-        tensor = torch.as_tensor(value).detach().cpu().to(torch.float64)
+        tensor = linear_maps.real(torch.as_tensor(value), stage.label)
         if tensor.numel() == 1:
             return tensor.item()
         try:
@@ -214,8 +234,9 @@ def to_network(module, input_shape=None, *, threshold=0.0, dt=None, input_name=N
         torch only numbered them: layer1, layer2 ... and, for maxima, pool1, pool2 ... A name made here that a module has gets an
         underscore: "input_".
 
-    Errors: a `NetworkError` that names the module which cannot be exported, and why: one that holds NaN, say, or one whose
-    surrogate draws its spikes ("logistic", "circ_dist").
+    Errors: a `NetworkError` that names the module which cannot be exported, and why: one that holds NaN, say, one whose surrogate
+    draws its spikes ("logistic", "circ_dist"), or one with code of its own (a class with another forward, a forward hook).
     """
+    given = None if dt is None else seconds(dt, "dt")
     start, found = stages(module, input_shape, threshold, () if input_name is None else (input_name,))
-    return assemble(start, found, common_dt(found) if dt is None else dt, input_of(found, input_name))
+    return assemble(start, found, common_dt(found) if given is None else given, input_of(found, input_name))

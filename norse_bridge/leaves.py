@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 
 from eventsim.errors import NetworkError
+from norse_bridge.alterations import check_code, check_hooks, check_unaltered
 from norse_bridge.layer import RecurrentSpikingLayer, SpikingLayer
-from norse_bridge.lifting import Lift
+from norse_bridge.lifting import Lift, is_stateful
 from norse_bridge.maps.modules import MAXIMA, SILENT, check_initialised, kind_of
 from norse_bridge.neurons.li import LILinearCell
 from norse_bridge.sequential import SequentialState
@@ -41,27 +42,70 @@ def over_time(chain, label) -> bool:
     return forms == {True}
 
 
+def uncompiled(module, label):
+    """The module that torch.compile was given, or the module itself; a NetworkError if it is no module."""
+    if not isinstance(module, torch.nn.Module):
+        raise NetworkError(f"{label} must be a module of torch (an object, not its class), not {module!r}")
+    compiled = getattr(module, "_orig_mod", None)
+    if compiled is None:
+        return module
+    check_hooks(module, label)
+    return uncompiled(compiled, label)
+
+
 def leaves(module, name="", lifted=False) -> list[Leaf]:
     """The modules that are called one after another, with their names; containers and Lifts are taken apart, and a module with a
     method ``exported_as`` is what that returns."""
+    module = uncompiled(module, f"module {name!r}" if name else "the model")
     leaf = Leaf(name, module, lifted)
+    chain = kind_of(module, (torch.nn.Sequential, SequentialState))
+    if chain or isinstance(module, Lift) or hasattr(module, "exported_as"):
+        check_code(module, leaf.label)
+        check_hooks(module, leaf.label)
     if hasattr(module, "exported_as"):
         return leaves(module.exported_as(), name, lifted)
     if isinstance(module, Lift):
         if lifted:
             raise NetworkError(f"{leaf.label} is in another Lift, and would take the batch for time; lift once")
-        return leaves(module.lifted_module, name, True)
-    if kind_of(module, (torch.nn.Sequential, SequentialState)):
+        found = leaves(module.lifted_module, name, True)
+        check_pairs(module, [module.lifted_module], leaf.label)
+        return found
+    if chain:
         children = [(f"{name}.{child}" if name else child, inner) for child, inner in module._modules.items()]
-        return [leaf for child, inner in children for leaf in leaves(inner, child, lifted)]
+        found = [leaf for child, inner in children for leaf in leaves(inner, child, lifted)]
+        check_pairs(module, list(module), leaf.label)
+        return found
     check_initialised(module, leaf.label)
+    check_unaltered(module, leaf.label)
     return [leaf]
+
+
+def gives_pair(module) -> bool:
+    """Whether a module returns ``(output, state)``; an `nn.Sequential` returns what its last module does."""
+    module = getattr(module, "_orig_mod", module)
+    if kind_of(module, (torch.nn.Sequential,)):
+        return len(module) > 0 and gives_pair(module[-1])
+    return not isinstance(module, torch.jit.ScriptModule) and is_stateful(module)
+
+
+def check_pairs(module, called, label):
+    """A NetworkError if a container or Lift, which calls the modules in ``called``, takes ``(output, state)`` of one for its output
+    alone: `nn.Sequential` knows of no states."""
+    plain = (torch.nn.Sequential,)
+    called = [uncompiled(inner, label) for inner in called]
+    unsafe = called[:-1] if kind_of(module, plain) else [inner for inner in called if kind_of(inner, plain)]
+    wrong = [inner for inner in unsafe if gives_pair(inner)]
+    if wrong:
+        raise NetworkError(
+            f"{label}: the {type(wrong[0]).__name__} in it returns (output, state), and nn.Sequential hands on the pair and keeps "
+            "no state: use SequentialState"
+        )
 
 
 def first_shape(chain, input_shape) -> tuple[int, ...]:
     """The shape of one sample's features: as given, or what the first module takes."""
     if input_shape is not None:
-        return (int(input_shape),) if isinstance(input_shape, (int, np.integer)) else tuple(int(n) for n in input_shape)
+        return given_shape(input_shape)
     for leaf in chain:
         if isinstance(leaf.module, torch.nn.Linear):
             return (leaf.module.in_features,)
@@ -70,6 +114,20 @@ def first_shape(chain, input_shape) -> tuple[int, ...]:
         if not kind_of(leaf.module, SILENT):
             raise NetworkError(f"{leaf.label}: it does not say what it takes; give input_shape=..., the shape of one sample")
     raise NetworkError(NO_LAYER)
+
+
+def given_shape(input_shape) -> tuple[int, ...]:
+    """A whole number, or several, as a tuple; a NetworkError if it is none or one is below 1."""
+    try:
+        if isinstance(input_shape, bool):
+            raise TypeError
+        single = hasattr(input_shape, "__index__") and not getattr(input_shape, "ndim", 0)
+        shape = tuple(operator.index(n) for n in ([input_shape] if single else input_shape))
+    except TypeError as error:
+        raise NetworkError(f"input_shape must be a whole number or a tuple of them, not {input_shape!r}") from error
+    if any(n < 1 for n in shape):
+        raise NetworkError(f"input_shape must be numbers of 1 or more, not {input_shape!r}")
+    return shape
 
 
 def unused(name, taken) -> str:

@@ -94,9 +94,22 @@ def without_zeros(matrix, name):
     return matrix
 
 
+def real(tensor, name) -> torch.Tensor:
+    """A tensor in float64 on the CPU, without its gradient; an error with ``name`` if it is complex, sparse or has no values."""
+    if tensor.is_complex():
+        raise NetworkError(f"{name}: it holds complex numbers ({tensor.dtype}), and those of a network are real")
+    if tensor.is_meta:
+        raise NetworkError(f"{name}: it is on the device 'meta', which keeps no values: load the weights first")
+    if tensor.layout != torch.strided:
+        raise NetworkError(
+            f"{name}: it holds a sparse tensor ({tensor.layout}); give it to_dense(): zeros become no synapses anyway"
+        )
+    return tensor.detach().cpu().to(torch.float64)
+
+
 def values_of(tensor, name) -> np.ndarray:
-    """A tensor as a float64 array of its own; an error with ``name`` if a value is NaN or infinite."""
-    values = tensor.detach().cpu().to(torch.float64).numpy().copy()
+    """A tensor as a float64 array of its own; an error with ``name`` if it is not `real`, or a value is NaN or infinite."""
+    values = real(tensor, name).numpy().copy()
     broken = int(np.count_nonzero(~np.isfinite(values)))
     if broken:
         raise NetworkError(
@@ -108,8 +121,8 @@ def values_of(tensor, name) -> np.ndarray:
 def check_threshold(threshold):
     """A NetworkError if ``threshold`` is negative, NaN or no number."""
     try:
-        valid = float(threshold) >= 0.0
-    except (TypeError, ValueError):
+        valid = not isinstance(threshold, (bool, str)) and float(threshold) >= 0.0
+    except (TypeError, ValueError, RuntimeError):
         valid = False
     if not valid:
         raise NetworkError(f"threshold must be a number of 0 or more, in the unit of the weights, not {threshold!r}")

@@ -43,17 +43,28 @@ class SequentialState(torch.nn.Sequential):
     def register_forward_state_hooks(self, forward_hook):
         """Call ``forward_hook(module, inputs, output)`` after every module that carries a state, of those that are there now.
 
-        A SimulationError if there are hooks already.
+        Such a hook watches: what it returns is ignored, so that `to_network` takes a model that has some. A SimulationError if
+        there are hooks already.
         """
         if self.forward_state_hooks:
             raise SimulationError("SequentialState: there are state hooks already; call remove_forward_state_hooks first")
-        self.forward_state_hooks = [module.register_forward_hook(forward_hook) for module in self if is_stateful(module)]
+        watch = _Watch(forward_hook)
+        self.forward_state_hooks = [module.register_forward_hook(watch) for module in self if is_stateful(module)]
 
     def remove_forward_state_hooks(self):
         """Remove what `register_forward_state_hooks` added."""
         for hook in self.forward_state_hooks:
             hook.remove()
         self.forward_state_hooks = []
+
+
+class _Watch(NamedTuple):
+    """A forward hook that hands on what it sees and changes nothing."""
+
+    forward_hook: Any
+
+    def __call__(self, module, inputs, output):
+        self.forward_hook(module, inputs, output)
 
 
 @state_tuple

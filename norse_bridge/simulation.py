@@ -14,7 +14,7 @@ from eventsim.network import Network
 from eventsim.recording import Spikes, States
 from eventsim.simulation import Simulation
 from norse_bridge.export import assemble, common_dt, input_of, stages
-from norse_bridge.family import MS
+from norse_bridge.family import MS, dense
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,10 +41,10 @@ class SimulationResult:
     def dense_spikes(self, name) -> torch.Tensor:
         """The spikes of the layer called ``name`` as 0.0 and 1.0: (time, batch, ...), in the type of the outputs."""
         steps, batch = self.outputs.shape[:2]
-        return dense(self.spikes[name], steps, batch, self.shapes[name], self.recording.dt, self.outputs.dtype)
+        return raster(self.spikes[name], steps, batch, self.shapes[name], self.recording.dt, self.outputs.dtype)
 
 
-def dense(spikes, steps, batch, shape, dt, dtype) -> torch.Tensor:
+def raster(spikes, steps, batch, shape, dt, dtype) -> torch.Tensor:
     """`SpikeData` on a grid of dt ms as a tensor of 0 and 1: (steps, batch, *shape)."""
     out = torch.zeros((steps, batch, int(np.prod(shape))), dtype=dtype)
     rows = np.rint(np.asarray(spikes.times) / dt).astype(np.int64) - 1
@@ -59,8 +59,7 @@ def _dtype_of(module, data) -> str:
 
 
 def _as_data(data) -> torch.Tensor:
-    data = torch.as_tensor(data).detach().cpu()
-    data = data.to_dense() if data.is_sparse else data
+    data = dense(torch.as_tensor(data).detach().cpu())
     if data.ndim < 3 or data.shape[0] == 0:
         raise SimulationError(f"simulate: data must have shape (time, batch, features ...), not {tuple(data.shape)}")
     if not torch.isfinite(data).all():
@@ -126,7 +125,7 @@ def simulate(
     fired = {stage.name: recording.spikes[stage.name] for stage in found if stage.layer.family.model.spiking}
     kind = torch.float64 if dtype == "float64" else torch.float32
     if last.layer.family.model.spiking:
-        outputs = dense(fired[last.name], steps, batch, last.into.shape, MS * dt, kind)
+        outputs = raster(fired[last.name], steps, batch, last.into.shape, MS * dt, kind)
     else:
         voltage = np.asarray(recording.states[last.name].values["v"])
         outputs = torch.as_tensor(voltage, dtype=kind).reshape(steps, batch, *last.into.shape)

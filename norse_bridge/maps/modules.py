@@ -89,10 +89,14 @@ REASONS: tuple[tuple[Any, str], ...] = (
 
 
 def kind_of(module, kinds):
-    """Which of the classes a module is an instance of and shares its `forward` with, or None: a subclass that computes something
-    else is another module."""
+    """Which of the classes a module is an instance of and shares its `forward` with (and `_conv_forward`, by which torch's
+    convolutions compute), or None: a subclass that computes something else is another module."""
     own = type(module)
-    return next((kind for kind in own.__mro__ if kind in kinds and own.forward is kind.forward), None)
+
+    def same(kind, name):
+        return getattr(own, name, None) is getattr(kind, name, None)
+
+    return next((kind for kind in own.__mro__ if kind in kinds and same(kind, "forward") and same(kind, "_conv_forward")), None)
 
 
 def check_initialised(module, label):

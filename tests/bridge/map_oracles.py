@@ -59,14 +59,15 @@ def run_cells(model, data):
 
 def run_dense(model, data):
     """``(outputs, [spikes of each module that becomes a population])`` of a model in torch, all (time, batch, ...)."""
-    layers = [leaf for leaf in leaves(model) if becomes_population(leaf.module)]
+    chain = leaves(model)
+    layers = [leaf for leaf in chain if becomes_population(leaf.module)]
     seen = {id(leaf.module): [] for leaf in layers}
 
     def keep(module, inputs, output):
         seen[id(module)].append((output[0] if isinstance(output, tuple) else output).detach())
 
     hooks = [leaf.module.register_forward_hook(keep) for leaf in layers]
-    cells = not any(leaf.lifted or getattr(leaf.module, "over_time", False) for leaf in leaves(model))
+    cells = not any(leaf.lifted or getattr(leaf.module, "over_time", False) for leaf in chain)
     outputs = run_cells(model, data) if cells else model(data)
     for hook in hooks:
         hook.remove()

@@ -136,7 +136,7 @@ def test_parameters_of_each_neuron_follow_the_features():
         (nb.SequentialState(nb.LIFCell(), torch.nn.Flatten()), (2, 3), r"ends in module '1' \(Flatten\)"),
         (nb.SequentialState(nb.LIFCell(), torch.nn.BatchNorm1d(3).eval()), 3, r"ends in module '1' \(BatchNorm1d\)"),
         (torch.nn.Sequential(), 3, "no spiking layer"),
-        (nb.SequentialState(nb.LI(), torch.nn.Linear(3, 3), nb.LIF()), 3, "'layer1', which never fires"),
+        (nb.SequentialState(nb.LI(), torch.nn.Linear(3, 3), nb.LIF()), 3, r"follows module '0' \(LI\), which never fires"),
         (nb.SequentialState(nb.Lift(nb.Lift(torch.nn.Linear(3, 3))), nb.LIF()), None, r"module '0' \(Lift\) is in another Lift"),
         (Branches(nb.LIFCell()), 3, r"^Branches cannot become part of a network: it is none of the modules"),
         (nb.SequentialState(nb.Lift(torch.nn.Linear(3, 3)), nb.LIFCell()), None, "mixes cells"),
