@@ -1,7 +1,7 @@
 """The few operations beyond ``+ - *`` that a neuron model may use, for scalars and NumPy arrays.
 
 A model's coefficient functions (``exact``, ``euler``, ``turning_time``) take an `Ops` as their first argument, so that the
-same text runs on NumPy arrays (`NUMPY`), inside Numba kernels (`eventsim.cpu.jit.SCALAR`) and on torch tensors
+same text runs on NumPy arrays (`NUMPY`), inside Numba kernels (`eventsim.cpu.scalar.scalar_ops`) and on torch tensors
 (``norse_bridge.ops``).
 """
 

@@ -60,7 +60,7 @@ def _gate(z):
 
 @functools.cache
 def scalar_ops(dtype: np.dtype) -> Ops:
-    """The operations on scalars of one type. exp and the like are only used in float64, for coefficients."""
+    """The operations on scalars of one type. phi and the like are in float64, for coefficients."""
     real = REALS[dtype]
     zero, one = real(0), real(1)
 

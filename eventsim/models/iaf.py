@@ -15,7 +15,7 @@ import math
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from eventsim.models import lif_delta
+from eventsim.models import lif, lif_delta
 from eventsim.models.lif_delta import State
 from eventsim.models.model import Model
 
@@ -51,7 +51,7 @@ def advance(s, k, p):
 
 
 def reset_subtract(s, z, p):
-    return State(s.v - z * s.v + z * (s.v - p.v_th))
+    return State(lif.reset_subtract(lif.State(s.v, s.v), z, p).v)
 
 
 def inject(p, current):

@@ -83,6 +83,7 @@ def reset(s, z, p):
     return State(s.v - z * s.v + z * p.v_reset, s.i)
 
 
+@register_jitable
 def reset_subtract(s, z, p):
     return State(s.v - z * s.v + z * (s.v - p.v_th), s.i)
 
