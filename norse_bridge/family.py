@@ -145,6 +145,8 @@ class Bound(NamedTuple):
     period : what a spike sets rho to, or None
     method, alpha, detach : the surrogate gradient
     dtype : the type of the step
+    made : what others make of it once and for all, under a name of theirs, where all its numbers are 0-d tensors without gradient
+        that nobody changes; else None
     """
 
     model: Model
@@ -157,10 +159,65 @@ class Bound(NamedTuple):
     alpha: Any
     detach: bool
     dtype: torch.dtype
+    made: dict | None = None
+
+
+_KEPT = 256  # steps that are remembered
+_steps: dict[tuple, tuple[Family, Bound]] = {}
+
+
+def undisturbed() -> bool:
+    """Whether nothing looks at, changes or records the operations of torch: no compiler, transform, mode or trace."""
+    return not (
+        torch.compiler.is_compiling()
+        or torch.is_inference_mode_enabled()
+        or torch._C._functorch.peek_interpreter_stack() is not None
+        or torch.autograd.forward_ad._current_level >= 0
+        or torch._C._get_tracing_state() is not None
+        or torch._C._len_torch_dispatch_stack()
+        or torch._C._len_torch_function_stack()
+    )
+
+
+def _numbers(values) -> list | None:
+    """All that is in a parameter tuple, if it is numbers and names alone: what makes two tuples equal."""
+    found: list[Any] = [type(values)]
+    for value in values:
+        if isinstance(value, torch.Tensor):
+            if type(value) is not torch.Tensor or value.ndim or value.requires_grad or value.device.type != "cpu":
+                return None
+            found += (value.dtype, value.item())
+        elif isinstance(value, tuple):
+            inner = _numbers(value)
+            if inner is None:
+                return None
+            found += inner
+        else:
+            found += (type(value), value)
+    return found
 
 
 def bound(family, p, dt, dtype, inputs=1, detach=False) -> Bound:
-    """The step of a family with parameters p. Coefficients are computed once, in float64, and then cast to ``dtype``."""
+    """The step of a family with parameters p. Coefficients are computed once, in float64, and then cast to ``dtype``; those of
+    plain numbers are remembered, since a layer would need longer for them than for a short sequence."""
+    numbers = _numbers(p) if isinstance(dt, float) and undisturbed() else None
+    if numbers is None:
+        return _bound(family, p, dt, dtype, inputs, detach)
+    key = (id(family), dt, dtype, inputs, detach, *numbers)
+    try:
+        remembered = _steps.get(key)
+    except TypeError:  # something in it that cannot be compared
+        return _bound(family, p, dt, dtype, inputs, detach)
+    if remembered is None:
+        if len(_steps) >= _KEPT:
+            _steps.clear()
+        with torch.no_grad():
+            remembered = family, _bound(family, p, dt, dtype, inputs, detach)._replace(made={})
+        _steps[key] = remembered
+    return remembered[1]
+
+
+def _bound(family, p, dt, dtype, inputs, detach) -> Bound:
     family, params = family.of(p), family.contract_params(p, dt)
     k = cast(family.model.euler(TORCH, milliseconds(dt), params), dtype)
     neuron = family.neuron_parameters(p)

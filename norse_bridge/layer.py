@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import torch
 
 from eventsim.errors import SimulationError
-from norse_bridge.family import Family, bound, cast, check_parameters, compute_dtype, dense, join, split, stepper
+from norse_bridge.family import Family, bound, check_parameters, compute_dtype, dense, join, split, stepper
 from norse_bridge.lifting import sequence
 from norse_bridge.loops import Recurrence, run
 from norse_bridge.parameters import ParameterStore
@@ -249,9 +249,10 @@ class RecurrentLayer(RecurrentSpikingLayer):
 def rest(layer, x, shape, v_shape):
     """``(State, rho)`` at rest, in the type of a step; v in ``v_shape``, with a gradient switched on as in Norse (but not inside
     torch.compile, whose graphs cannot hold a leaf of their own)."""
-    family, dtype = layer.family, compute_dtype(x, layer.p)
+    family, p = layer.family, layer.p
+    dtype = compute_dtype(x, p)
     leaf = not torch.compiler.is_compiling()
-    params = cast(family.contract_params(layer.p, layer.dt), dtype)
+    params = bound(family, p, layer.dt, dtype).params
     values = {}
     for name, value in family.model.initial(params)._asdict().items():
         value = value.to(x.device)

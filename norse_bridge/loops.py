@@ -96,7 +96,7 @@ def obstacle(b, x, s, rho, recurrence=None) -> str:
     if torch._C._get_tracing_state() is not None or _get_current_dispatch_mode() is not None:
         return "its operations are being traced"
     shape = recurrence.z.shape if recurrence else x.shape[1:]
-    if not all(_fits(tensor, shape) for tensor in (*states, *coefficients_of(b))):
+    if not all(_fits(tensor, shape) for tensor in (*states, *(() if b.made else coefficients_of(b)))):
         return "states or parameters have more axes than a step's input"
     return _obstacle_of_recurrence(b, x, recurrence) if recurrence else ""
 
@@ -123,9 +123,17 @@ def _some(rho) -> tuple:
 
 
 def coefficients_of(b) -> list[torch.Tensor]:
-    """All numbers of a step: the propagator, the parameters, the refractory period (or 0), alpha; as tensors."""
+    """All numbers of a step: the propagator, the parameters, the refractory period (or 0), alpha; as tensors of its type."""
+    if b.made is None:
+        return _coefficients_of(b)
+    if "coefficients" not in b.made:
+        b.made["coefficients"] = _coefficients_of(b)
+    return b.made["coefficients"]
+
+
+def _coefficients_of(b) -> list[torch.Tensor]:
     numbers = (*b.k, *b.params, 0.0 if b.period is None else b.period, b.alpha)
-    found = [value if isinstance(value, torch.Tensor) else torch.tensor(value, dtype=b.dtype) for value in numbers]
+    found = [value.to(b.dtype) if isinstance(value, torch.Tensor) else torch.tensor(value, dtype=b.dtype) for value in numbers]
     return [*found[:-1], found[-1].detach()]  # no gradient flows to alpha
 
 
@@ -134,7 +142,7 @@ def with_coefficients(b, values):
     numbers = list(values)
     count, end = len(b.k), len(b.k) + len(b.params)
     k, params = type(b.k)(*numbers[:count]), type(b.params)(*numbers[count:end])
-    return b._replace(k=k, params=params, period=None if b.period is None else numbers[end], alpha=numbers[end + 1])
+    return b._replace(k=k, params=params, period=None if b.period is None else numbers[end], alpha=numbers[end + 1], made=None)
 
 
 def _spread(value, shape, dtype):
@@ -168,12 +176,13 @@ def plain_run(b, x, s, rho, recurrence: Any = None, record=False) -> Run:
 
 def fused_run(b, x, s, rho, recurrence=None, record=False) -> Run:
     """The loop as compiled calls, one forward and one for its gradient (one a step with recurrence)."""
-    from norse_bridge.fused.function import NUMPY_TYPE, Plan, RecurrentLoop, TimeLoop
+    from norse_bridge.fused.function import Plan, RecurrentLoop, TimeLoop
     from norse_bridge.fused.kernels import SPACING, LoopSpec
+    from norse_bridge.fused.memory import NUMPY_TYPE
 
     dtype, steps = b.dtype, x.shape[0]
     shape = recurrence.z.shape if recurrence else x.shape[1:]
-    given = [value.to(dtype) for value in coefficients_of(b)]
+    given = coefficients_of(b)
     own = any(value.ndim for value in given)
     coefficients = [value.expand(shape).reshape(-1) if value.ndim else value for value in given]
     begin = torch.stack([value.to(dtype).expand(shape).reshape(-1) for value in (*s, *_some(rho))])  # (states, elements)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +12,11 @@ import torch
 from eventsim.errors import ModelError
 from norse_bridge.fused import kernels
 from norse_bridge.fused.kernels import LENGTH, LoopSpec, compile_loop, rows_of
+from norse_bridge.fused.memory import empty
+from norse_bridge.fused.rows import STREAMED
+from norse_bridge.fused.threads import run_on_threads
 
+FAR_BYTES = 1 << 23  # what is larger has left the caches before anybody reads it
 SMALL_WORK = 1 << 18  # steps times neurons below which one thread is as fast as several
 
 
@@ -35,15 +37,6 @@ class Plan(NamedTuple):
     kept: bool
 
 
-NUMPY_TYPE: dict[torch.dtype, Any] = {torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64)}
-
-
-def _empty(shape, like):
-    """A tensor without values, of the type of another one. NumPy asks the system for large pages where an array is large: torch,
-    which does not, would need as long for the first touch of its pages as the kernel for the steps."""
-    return torch.from_numpy(np.empty(shape, NUMPY_TYPE[like.dtype]))
-
-
 def _address(tensor) -> int:
     return 0 if tensor is None else tensor.data_ptr()
 
@@ -55,44 +48,40 @@ class Kernel:
     """
 
     def __init__(self, name: str, plan: Plan, words: dict[int, Any], inputs, input_gradients=None):
-        self.call, self.plan, self.held = compile_loop(name, plan.spec).ctypes, plan, (words, inputs, input_gradients)
+        self.kernel, self.plan, self.held = compile_loop(name, plan.spec), plan, (words, inputs, input_gradients)
         self.inputs = np.array([_address(x) for x in inputs], np.int64)
         self.input_gradients = np.array([_address(x) for x in (inputs if input_gradients is None else input_gradients)], np.int64)
         self.context = np.zeros(kernels.SIZE, np.int64)
         self.point({kernels.STEPS: plan.steps, kernels.ELEMENTS: plan.elements, kernels.EVERY: plan.every, **words})
+        self.context[kernels.STREAM] = self._past_caches(words.get(kernels.OUTPUT), input_gradients)
         self.context[kernels.INPUT] = self.inputs.ctypes.data
         self.context[kernels.INPUT_GRADIENT] = self.input_gradients.ctypes.data
-        self.scratch = self._scratch()
+        many = plan.steps * plan.elements >= SMALL_WORK
+        self.workers = min(torch.get_num_threads(), -(-plan.elements // LENGTH)) if many else 1
+        self.scratch = np.empty(self.workers * rows_of(plan.spec).size * LENGTH, plan.spec.dtype)
+        self.context[kernels.SCRATCH] = self.scratch.ctypes.data
 
     def point(self, words: dict[int, Any]):
         """Set words of the context."""
         for word, value in words.items():
             self.context[word] = value if isinstance(value, int) else _address(value)
 
-    def _scratch(self):
-        return np.empty(rows_of(self.plan.spec).size * LENGTH, self.plan.spec.dtype)
-
-    def _run(self, first: int, end: int, scratch):
-        context = self.context.copy()
-        context[kernels.SCRATCH] = scratch.ctypes.data
-        self.call(context.ctypes.data_as(ctypes.POINTER(ctypes.c_int64)), first, end)
+    def _past_caches(self, output, input_gradients):
+        """Whether what is written is so much that it cannot stay in the caches; and its rows begin where such writing needs it."""
+        row = self.plan.elements * self.plan.spec.dtype.itemsize
+        out = [t for t in (output, *(() if input_gradients is None else input_gradients)) if t is not None]
+        return self.plan.steps * row >= FAR_BYTES and row % STREAMED == 0 and all(_address(t) % STREAMED == 0 for t in out)
 
     def run(self):
         """Run all elements; the bits of the results do not depend on the number of threads."""
-        elements = self.plan.elements
-        workers = min(torch.get_num_threads(), -(-elements // LENGTH)) if self.plan.steps * elements >= SMALL_WORK else 1
-        bounds = [elements * worker // workers // LENGTH * LENGTH for worker in range(workers)] + [elements]
-        if workers == 1:
-            self._run(0, elements, self.scratch)
-        else:
-            with ThreadPoolExecutor(workers) as pool:
-                list(pool.map(self._run, bounds[:-1], bounds[1:], (self._scratch() for _ in range(workers))))
+        self.context[kernels.NEXT] = 0
+        run_on_threads(self.kernel, self.context, self.plan.elements, self.workers)
 
 
 def tabulate(plan: Plan, coefficients):
     """The coefficients as the kernels read them: (coefficients, elements) if they differ between elements, else (.., 1)."""
-    columns = plan.elements if plan.spec.own else 1
-    return torch.stack([c.detach().expand(columns) for c in coefficients]).contiguous()
+    columns = [c.detach().expand(plan.elements) for c in coefficients] if plan.spec.own else coefficients
+    return torch.stack(columns).detach().contiguous()
 
 
 def spread(wanted, found, coefficients):
@@ -160,9 +149,9 @@ class TimeLoop(torch.autograd.Function):
     def forward(ctx, plan, again, x, state, *coefficients):
         table, end = tabulate(plan, coefficients), _contiguous_copy(state)
         chunks = -(-plan.steps // plan.every)
-        stored = _empty((chunks, plan.spec.states, plan.elements), state) if plan.kept else None
-        outputs = _empty((plan.steps, plan.elements), state)
-        history = _empty((plan.steps, *state.shape), state) if plan.recorded else None
+        stored = empty((chunks, plan.spec.states, plan.elements), state) if plan.kept else None
+        outputs = empty((plan.steps, plan.elements), state)
+        history = empty((plan.steps, *state.shape), state) if plan.recorded else None
         words = {
             kernels.COEFFICIENTS: table,
             kernels.OUTPUT: outputs,
@@ -183,7 +172,7 @@ class TimeLoop(torch.autograd.Function):
         of_outputs, of_state, of_history = _plain(gradients[0]), _contiguous_copy(gradients[1]), None
         if plan.recorded:
             of_history = _plain(gradients[2])
-        of_x, found = _empty(x.shape, x), _empty((sum(plan.spec.wanted), plan.elements), x)
+        of_x, found = empty(x.shape, x), empty((sum(plan.spec.wanted), plan.elements), x)
         words = {
             kernels.COEFFICIENTS: table,
             kernels.STORED: stored,
@@ -210,11 +199,11 @@ class RecurrentLoop(torch.autograd.Function):
         table, end = tabulate(plan, coefficients), _contiguous_copy(state)
         spikes = _contiguous_copy(z)  # the bits of a product depend on where its factors begin: always at torch's own alignment
         steps, kept, x = len(x), plan.kept, x.resolve_neg()
-        before = _empty((steps, *z.shape), state) if kept else None  # the spikes that are fed back: `outputs` belongs to the user
-        outputs = _empty((steps, *z.shape), state)
-        received = _empty((steps if kept else 1, 2, *z.shape), state)  # from outside, and fed back
-        stored = _empty((steps, *state.shape), state) if kept else None
-        history = _empty((steps, *state.shape), state) if plan.recorded else None
+        before = empty((steps, *z.shape), state) if kept else None  # the spikes that are fed back: `outputs` belongs to the user
+        outputs = empty((steps, *z.shape), state)
+        received = empty((steps if kept else 1, 2, *z.shape), state)  # from outside, and fed back
+        stored = empty((steps, *state.shape), state) if kept else None
+        history = empty((steps, *state.shape), state) if plan.recorded else None
         kernel = Kernel("forward", plan, {kernels.COEFFICIENTS: table, kernels.STATE: end}, received[0])
         for t in range(steps):
             inputs = received[t if kept else 0]
@@ -241,8 +230,8 @@ class RecurrentLoop(torch.autograd.Function):
         plan = ctx.plan._replace(spec=ctx.plan.spec._replace(wanted=tuple(ctx.needs_input_grad[7:])))
         of_outputs, of_state = gradients[0], _contiguous_copy(gradients[1])
         of_history = _plain(gradients[2]) if plan.recorded else None
-        of_received = _empty((2, *before.shape), before)
-        found, of_spikes = _empty((sum(plan.spec.wanted), plan.elements), z), torch.empty_like(before[0])
+        of_received = empty((2, *before.shape), before)
+        found, of_spikes = empty((sum(plan.spec.wanted), plan.elements), z), torch.empty_like(before[0])
         total = torch.zeros_like(found)
         words = {
             kernels.COEFFICIENTS: table,

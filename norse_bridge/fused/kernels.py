@@ -17,7 +17,7 @@ import numpy as np
 from numba import types
 from numba.core.errors import NumbaError
 
-from eventsim.cpu.pointers import KERNEL, values_at, view
+from eventsim.cpu.pointers import KERNEL, atomic_add, prefetch, values_at, view
 from eventsim.cpu.scalar import REALS, scalar_ops
 from eventsim.errors import ModelError
 from eventsim.jit import compile_callback, compiled_once, numba_says
@@ -26,16 +26,19 @@ from eventsim.models import BUILT_IN
 from eventsim.models.model import bind_refractory_step, bind_step
 from norse_bridge import surrogate
 from norse_bridge.fused import dual
-from norse_bridge.fused.rows import LENGTH, add, fields_and, first_of, read, seeds, write
+from norse_bridge.fused.rows import LENGTH, STREAMED, add, fence, fields_and, first_of, read, seeds, stream, write
 
 SPACING = 16  # steps between states that are stored
+AHEAD = 3  # steps ahead of its use that memory is asked for an input
+PART = 256  # elements for which it is asked at once, between computations
+LINE = 64  # bytes that memory gives at once
 
 # Words of a context: addresses of arrays, and numbers. (steps, elements) unless said otherwise; an element: a neuron of a sample.
 (
     STEPS,
     ELEMENTS,
     EVERY,  # steps between stored states
-    SCRATCH,  # (rows, LENGTH)
+    SCRATCH,  # (workers, rows, LENGTH)
     COEFFICIENTS,  # (coefficients, 1) or (coefficients, elements)
     INPUT,  # (inputs,): the addresses of (steps, elements)
     OUTPUT,
@@ -47,8 +50,10 @@ SPACING = 16  # steps between states that are stored
     HISTORY_GRADIENT,  # as HISTORY, or 0
     INPUT_GRADIENT,  # (inputs,): addresses
     COEFFICIENT_GRADIENT,  # (wanted coefficients, elements)
+    NEXT,  # the first element that no worker has taken
+    STREAM,  # whether OUTPUT and INPUT_GRADIENT are written past the caches
     SIZE,
-) = range(16)
+) = range(18)
 
 
 class LoopSpec(NamedTuple):
@@ -117,17 +122,18 @@ def _moves(real: Any):
     """``(bring, put)``: copies of elements first ... first + count - 1 of ``rows`` rows of ``elements`` numbers at an address to
     rows of the scratch array from ``row`` on, and back.
 
+    ``put_out`` puts one row, past the caches if that is asked for; ``foresee`` asks memory for part of one.
+
     Places are unsigned: for others Numba looks whether they count from the end, and the compiler vectorises that badly.
     """
+    width = real.bitwidth // 8
 
     @jit
     def bring(address, rows, elements, first, count, a, row):
         source = view(address, rows * elements, real)
         for f in range(rows):
             begin, place = f * elements + first, (row + f) * LENGTH
-            for j in range(
-                count
-            ):  # unsigned places: for others Numba looks whether they count from the end, and nothing vectorises
+            for j in range(count):
                 a[np.uint64(place + j)] = source[np.uint64(begin + j)]
 
     @jit
@@ -138,7 +144,21 @@ def _moves(real: Any):
             for j in range(count):
                 out[np.uint64(begin + j)] = a[np.uint64(place + j)]
 
-    return bring, put
+    @jit
+    def put_out(a, row, address, first, count, past_caches):
+        if past_caches:
+            for j in range(0, count, STREAMED // width):
+                stream(a, row * LENGTH + j, address + (first + j) * width)
+        else:
+            put(a, row, address, 1, count, first, count)
+
+    @jit
+    def foresee(address, first, count):
+        numbers = view(address, count, real)
+        for j in range(first, first + count, LINE // width):
+            prefetch(numbers, j)
+
+    return bring, put, put_out, foresee
 
 
 @jit
@@ -190,37 +210,42 @@ def _bind(spec: LoopSpec, ops: Any):
     return step
 
 
-def _by_blocks(block: Any):
-    """The kernel ``(context, first, end)`` that calls ``block(c, first, count)`` for one block of elements after another."""
-    block = jit(block)
+def _by_blocks(spec: LoopSpec, block: Any):
+    """The kernel ``(context, worker, elements)`` that calls ``block(c, a, first, count)`` for one block of elements after another, of
+    those that no other worker has taken (modifies NEXT); a: the worker's own scratch array, of ``size`` numbers."""
+    block, real = jit(block), REALS[spec.dtype]
+    size, width = rows_of(spec).size * LENGTH, spec.dtype.itemsize
 
-    def kernel(context, first, end):
+    def kernel(context, worker, elements):
         c = values_at(context, SIZE)
-        for begin in range(first, end, LENGTH):
-            block(c, begin, min(LENGTH, end - begin))
+        a = view(c[SCRATCH] + worker * size * width, size, real)
+        first = atomic_add(c, NEXT, LENGTH)
+        while first < elements:
+            block(c, a, first, min(LENGTH, elements - first))
+            first = atomic_add(c, NEXT, LENGTH)
+        fence()
         return 0
 
     return kernel
 
 
 def make_forward(spec: LoopSpec):
-    """The kernel ``(context, first, end)``: all steps of the elements from first up to end, a block of them after another.
+    """The kernel ``(context, worker, elements)``: all steps of all elements, a block of them after another.
 
     Modifies OUTPUT, STATE, STORED, HISTORY and SCRATCH.
     """
     real, states, ports, coefficients, own = REALS[spec.dtype], spec.states, len(spec.ports), spec.coefficients, spec.own
     rows = rows_of(spec)
-    bring, put = _moves(real)
+    bring, put, put_out, foresee = _moves(real)
     step, flat = _bind(spec, scalar_ops(spec.dtype)), fields_and(len(spec.model.State._fields))
     read_state, write_state = read(rows.state, states), write(rows.state, states)
     read_input, write_output = read(rows.input, ports), write(rows.output, 1)
     read_own, read_common = read(rows.coefficient, coefficients) if own else None, first_of(coefficients)
     width = spec.dtype.itemsize
 
-    def block(c, first, count):
+    def block(c, a, first, count):
         steps, elements, every = c[STEPS], c[ELEMENTS], c[EVERY]
         row = elements * width
-        a = view(c[SCRATCH], rows.size * LENGTH, real)
         inputs = view(c[INPUT], ports, types.int64)
         if own:
             bring(c[COEFFICIENTS], coefficients, elements, first, count, a, rows.coefficient)
@@ -231,16 +256,20 @@ def make_forward(spec: LoopSpec):
                 put(a, rows.state, c[STORED] + t // every * states * row, states, elements, first, count)
             for port in range(ports):
                 bring(inputs[port] + t * row, 1, elements, first, count, a, rows.input + port)
-            for j in range(count):
-                s, rho, out = step(read_state(a, j), read_input(a, j), read_own(a, j) if own else common)
-                write_state(a, j, flat(s, rho))
-                write_output(a, j, (out,))
-            put(a, rows.output, c[OUTPUT] + t * row, 1, elements, first, count)
+            for begin in range(0, count, PART):
+                if t + AHEAD < steps:
+                    for port in range(ports):
+                        foresee(inputs[port] + (t + AHEAD) * row, first + begin, PART)
+                for j in range(begin, min(count, begin + PART)):
+                    s, rho, out = step(read_state(a, j), read_input(a, j), read_own(a, j) if own else common)
+                    write_state(a, j, flat(s, rho))
+                    write_output(a, j, (out,))
+            put_out(a, rows.output, c[OUTPUT] + t * row, first, count, c[STREAM])
             if c[HISTORY]:
                 put(a, rows.state, c[HISTORY] + t * states * row, states, elements, first, count)
         put(a, rows.state, c[STATE], states, elements, first, count)
 
-    return _by_blocks(block)
+    return _by_blocks(spec, block)
 
 
 def make_again(spec: LoopSpec):
@@ -248,7 +277,7 @@ def make_again(spec: LoopSpec):
     from the states that are stored there, with the states before each of them to the scratch rows ``kept``."""
     states, ports, own = spec.states, len(spec.ports), spec.own
     rows = rows_of(spec)
-    bring, _ = _moves(REALS[spec.dtype])
+    bring = _moves(REALS[spec.dtype])[0]
     step, flat = _bind(spec, scalar_ops(spec.dtype)), fields_and(len(spec.model.State._fields))
     read_state, write_state, read_input = read(rows.state, states), write(rows.state, states), read(rows.input, ports)
     read_own = read(rows.coefficient, spec.coefficients) if own else None
@@ -273,8 +302,9 @@ def make_again(spec: LoopSpec):
 
 
 def make_pull(spec: LoopSpec):
-    """A function ``(a, count, common)`` of the kernel backward: one step back, from the states before it, its inputs and the
-    gradients of its output and of the states after it, all in the scratch array, to the gradients of states and inputs."""
+    """A function ``(a, begin, end, common)`` of the kernel backward: one step back of these elements of a block, from the states
+    before it, its inputs and the gradients of its output and of the states after it, all in the scratch array, to the gradients of
+    states and inputs."""
     states, ports, own = spec.states, len(spec.ports), spec.own
     rows, wanted = rows_of(spec), sum(spec.wanted)
     partials = states + ports + wanted
@@ -289,8 +319,8 @@ def make_pull(spec: LoopSpec):
     read_own = read(rows.coefficient, spec.coefficients) if own else None
 
     @jit
-    def pull_back(a, count, common):
-        for j in range(count):
+    def pull_back(a, begin, end, common):
+        for j in range(begin, end):
             given = read_own(a, j) if own else common
             alpha = given[-1]
             s, rho, out = step(
@@ -305,21 +335,20 @@ def make_pull(spec: LoopSpec):
 
 
 def make_backward(spec: LoopSpec):
-    """The kernel ``(context, first, end)``: the gradient of all steps of the elements from first up to end, a block after another.
+    """The kernel ``(context, worker, elements)``: the gradient of all steps of all elements, a block of them after another.
 
     Reads STORED, INPUT, OUTPUT_GRADIENT, HISTORY_GRADIENT; modifies STATE_GRADIENT, INPUT_GRADIENT, COEFFICIENT_GRADIENT, SCRATCH.
     """
     real, states, ports, coefficients, own = REALS[spec.dtype], spec.states, len(spec.ports), spec.coefficients, spec.own
     rows, wanted = rows_of(spec), sum(spec.wanted)
-    bring, put = _moves(real)
+    bring, put, put_out, foresee = _moves(real)
     again, pull_back = make_again(spec), make_pull(spec)
     read_common = first_of(coefficients)
     width = spec.dtype.itemsize
 
-    def block(c, first, count):
+    def block(c, a, first, count):
         steps, elements, every = c[STEPS], c[ELEMENTS], c[EVERY]
         row = elements * width
-        a = view(c[SCRATCH], rows.size * LENGTH, real)
         inputs, input_gradients = view(c[INPUT], ports, types.int64), view(c[INPUT_GRADIENT], ports, types.int64)
         if own:
             bring(c[COEFFICIENTS], coefficients, elements, first, count, a, rows.coefficient)
@@ -338,14 +367,20 @@ def make_backward(spec: LoopSpec):
                 if c[HISTORY_GRADIENT]:
                     bring(c[HISTORY_GRADIENT] + t * states * row, states, elements, first, count, a, rows.history)
                     _add_rows(a, rows.history, rows.gradient, states)
-                pull_back(a, count, common)
+                for part in range(0, count, PART):
+                    if t >= AHEAD:
+                        foresee(c[OUTPUT_GRADIENT] + (t - AHEAD) * row, first + part, PART)
+                    if t >= every:
+                        for port in range(ports):
+                            foresee(inputs[port] + (t - every) * row, first + part, PART)
+                    pull_back(a, part, min(count, part + PART), common)
                 for port in range(ports):
-                    put(a, rows.input + port, input_gradients[port] + t * row, 1, elements, first, count)
+                    put_out(a, rows.input + port, input_gradients[port] + t * row, first, count, c[STREAM])
         put(a, rows.gradient, c[STATE_GRADIENT], states, elements, first, count)
         if wanted:
             put(a, rows.wanted, c[COEFFICIENT_GRADIENT], wanted, elements, first, count)
 
-    return _by_blocks(block)
+    return _by_blocks(spec, block)
 
 
 MAKERS = {"forward": make_forward, "backward": make_backward}

@@ -16,6 +16,7 @@ from numba.extending import intrinsic
 from norse_bridge.fused.dual import DualType
 
 LENGTH = 1040  # neurons of a block: about a page; no power of two, so that rows do not share the low bits of their addresses
+STREAMED = 16  # bytes of a store past the caches: all processors have such registers
 _INT64 = ir.IntType(64)
 
 
@@ -136,3 +137,30 @@ def seeds(indices: tuple[int | None, ...]):
         return result(values, alpha), codegen
 
     return numbers
+
+
+@intrinsic
+def stream(typingctx, a, place, address):
+    """Write 16 bytes from a place of an array to an address that is a multiple of 16, past the caches: the memory there is not read
+    first, as it is for other stores. `fence` before another thread reads it."""
+
+    def codegen(context, builder, signature, args):
+        kind = ir.VectorType(context.get_data_type(a.dtype), STREAMED // (a.dtype.bitwidth // 8))
+        data = context.make_array(a)(context, builder, args[0]).data
+        value = builder.load(builder.bitcast(builder.gep(data, [args[1]]), kind.as_pointer()), align=a.dtype.bitwidth // 8)
+        stored = builder.store(value, builder.inttoptr(args[2], kind.as_pointer()), align=STREAMED)
+        stored.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)]))
+        return context.get_dummy_value()
+
+    return types.void(a, types.int64, types.int64), codegen
+
+
+@intrinsic
+def fence(typingctx):
+    """Wait until everything written is there for other threads."""
+
+    def codegen(context, builder, signature, args):
+        builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(), codegen

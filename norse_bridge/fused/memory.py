@@ -1,0 +1,53 @@
+"""Memory for what a layer gives back, used again where it was given back itself.
+
+A process that gives much memory back to the system gets it again page by page, each filled with zeros first: for a large layer
+that takes longer than its steps.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from typing import Any
+
+import numpy as np
+import torch
+
+KEPT_BYTES = 1 << 29  # at most so much memory is kept for the next call
+LARGE_BYTES = 1 << 20  # smaller pieces are the C library's own affair
+NUMPY_TYPE: dict[torch.dtype, Any] = {torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64)}
+
+_kept: list[np.ndarray] = []  # the piece that came back last stands last
+_lock = threading.RLock()  # a piece may come back at any moment, in the midst of `_find` too
+
+
+def _find(size: int) -> np.ndarray | None:
+    """A piece of exactly so many bytes that nobody uses any more."""
+    with _lock:
+        for place in reversed(range(len(_kept))):
+            if _kept[place].nbytes == size:
+                return _kept.pop(place)
+    return None
+
+
+def _come_back(piece: np.ndarray) -> None:
+    """Keep a piece, and drop those that were not used for longest."""
+    with _lock:
+        _kept.append(piece)
+        while sum(other.nbytes for other in _kept) > KEPT_BYTES:
+            del _kept[0]
+
+
+def empty(shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
+    """A tensor without values, of the type of another one. NumPy, unlike torch, asks the system for large pages where an array is
+    large."""
+    kind = NUMPY_TYPE[like.dtype]
+    size = int(np.prod(shape, dtype=np.int64)) * kind.itemsize
+    if size < LARGE_BYTES:
+        return torch.from_numpy(np.empty(shape, kind))
+    piece = _find(size)
+    if piece is None:
+        piece = np.empty(size, np.uint8)
+    lent = piece.view(kind).reshape(shape)
+    weakref.finalize(lent, _come_back, piece).atexit = False
+    return torch.from_numpy(lent)
