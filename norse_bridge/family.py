@@ -13,7 +13,9 @@ import torch
 from eventsim.errors import ModelError
 from eventsim.models.model import BEFORE_FLOW, Model, bind_refractory_step, bind_step
 from norse_bridge.ops import TORCH, surrogate_ops
+from norse_bridge.product import product
 from norse_bridge.surrogate import surrogate
+from norse_bridge.undisturbed import undisturbed
 
 MS = 1000.0  # ms in a second: Norse's layers count in seconds, eventsim in milliseconds
 
@@ -166,19 +168,6 @@ _KEPT = 256  # steps that are remembered
 _steps: dict[tuple, tuple[Family, Bound]] = {}
 
 
-def undisturbed() -> bool:
-    """Whether nothing looks at, changes or records the operations of torch: no compiler, transform, mode or trace."""
-    return not (
-        torch.compiler.is_compiling()
-        or torch.is_inference_mode_enabled()
-        or torch._C._functorch.peek_interpreter_stack() is not None
-        or torch.autograd.forward_ad._current_level >= 0
-        or torch._C._get_tracing_state() is not None
-        or torch._C._len_torch_dispatch_stack()
-        or torch._C._len_torch_function_stack()
-    )
-
-
 def _numbers(values) -> list | None:
     """All that is in a parameter tuple, if it is numbers and names alone: what makes two tuples equal."""
     found: list[Any] = [type(values)]
@@ -232,6 +221,14 @@ def stepper(b) -> Callable:
 
     The output is the spikes, or the voltage of a neuron that never fires.
     """
+    if b.made is None:
+        return _stepper(b)
+    if "stepper" not in b.made:
+        b.made["stepper"] = _stepper(b)
+    return b.made["stepper"]
+
+
+def _stepper(b) -> Callable:
     ops = surrogate_ops(b.method, b.alpha, b.detach)
     if b.period is not None:
         held = bind_refractory_step(b.model, ops, b.order, b.ports)
@@ -293,7 +290,6 @@ def recurrent_step(family, x, state, input_weights, recurrent_weights, p, dt) ->
     of a sparse x are sparse."""
     s, rho, z = split(family, state)
     step = bind(family, p, dt, compute_dtype(x, state, p), inputs=2, detach=family.detach)
-    linear = torch.nn.functional.linear
-    s, rho, z = step(s, rho, (linear(dense(x), input_weights), linear(dense(z), recurrent_weights)))
+    s, rho, z = step(s, rho, (product(dense(x), input_weights), product(dense(z), recurrent_weights)))
     z = z.to_sparse() if x.is_sparse else z
     return z, join(family, s, rho, z)

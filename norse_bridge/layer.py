@@ -22,6 +22,7 @@ from norse_bridge.family import Family, bound, check_parameters, compute_dtype, 
 from norse_bridge.lifting import sequence
 from norse_bridge.loops import Recurrence, run
 from norse_bridge.parameters import ParameterStore
+from norse_bridge.product import product
 
 OF_FAMILY: Any = object()
 """The default of an argument ``p`` that stands for the family's default parameters; a class's signature shows these."""
@@ -172,12 +173,12 @@ class RecurrentSpikingLayer(_OfFamily):
         b = bound(self.family, p, self.dt, compute_dtype(x, state, p), inputs=2, detach=self.family.detach)
         s, rho, z = split(self.family, state)
         z = dense(z)
-        w_in, w_rec, linear = self.input_weights, self.effective_recurrent_weights(), torch.nn.functional.linear
+        w_in, w_rec = self.input_weights, self.effective_recurrent_weights()
         if self.over_time:
             ran = run(b, sequence(x, type(self).__name__), s, rho, Recurrence(w_in, w_rec, z), self.record_states)
             output, (s, rho), z = ran.outputs, ran.states or (ran.s, ran.rho), ran.outputs[-1].clone()
         else:
-            s, rho, z = stepper(b)(s, rho, (linear(x, w_in), linear(z, w_rec)))  # (batch, hidden)
+            s, rho, z = stepper(b)(s, rho, (product(x, w_in), product(z, w_rec)))  # (batch, hidden)
             output = z
         if self.record_states:
             return output, join(self.family, s, rho, output)

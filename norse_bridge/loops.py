@@ -17,6 +17,7 @@ from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from eventsim.errors import ModelError, SimulationError
 from norse_bridge.family import stepper
+from norse_bridge.product import product
 from norse_bridge.surrogate import DERIVATIVES
 
 LOOPS = ("auto", "fused", "plain")
@@ -96,7 +97,7 @@ def obstacle(b, x, s, rho, recurrence=None) -> str:
     if torch._C._get_tracing_state() is not None or _get_current_dispatch_mode() is not None:
         return "its operations are being traced"
     shape = recurrence.z.shape if recurrence else x.shape[1:]
-    if not all(_fits(tensor, shape) for tensor in (*states, *(() if b.made else coefficients_of(b)))):
+    if not all(_fits(tensor, shape) for tensor in (*states, *(() if b.made is not None else coefficients_of(b)))):
         return "states or parameters have more axes than a step's input"
     return _obstacle_of_recurrence(b, x, recurrence) if recurrence else ""
 
@@ -159,13 +160,13 @@ def _named(b, values):
 
 def plain_run(b, x, s, rho, recurrence: Any = None, record=False) -> Run:
     """The loop of torch operations: the reference."""
-    step, linear = stepper(b), torch.nn.functional.linear
+    step = stepper(b)
     shape = recurrence.z.shape if recurrence else x.shape[1:]
     s, rho = b.model.State(*(_spread(value, shape, b.dtype) for value in s)), None if rho is None else _spread(rho, shape, b.dtype)
     z: Any = recurrence.z if recurrence else None
     outputs, states = [], []
     for row in x.unbind(0):  # (batch, ...)
-        inputs = (linear(row, recurrence.input_weights), linear(z, recurrence.weights)) if recurrence else (row,)
+        inputs = (product(row, recurrence.input_weights), product(z, recurrence.weights)) if recurrence else (row,)
         s, rho, z = step(s, rho, inputs)
         outputs.append(z)
         if record:
@@ -213,7 +214,7 @@ def fused_run(b, x, s, rho, recurrence=None, record=False) -> Run:
         return ran.outputs.reshape(form), end, *history
 
     if recurrence:
-        plan = Plan(spec, 1, begin.shape[1], 1, record, torch.is_grad_enabled())
+        plan = Plan(spec, steps, begin.shape[1], SPACING, record, torch.is_grad_enabled())
         found = RecurrentLoop.apply(plan, again, x.to(dtype), *(part.to(dtype) for part in recurrence), begin, *coefficients)
     else:
         plan = Plan(spec, steps, begin.shape[1], SPACING, record, torch.is_grad_enabled())

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import warnings
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 
 from eventsim.errors import ModelError
-from norse_bridge.fused import kernels
-from norse_bridge.fused.kernels import LENGTH, LoopSpec, compile_loop, rows_of
+from norse_bridge.fused import kernels, recurrent
+from norse_bridge.fused.kernels import LENGTH, SPACING, LoopSpec, compile_loop, make_backward, make_forward, rows_of
 from norse_bridge.fused.memory import empty
+from norse_bridge.fused.products import LANE_BYTES, in_blocks
+from norse_bridge.fused.recurrent import make_recurrent_backward, make_recurrent_forward
 from norse_bridge.fused.rows import STREAMED
 from norse_bridge.fused.threads import run_on_threads
 
 FAR_BYTES = 1 << 23  # what is larger has left the caches before anybody reads it
+SENDERS_WORK = 16  # a neuron's sums, in steps of a neuron
 SMALL_WORK = 1 << 18  # steps times neurons below which one thread is as fast as several
 
 
@@ -42,40 +45,57 @@ def _address(tensor) -> int:
 
 
 class Kernel:
-    """A compiled loop with the addresses that it reads. words : the context's words, numbers or tensors
+    """A compiled loop with the addresses that it reads.
+
+    maker : what makes it of the spec; size : of its context; words : the context's words, numbers or tensors; own_bytes : the
+    memory of each worker
 
     The tensors given here are kept as long as this; `point` changes words before the next `run`, whose tensors the caller keeps.
     """
 
-    def __init__(self, name: str, plan: Plan, words: dict[int, Any], inputs, input_gradients=None):
-        self.kernel, self.plan, self.held = compile_loop(name, plan.spec), plan, (words, inputs, input_gradients)
-        self.inputs = np.array([_address(x) for x in inputs], np.int64)
-        self.input_gradients = np.array([_address(x) for x in (inputs if input_gradients is None else input_gradients)], np.int64)
-        self.context = np.zeros(kernels.SIZE, np.int64)
-        self.point({kernels.STEPS: plan.steps, kernels.ELEMENTS: plan.elements, kernels.EVERY: plan.every, **words})
-        self.context[kernels.STREAM] = self._past_caches(words.get(kernels.OUTPUT), input_gradients)
-        self.context[kernels.INPUT] = self.inputs.ctypes.data
-        self.context[kernels.INPUT_GRADIENT] = self.input_gradients.ctypes.data
-        many = plan.steps * plan.elements >= SMALL_WORK
-        self.workers = min(torch.get_num_threads(), -(-plan.elements // LENGTH)) if many else 1
-        self.scratch = np.empty(self.workers * rows_of(plan.spec).size * LENGTH, plan.spec.dtype)
-        self.context[kernels.SCRATCH] = self.scratch.ctypes.data
+    def __init__(self, maker, spec: LoopSpec, size: int, words: dict[int, Any], workers: int, own_bytes: int):
+        self.kernel, self.held, self.workers = compile_loop(maker, spec), words, workers
+        self.context = (ctypes.c_int64 * size)()
+        self.scratch = torch.empty(workers * own_bytes + LANE_BYTES, dtype=torch.uint8)
+        address = self.scratch.data_ptr()
+        self.point({**words, kernels.SCRATCH: address + -address % LANE_BYTES})
 
     def point(self, words: dict[int, Any]):
         """Set words of the context."""
         for word, value in words.items():
             self.context[word] = value if isinstance(value, int) else _address(value)
 
-    def _past_caches(self, output, input_gradients):
-        """Whether what is written is so much that it cannot stay in the caches; and its rows begin where such writing needs it."""
-        row = self.plan.elements * self.plan.spec.dtype.itemsize
-        out = [t for t in (output, *(() if input_gradients is None else input_gradients)) if t is not None]
-        return self.plan.steps * row >= FAR_BYTES and row % STREAMED == 0 and all(_address(t) % STREAMED == 0 for t in out)
-
-    def run(self):
-        """Run all elements; the bits of the results do not depend on the number of threads."""
+    def run(self, count: int):
+        """Run all ``count`` elements or samples; the bits of the results do not depend on the number of threads."""
         self.context[kernels.NEXT] = 0
-        run_on_threads(self.kernel, self.context, self.plan.elements, self.workers)
+        run_on_threads(self.kernel, self.context, count, self.workers)
+
+
+def _workers(work: int, pieces: int) -> int:
+    """Threads for so much work, which can be had in so many pieces."""
+    return min(torch.get_num_threads(), pieces) if work >= SMALL_WORK else 1
+
+
+def _past_caches(plan: Plan, out) -> bool:
+    """Whether what is written is so much that it cannot stay in the caches; and its rows begin where such writing needs it."""
+    row = plan.elements * plan.spec.dtype.itemsize
+    return plan.steps * row >= FAR_BYTES and row % STREAMED == 0 and _address(out) % STREAMED == 0
+
+
+def _run(maker, plan: Plan, words: dict[int, Any], x, of_x=None):
+    """Run a time loop without recurrence. of_x : the gradient of x, backward"""
+    inputs, gradients = ctypes.c_int64(_address(x)), ctypes.c_int64(_address(of_x))
+    known = {
+        kernels.STEPS: plan.steps,
+        kernels.ELEMENTS: plan.elements,
+        kernels.EVERY: plan.every,
+        kernels.INPUT: ctypes.addressof(inputs),
+        kernels.INPUT_GRADIENT: ctypes.addressof(gradients),
+        kernels.STREAM: int(_past_caches(plan, of_x if kernels.OUTPUT not in words else words[kernels.OUTPUT])),
+    }
+    workers = _workers(plan.steps * plan.elements, -(-plan.elements // LENGTH))
+    own_bytes = rows_of(plan.spec).size * LENGTH * plan.spec.dtype.itemsize
+    Kernel(maker, plan.spec, kernels.SIZE, {**known, **words}, workers, own_bytes).run(plan.elements)
 
 
 def tabulate(plan: Plan, coefficients):
@@ -159,7 +179,7 @@ class TimeLoop(torch.autograd.Function):
             kernels.STORED: stored,
             kernels.HISTORY: history,
         }
-        Kernel("forward", plan, words, (_plain(x),)).run()
+        _run(make_forward, plan, words, _plain(x))
         ctx.plan, ctx.again = plan, again
         ctx.save_for_backward(x, state, *coefficients, table, stored)
         return (outputs, end, history) if plan.recorded else (outputs, end)
@@ -172,7 +192,7 @@ class TimeLoop(torch.autograd.Function):
         of_outputs, of_state, of_history = _plain(gradients[0]), _contiguous_copy(gradients[1]), None
         if plan.recorded:
             of_history = _plain(gradients[2])
-        of_x, found = empty(x.shape, x), empty((sum(plan.spec.wanted), plan.elements), x)
+        of_x, found = empty(x.shape, x), x.new_zeros((sum(plan.spec.wanted), plan.elements))
         words = {
             kernels.COEFFICIENTS: table,
             kernels.STORED: stored,
@@ -181,7 +201,7 @@ class TimeLoop(torch.autograd.Function):
             kernels.HISTORY_GRADIENT: of_history,
             kernels.COEFFICIENT_GRADIENT: found,
         }
-        Kernel("backward", plan, words, (x,), (of_x,)).run()
+        _run(make_backward, plan, words, x, of_x)
         return None, None, of_x, of_state, *spread(plan.spec.wanted, found, coefficients)
 
 
@@ -191,76 +211,104 @@ class RecurrentLoop(torch.autograd.Function):
     x : (steps, batch, inputs); input_weights : (hidden, inputs); weights : (hidden, hidden); z : (batch, hidden), the spikes before
     the first step; state : (states, batch * hidden); coefficients, again : as in `TimeLoop`
 
-    A step is two matrix products by torch and one call of the kernel. States are stored before every step.
+    What is kept for the way back: a byte for each spike and every 16th state. What was received is computed again.
     """
 
     @staticmethod
     def forward(ctx, plan, again, x, input_weights, weights, z, state, *coefficients):
-        table, end = tabulate(plan, coefficients), _contiguous_copy(state)
-        spikes = _contiguous_copy(z)  # the bits of a product depend on where its factors begin: always at torch's own alignment
-        steps, kept, x = len(x), plan.kept, x.resolve_neg()
-        before = empty((steps, *z.shape), state) if kept else None  # the spikes that are fed back: `outputs` belongs to the user
+        table, end, x = tabulate(plan, coefficients), _contiguous_copy(state), _plain(x)
+        steps, kept = len(x), plan.kept
         outputs = empty((steps, *z.shape), state)
-        received = empty((steps if kept else 1, 2, *z.shape), state)  # from outside, and fed back
-        stored = empty((steps, *state.shape), state) if kept else None
+        stored = empty((-(-steps // plan.every), *state.shape), state) if kept else None
+        fired = torch.empty((steps, *z.shape), dtype=torch.uint8) if kept else None
         history = empty((steps, *state.shape), state) if plan.recorded else None
-        kernel = Kernel("forward", plan, {kernels.COEFFICIENTS: table, kernels.STATE: end}, received[0])
-        for t in range(steps):
-            inputs = received[t if kept else 0]
-            torch.mm(x[t], input_weights.T, out=inputs[0])
-            torch.mm(spikes, weights.T, out=inputs[1])
-            if before is not None:
-                before[t].copy_(spikes)
-            kernel.inputs[:] = [_address(one) for one in inputs]
-            kernel.point({kernels.OUTPUT: outputs[t]})
-            if stored is not None:
-                kernel.point({kernels.STORED: stored[t]})
-            if history is not None:
-                kernel.point({kernels.HISTORY: history[t]})
-            kernel.run()
-            spikes.copy_(outputs[t])
+        words = {
+            kernels.STEPS: steps,
+            kernels.COEFFICIENTS: table,
+            kernels.OUTPUT: outputs,
+            kernels.STATE: end,
+            kernels.STORED: stored,
+            kernels.HISTORY: history,
+            recurrent.FROM_OUTSIDE: x,
+            recurrent.FED_BACK: _plain(z),
+            recurrent.FIRED: fired,
+            recurrent.RECEIVED: state.new_empty((2, SPACING, *z.shape)),
+        }
+        _recurrent_kernel(make_recurrent_forward, plan, words, x, input_weights, weights).run(len(z))
         ctx.plan, ctx.again = plan, again
-        ctx.save_for_backward(x, input_weights, weights, z, state, *coefficients, before, table, stored, received)
+        ctx.save_for_backward(x, input_weights, weights, z, state, *coefficients, table, stored, fired)
         return (outputs, end) if history is None else (outputs, end, history)
 
     @staticmethod
     @pulled_back
     def backward(ctx, *gradients):
-        x, input_weights, weights, z, _, *coefficients, before, table, stored, received = map(_plain, ctx.saved_tensors)
+        x, input_weights, weights, z, _, *coefficients, table, stored, fired = map(_plain, ctx.saved_tensors)
         plan = ctx.plan._replace(spec=ctx.plan.spec._replace(wanted=tuple(ctx.needs_input_grad[7:])))
-        of_outputs, of_state = gradients[0], _contiguous_copy(gradients[1])
+        of_outputs, of_state = _plain(gradients[0]), _contiguous_copy(gradients[1])
         of_history = _plain(gradients[2]) if plan.recorded else None
-        of_received = empty((2, *before.shape), before)
-        found, of_spikes = empty((sum(plan.spec.wanted), plan.elements), z), torch.empty_like(before[0])
-        total = torch.zeros_like(found)
+        needs, (of_x, of_input_weights, of_weights) = (
+            ctx.needs_input_grad,
+            (torch.zeros_like(t) for t in (x, input_weights, weights)),
+        )
+        fed_back, before = z.new_empty((SPACING, *z.shape)), torch.empty_like(stored[0])
+        of_received, of_later = z.new_empty((2, SPACING, *z.shape)), torch.empty_like(z)
+        found = z.new_zeros((sum(plan.spec.wanted), plan.elements))
         words = {
             kernels.COEFFICIENTS: table,
-            kernels.OUTPUT_GRADIENT: of_spikes,
+            kernels.OUTPUT_GRADIENT: torch.empty_like(z),
             kernels.STATE_GRADIENT: of_state,
             kernels.COEFFICIENT_GRADIENT: found,
+            kernels.STATE: before,
+            recurrent.FED_BACK: fed_back,
+            recurrent.RECEIVED: torch.empty_like(of_received),
+            recurrent.KEPT: z.new_empty((SPACING, *stored[0].shape)),
+            recurrent.OF_RECEIVED: of_received,
+            recurrent.OF_LATER: of_later,
         }
-        kernel = Kernel("backward", plan, words, received[0], of_received[:, 0])
-        for t in reversed(range(len(x))):
-            if t == len(x) - 1:
-                of_spikes.copy_(of_outputs[t])
-            else:
-                torch.addmm(of_outputs[t], of_received[1, t + 1], weights, out=of_spikes)
-            kernel.inputs[:] = [_address(one) for one in received[t]]
-            kernel.input_gradients[:] = [_address(one) for one in of_received[:, t]]
-            kernel.point({kernels.STORED: stored[t]})
-            if of_history is not None:
-                kernel.point({kernels.HISTORY_GRADIENT: of_history[t]})
-            kernel.run()
-            total += found
-        of_input, of_fed_back = of_received.flatten(1, 2)  # (steps * batch, hidden)
-        needs = ctx.needs_input_grad
-        return (
-            None,
-            None,
-            (of_input @ input_weights).reshape(x.shape) if needs[2] else None,
-            of_input.T @ x.flatten(0, 1) if needs[3] else None,
-            of_fed_back.T @ before.flatten(0, 1) if needs[4] else None,
-            of_received[1, 0] @ weights if needs[5] else None,
-            of_state,
-            *spread(plan.spec.wanted, total, coefficients),
-        )
+        kernel = _recurrent_kernel(make_recurrent_backward, plan, words, x, input_weights, weights)
+        for chunk in reversed(range(len(stored))):
+            begin, end = chunk * plan.every, min(len(x), (chunk + 1) * plan.every)
+            steps = end - begin
+            fed_back[0] = fired[begin - 1] if begin else z
+            fed_back[1:steps] = fired[begin : end - 1]
+            before.copy_(stored[chunk])
+            kernel.point(
+                {
+                    kernels.STEPS: steps,
+                    kernels.HISTORY_GRADIENT: of_history[begin] if plan.recorded else 0,
+                    recurrent.FROM_OUTSIDE: x[begin],
+                    recurrent.ANY_GRADIENT: of_outputs[begin],
+                    recurrent.LATER: int(end < len(x)),
+                }
+            )
+            kernel.run(len(z))
+            of_input, of_fed_back = of_received[:, :steps].flatten(1, 2)  # (steps * batch, hidden)
+            if needs[2]:
+                torch.mm(of_input, input_weights, out=of_x[begin:end].view(-1, x.shape[2]))
+            if needs[3]:
+                of_input_weights.addmm_(of_input.T, x[begin:end].flatten(0, 1))
+            if needs[4]:
+                of_weights.addmm_(of_fed_back.T, fed_back[:steps].flatten(0, 1))
+        of_z = of_later @ weights if needs[5] else None
+        return None, None, of_x, of_input_weights, of_weights, of_z, of_state, *spread(plan.spec.wanted, found, coefficients)
+
+
+def _recurrent_kernel(maker, plan: Plan, words: dict[int, Any], x, input_weights, weights) -> Kernel:
+    """The kernel of a recurrent loop, ready to run."""
+    (_, batch, senders), hidden = x.shape, len(weights)
+    workers = _workers(len(x) * plan.elements * SENDERS_WORK, batch)
+    group, widest = recurrent.group_of(batch, workers), max(senders, hidden)
+    at_once = recurrent.steps_at_once(group, widest)
+    known = {
+        kernels.ELEMENTS: plan.elements,
+        recurrent.BATCH: batch,
+        recurrent.SENDERS: senders,
+        recurrent.HIDDEN: hidden,
+        recurrent.GROUP: group,
+        recurrent.AT_ONCE: at_once,
+        recurrent.INPUT_BLOCKS: in_blocks(input_weights.T),
+        recurrent.BLOCKS: in_blocks(weights.T),
+        recurrent.BLOCKS_BACK: in_blocks(weights) if maker is make_recurrent_backward else None,
+    }
+    own_bytes = recurrent.worker_bytes(plan.spec, group * at_once, widest)
+    return Kernel(maker, plan.spec, recurrent.SIZE, {**known, **words}, workers, own_bytes)

@@ -9,8 +9,7 @@ way back. What the way back needs of the way forward is computed again, from sta
 from __future__ import annotations
 
 import functools
-import hashlib
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,9 +23,9 @@ from eventsim.jit import compile_callback, compiled_once, numba_says
 from eventsim.jit import jit_borrowing as jit
 from eventsim.models import BUILT_IN
 from eventsim.models.model import bind_refractory_step, bind_step
-from norse_bridge import surrogate
 from norse_bridge.fused import dual
 from norse_bridge.fused.rows import LENGTH, STREAMED, add, fence, fields_and, first_of, read, seeds, stream, write
+from norse_bridge.fused.stamp import stamp
 
 SPACING = 16  # steps between states that are stored
 AHEAD = 3  # steps ahead of its use that memory is asked for an input
@@ -211,10 +210,9 @@ def _bind(spec: LoopSpec, ops: Any):
 
 
 def _by_blocks(spec: LoopSpec, block: Any):
-    """The kernel ``(context, worker, elements)`` that calls ``block(c, a, first, count)`` for one block of elements after another, of
-    those that no other worker has taken (modifies NEXT); a: the worker's own scratch array, of ``size`` numbers."""
-    block, real = jit(block), REALS[spec.dtype]
-    size, width = rows_of(spec).size * LENGTH, spec.dtype.itemsize
+    """The kernel ``(context, worker, elements)`` that calls ``block(c, a, first, count)`` for one block of elements after another,
+    as long as there are any that no other worker has taken (modifies NEXT); a: the worker's own scratch array."""
+    real, size, width = REALS[spec.dtype], rows_of(spec).size * LENGTH, spec.dtype.itemsize
 
     def kernel(context, worker, elements):
         c = values_at(context, SIZE)
@@ -229,10 +227,10 @@ def _by_blocks(spec: LoopSpec, block: Any):
     return kernel
 
 
-def make_forward(spec: LoopSpec):
-    """The kernel ``(context, worker, elements)``: all steps of all elements, a block of them after another.
+def forward_block(spec: LoopSpec):
+    """A function ``(c, a, first, count)``: all steps of a block of elements; a: scratch.
 
-    Modifies OUTPUT, STATE, STORED, HISTORY and SCRATCH.
+    Modifies OUTPUT, STATE, STORED, HISTORY.
     """
     real, states, ports, coefficients, own = REALS[spec.dtype], spec.states, len(spec.ports), spec.coefficients, spec.own
     rows = rows_of(spec)
@@ -269,7 +267,7 @@ def make_forward(spec: LoopSpec):
                 put(a, rows.state, c[HISTORY] + t * states * row, states, elements, first, count)
         put(a, rows.state, c[STATE], states, elements, first, count)
 
-    return _by_blocks(spec, block)
+    return jit(block)
 
 
 def make_again(spec: LoopSpec):
@@ -334,10 +332,11 @@ def make_pull(spec: LoopSpec):
     return pull_back
 
 
-def make_backward(spec: LoopSpec):
-    """The kernel ``(context, worker, elements)``: the gradient of all steps of all elements, a block of them after another.
+def backward_block(spec: LoopSpec):
+    """A function ``(c, a, first, count)``: the gradient of all steps of a block of elements; a: scratch.
 
-    Reads STORED, INPUT, OUTPUT_GRADIENT, HISTORY_GRADIENT; modifies STATE_GRADIENT, INPUT_GRADIENT, COEFFICIENT_GRADIENT, SCRATCH.
+    Reads STORED, INPUT, OUTPUT_GRADIENT, HISTORY_GRADIENT; modifies STATE_GRADIENT, INPUT_GRADIENT, and adds to
+    COEFFICIENT_GRADIENT.
     """
     real, states, ports, coefficients, own = REALS[spec.dtype], spec.states, len(spec.ports), spec.coefficients, spec.own
     rows, wanted = rows_of(spec), sum(spec.wanted)
@@ -354,8 +353,7 @@ def make_backward(spec: LoopSpec):
             bring(c[COEFFICIENTS], coefficients, elements, first, count, a, rows.coefficient)
         common = read_common(view(c[COEFFICIENTS], coefficients, real))
         bring(c[STATE_GRADIENT], states, elements, first, count, a, rows.gradient)
-        for place in range(rows.wanted * LENGTH, (rows.wanted + wanted) * LENGTH):
-            a[place] = 0
+        bring(c[COEFFICIENT_GRADIENT], wanted, elements, first, count, a, rows.wanted)
         for chunk in range((steps - 1) // every, -1, -1):
             begin, end = chunk * every, min(steps, (chunk + 1) * every)
             again(c, a, first, count, begin, end, common)
@@ -377,40 +375,39 @@ def make_backward(spec: LoopSpec):
                 for port in range(ports):
                     put_out(a, rows.input + port, input_gradients[port] + t * row, first, count, c[STREAM])
         put(a, rows.gradient, c[STATE_GRADIENT], states, elements, first, count)
-        if wanted:
-            put(a, rows.wanted, c[COEFFICIENT_GRADIENT], wanted, elements, first, count)
+        put(a, rows.wanted, c[COEFFICIENT_GRADIENT], wanted, elements, first, count)
 
-    return _by_blocks(spec, block)
-
-
-MAKERS = {"forward": make_forward, "backward": make_backward}
+    return jit(block)
 
 
-@functools.cache
-def _stamp() -> str:
-    """A hash of what the machine code depends on in this package; that of eventsim is looked at where code is kept."""
-    files = [*Path(__file__).parent.glob("*.py"), Path(str(surrogate.__file__))]
-    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(files))).hexdigest()[:16]
+def make_forward(spec: LoopSpec):
+    """The kernel ``(context, worker, elements)`` of the way forward."""
+    return _by_blocks(spec, forward_block(spec))
 
 
-def compile_loop(name: str, spec: LoopSpec):
-    """The kernel called ``name`` (one of `MAKERS`) of a time loop; it has an ``address`` and can be called through ctypes.
+def make_backward(spec: LoopSpec):
+    """The kernel ``(context, worker, elements)`` of the way back."""
+    return _by_blocks(spec, backward_block(spec))
+
+
+def compile_loop(maker: Callable, spec: LoopSpec):
+    """The kernel that ``maker`` makes of a spec; it has an ``address`` and can be called through ctypes.
 
     A ModelError says why Numba cannot compile the model's functions.
     """
-    made = _compiled(name, spec)
+    made = _compiled(maker, spec)
     if isinstance(made, ModelError):
         raise made
     return made
 
 
 @compiled_once
-def _compiled(name: str, spec: LoopSpec):
+def _compiled(maker: Callable, spec: LoopSpec):
     """The kernel, or the error: what cannot be compiled is not tried again in each call."""
     kept = BUILT_IN.get(spec.model.name) is spec.model  # a model from elsewhere may change without this package noticing
-    key = f"{_stamp()} {name} {spec.model.name} {tuple(str(word) for word in spec[1:])}"
+    key = f"{stamp()} {maker.__name__} {spec.model.name} {tuple(str(word) for word in spec[1:])}"
     try:
-        return compile_callback(KERNEL, MAKERS[name](spec), key if kept else None, borrowing=True)
+        return compile_callback(KERNEL, maker(spec), key if kept else None, borrowing=True)
     except (NumbaError, TypeError) as error:
         return ModelError(
             f"{spec.model.name}: Numba cannot compile its functions; they may use arithmetic, named tuples and ops only "

@@ -11,14 +11,15 @@ import functools
 import os
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
 from numba import types
 
 from eventsim.cpu.pointers import atomic_add, call_kernel, values_at, view
 from eventsim.jit import compile_callback, compiled_once
+from norse_bridge.fused.stamp import stamp
 
 WORK = types.void(types.CPointer(types.int64))  # what OpenMP calls on each of its threads
 KERNEL, CONTEXT, SIZE, COUNT, NEXT = range(5)  # words of a piece of work
+Words = ctypes.c_int64 * (NEXT + 1)
 
 
 @compiled_once
@@ -29,7 +30,7 @@ def _entry():
         word = values_at(words, NEXT + 1)
         call_kernel(word[KERNEL], view(word[CONTEXT], word[SIZE], types.int64), atomic_add(word, NEXT, 1), word[COUNT])
 
-    return compile_callback(WORK, enter, "norse_bridge threads enter", borrowing=True)
+    return compile_callback(WORK, enter, f"{stamp()} threads", borrowing=True)
 
 
 class _Threads:
@@ -63,19 +64,21 @@ def _threads() -> _Threads:
     return threads
 
 
-def run_on_threads(kernel, context: np.ndarray, count: int, workers: int) -> None:
-    """Call a kernel as ``kernel(context, worker, count)`` for as many workers, all at once; returns when all have returned."""
+def run_on_threads(kernel, context, count: int, workers: int) -> None:
+    """Call a kernel as ``kernel(context, worker, count)`` for as many workers, all at once; returns when all have returned.
+
+    context : a ctypes array of int64
+    """
     if workers == 1:
-        kernel.ctypes(context.ctypes.data_as(ctypes.POINTER(ctypes.c_int64)), 0, count)
+        kernel.ctypes(context, 0, count)
         return
-    words, threads = np.zeros(NEXT + 1, np.int64), _threads()
-    words[:NEXT] = kernel.address, context.ctypes.data, context.size, count
+    words, threads = Words(kernel.address, ctypes.addressof(context), len(context), count), _threads()
     if threads.open_mp is not None:
-        threads.open_mp(_entry().address, words.ctypes.data, workers, 0)
+        threads.open_mp(_entry().address, words, workers, 0)
         return
-    enter = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(_entry().address)
-    helping = [threads.helpers(workers - 1).submit(enter, words.ctypes.data) for _ in range(workers - 1)]
-    enter(words.ctypes.data)
+    enter, place = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(_entry().address), ctypes.addressof(words)
+    helping = [threads.helpers(workers - 1).submit(enter, place) for _ in range(workers - 1)]
+    enter(place)
     for helper in helping:
         if not helper.cancel():
             helper.result()

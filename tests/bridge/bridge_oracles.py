@@ -30,13 +30,21 @@ def li_numpy(x, tau_syn_inv, tau_mem_inv, v_leak, dt=0.001):
     return v, i
 
 
+def ordered_product(x, weights):
+    """``W x``, summed over ascending inputs, each product and each sum rounded."""
+    total = torch.zeros(*x.shape[:-1], len(weights), dtype=x.dtype)
+    for j in range(x.shape[-1]):
+        total = total + x[..., j : j + 1] * weights[:, j]
+    return total
+
+
 def lif_naive(x, state, p, dt=0.001, w_in=None, w_rec=None):
     """One LIF step in differentiable torch ops, in the order of the reference: (z, v, i). Recurrent if weights are given."""
     z, v, i = state
     if w_in is None:
         i = i + x
     else:
-        i = i + torch.nn.functional.linear(x, w_in) + torch.nn.functional.linear(z, w_rec)
+        i = i + ordered_product(x, w_in) + ordered_product(z, w_rec)
     v = v + dt * p.tau_mem_inv * ((p.v_leak - v) + i)
     i = i + (-dt * p.tau_syn_inv) * i
     z = Super.apply(v - p.v_th, float(p.alpha))

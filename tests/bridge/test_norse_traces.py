@@ -23,7 +23,7 @@ FUNCTIONS = {
 EVERY = 7  # steps between the states that are stored
 ALL = sorted(key.removesuffix(" out") for key in TRACES.files if key.endswith(" out"))
 CASES = [case for case in ALL if not case.endswith("function")]
-FORMS = {"cell": "", "recurrent": "Recurrent"}
+FORMS = {"cell": "", "recurrent": "Recurrent", "recurrent64": "Recurrent"}
 # Norse has no layers of LIFRefrac without recurrence and of coupled neurons, and so have we.
 LAYERS = [case for case in CASES if hasattr(nb, case.split()[0] + FORMS[case.split()[2]])]
 
@@ -51,7 +51,9 @@ def assert_same(out, states, case):
     else:
         assert np.count_nonzero(found != wanted) == 0
     found = np.stack([value.detach().numpy() for value in flat(states)], axis=1)  # (time, states, batch, neurons)
-    np.testing.assert_allclose(found[::EVERY], TRACES[f"{case} states"], rtol=0, atol=1e-6)
+    # A product's sums in another order differ by a rounding, which in float32 is more than 1e-6 of a state beyond 8.
+    rounding = 1e-6 if case.endswith("recurrent") and found.dtype == np.float32 else 0
+    np.testing.assert_allclose(found[::EVERY], TRACES[f"{case} states"], rtol=rounding, atol=1e-6)
 
 
 @pytest.mark.parametrize("case", LAYERS)
@@ -61,10 +63,9 @@ def test_layer_equals_norse(case):
     if form == "cell":
         layer = getattr(nb, name)(p)
     else:
-        weights = {
-            f"{side}_weights": torch.from_numpy(TRACES[f"{case} w_{side[:3].rstrip('p')}"]) for side in ("input", "recurrent")
-        }
-        layer = getattr(nb, f"{name}Recurrent")(x.shape[-1], TRACES[f"{case} w_in"].shape[0], p, autapses=True, **weights)
+        w_in, w_rec = tensors(case, "w_in", "w_rec")
+        sizes = x.shape[-1], w_in.shape[0]
+        layer = getattr(nb, f"{name}Recurrent")(*sizes, p, autapses=True, input_weights=w_in, recurrent_weights=w_rec)
     layer.record_states = True
     assert_same(*layer(x), case)
 

@@ -116,13 +116,13 @@ def weights_of(scale):
     return x, scale * torch.randn(NEURONS, INPUTS), scale * (torch.randn(NEURONS, NEURONS) - 0.7)
 
 
-def recurrent_forms(name, which, p, scale, dtype=torch.float32, **more):
+def recurrent_forms(name, which, p, scale, dtype=torch.float32, form="recurrent", **more):
     """The trace of a recurrent cell; ``more``: what else its class takes, and is stored."""
     x, w_in, w_rec = (tensor.to(dtype) for tensor in weights_of(scale))
     cell = getattr(nt, f"{name}RecurrentCell")(
         INPUTS, NEURONS, p, input_weights=w_in.clone(), recurrent_weights=w_rec.clone(), autapses=True, **more
     )
-    key = f"{name} {which} recurrent"
+    key = f"{name} {which} {form}"
     outputs, states = trace(cell, x)
     found = {"x": x, "w_in": w_in, "w_rec": w_rec, **more}
     return {f"{key} {part}": value.numpy() for part, value in found.items()} | {f"{key} out": outputs, f"{key} states": states}
@@ -172,6 +172,11 @@ def main(path):
         # In float64, since Norse adds the two inputs in another order, and the upswing of v makes much of a rounding.
         found |= recurrent_forms("Izhikevich", which, getattr(nt, which), 20.0, torch.float64)
     found |= functions_alone()
+    for name, kind, odd, scale, recurrent in CASES:
+        if recurrent:  # in float64 too, where the order of a product's sums does not matter
+            for which, values in (("default", {}), ("odd", odd)):
+                p = getattr(nt, kind)(**{field: torch.as_tensor(value) for field, value in values.items()})
+                found |= recurrent_forms(name, which, p, scale, torch.float64, "recurrent64")
     np.savez_compressed(path, **found)
 
 

@@ -1,0 +1,270 @@
+"""The two kernels of a recurrent time loop: all steps of some samples forward, and some steps of them back again.
+
+A worker takes a group of samples, which have nothing to do with other samples, and goes with them from step to step: what comes
+from outside as one product for many steps, what is fed back as one for each, then the step of the neurons
+(`norse_bridge.fused.kernels`). All products are sums over those that fire (`norse_bridge.fused.products`).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import types
+
+from eventsim.cpu.pointers import atomic_add, values_at, view
+from eventsim.cpu.scalar import REALS
+from eventsim.jit import jit_borrowing as jit
+from norse_bridge.fused import kernels
+from norse_bridge.fused.kernels import (
+    ELEMENTS,
+    EVERY,
+    HISTORY,
+    HISTORY_GRADIENT,
+    INPUT,
+    INPUT_GRADIENT,
+    LENGTH,
+    NEXT,
+    OUTPUT,
+    OUTPUT_GRADIENT,
+    SCRATCH,
+    SPACING,
+    STEPS,
+    STORED,
+    STREAM,
+    LoopSpec,
+    backward_block,
+    forward_block,
+    rows_of,
+)
+from norse_bridge.fused.products import LANE_BYTES, column_functions, columns_of
+
+# Words of a context, after those of `norse_bridge.fused.kernels`: addresses of arrays, and numbers
+(
+    BATCH,
+    SENDERS,  # inputs from outside
+    HIDDEN,  # neurons
+    GROUP,  # samples that a worker takes at once
+    AT_ONCE,  # steps whose input from outside is one product
+    FROM_OUTSIDE,  # (steps, batch, senders)
+    FED_BACK,  # forward (batch, hidden): the spikes before the first step; backward (steps, batch, hidden): those before each
+    INPUT_BLOCKS,  # the weights from outside, `in_blocks`
+    BLOCKS,  # those between the neurons; backward, too
+    BLOCKS_BACK,  # those, the other way round
+    FIRED,  # (steps, batch, hidden) of bytes: what fired in each step, or 0
+    RECEIVED,  # (2, SPACING, batch, hidden): from outside, and fed back
+    KEPT,  # (SPACING, states, elements): the states before each step, backward
+    OF_RECEIVED,  # as RECEIVED: their gradients
+    OF_LATER,  # (batch, hidden): the gradient of what is fed back in the step after these
+    LATER,  # whether there is such a step
+    ANY_GRADIENT,  # (steps, batch, hidden): the gradient of the outputs
+    SIZE,
+) = range(kernels.SIZE, kernels.SIZE + 18)
+
+CONTEXT_BYTES = 8 * (kernels.SIZE + 4)  # a worker's own context for the step of its neurons, two inputs, two gradients
+GROUP_LIMIT = 16  # samples
+ROW_LIMIT = 1 << 22  # numbers in the rows of a product
+
+
+def group_of(batch: int, workers: int) -> int:
+    """Samples that a worker takes at once."""
+    return min(GROUP_LIMIT, -(-batch // workers))
+
+
+def steps_at_once(group: int, widest: int) -> int:
+    """Steps whose input is one product: as many as there are between stored states, if memory allows."""
+    return max(1, min(SPACING, ROW_LIMIT // (group * widest)))
+
+
+def worker_bytes(spec: LoopSpec, rows: int, widest: int) -> int:
+    """A worker's own memory: scratch rows, context, indices, values, counts, a block's sums. rows, widest : of a product"""
+    width = spec.dtype.itemsize
+    sizes = (
+        rows_of(spec).size * LENGTH * width,
+        CONTEXT_BYTES,
+        4 * rows * widest,
+        width * rows * widest,
+        8 * rows,
+        width * columns_of(spec.dtype),
+    )
+    return sum(-(-size // LANE_BYTES) * LANE_BYTES for size in sizes)
+
+
+def _tools(spec: LoopSpec):
+    """What both kernels need."""
+    real, width = REALS[spec.dtype], spec.dtype.itemsize
+    compress, sum_blocks = column_functions(real)
+    own_words, row_bytes, sums_bytes = kernels.SIZE, rows_of(spec).size * LENGTH * width, width * columns_of(spec.dtype)
+
+    @jit
+    def aligned(size):
+        return (size + LANE_BYTES - 1) // LANE_BYTES * LANE_BYTES
+
+    @jit
+    def places(c, worker):
+        """The addresses of a worker's `worker_bytes`: scratch, context, indices, values, counts, sums."""
+        rows = c[GROUP] * c[AT_ONCE]
+        widest = max(c[SENDERS], c[HIDDEN])
+        context = aligned(row_bytes)
+        indices = context + aligned(CONTEXT_BYTES)
+        values = indices + aligned(4 * rows * widest)
+        counts = values + aligned(width * rows * widest)
+        sums = counts + aligned(8 * rows)
+        mine = c[SCRATCH] + worker * (sums + aligned(sums_bytes))
+        return mine, mine + context, mine + indices, mine + values, mine + counts, mine + sums
+
+    @jit
+    def own_context(c, at):
+        """A worker's own copy of the words of a step."""
+        own = view(at, own_words, types.int64)
+        for word in range(own_words):
+            own[word] = c[word]
+        own[INPUT] = at + 8 * own_words
+        own[INPUT_GRADIENT] = own[INPUT] + 16
+        own[STREAM] = 0
+        return own, view(own[INPUT], 2, types.int64), view(own[INPUT_GRADIENT], 2, types.int64)
+
+    @jit
+    def multiply(place, source, inputs, blocks, outputs, steps, first, group, batch, out):
+        """Products of ``group`` samples from ``first`` on in as many steps. source : (steps, batch, inputs); out : (steps, batch,
+        outputs); place : `places`"""
+        _, _, indices, values, counts, sums = place
+        count = view(counts, steps * group, types.int64)
+        for k in range(steps):
+            for b in range(group):
+                r = k * group + b
+                row = source + (k * batch + first + b) * inputs * width
+                count[r] = compress(row, inputs, indices + r * inputs * 4, values + r * inputs * width)
+        to = out + first * outputs * width
+        sum_blocks(blocks, inputs, outputs, steps * group, indices, values, counts, to, group, batch, sums)
+
+    @jit
+    def receive(c, place, t, steps, first, group):
+        """What comes from outside in ``steps`` steps from t on, to the first rows of RECEIVED."""
+        step = c[BATCH] * c[SENDERS] * width
+        for k in range(0, steps, c[AT_ONCE]):
+            n = min(c[AT_ONCE], steps - k)
+            out = c[RECEIVED] + k * c[ELEMENTS] * width
+            multiply(
+                place, c[FROM_OUTSIDE] + (t + k) * step, c[SENDERS], c[INPUT_BLOCKS], c[HIDDEN], n, first, group, c[BATCH], out
+            )
+
+    return places, own_context, multiply, receive
+
+
+def make_recurrent_forward(spec: LoopSpec):
+    """The kernel ``(context, worker, batch)``: all steps of all samples, a group after another.
+
+    Modifies OUTPUT, STATE, STORED, HISTORY, FIRED, RECEIVED and SCRATCH.
+    """
+    real, width, states, block = REALS[spec.dtype], spec.dtype.itemsize, spec.states, forward_block(spec)
+    places, own_context, multiply, receive = _tools(spec)
+    scratch = rows_of(spec).size * LENGTH
+
+    @jit
+    def note(out, fired, first, count):
+        """What fired, as bytes."""
+        spikes, noted = view(out, first + count, real), view(fired, first + count, types.uint8)
+        for j in range(first, first + count):
+            noted[np.uint64(j)] = spikes[np.uint64(j)] != 0
+
+    @jit
+    def run_group(c, place, own, inputs, first, group):
+        steps, elements, batch, hidden = c[STEPS], c[ELEMENTS], c[BATCH], c[HIDDEN]
+        row, begin, count = elements * width, first * hidden, group * hidden
+        a = view(place[0], scratch, real)
+        fed = c[RECEIVED] + SPACING * row
+        inputs[1] = fed
+        own[STEPS], own[EVERY] = 1, 1
+        for t in range(steps):
+            k = t % SPACING
+            if k == 0:
+                receive(c, place, t, min(SPACING, steps - t), first, group)
+            before = c[OUTPUT] + (t - 1) * row if t else c[FED_BACK]
+            multiply(place, before, hidden, c[BLOCKS], hidden, 1, first, group, batch, fed)
+            inputs[0] = c[RECEIVED] + k * row
+            own[OUTPUT] = c[OUTPUT] + t * row
+            own[STORED] = c[STORED] + t // SPACING * states * row if c[STORED] and k == 0 else 0
+            own[HISTORY] = c[HISTORY] + t * states * row if c[HISTORY] else 0
+            for e in range(begin, begin + count, LENGTH):
+                block(own, a, e, min(LENGTH, begin + count - e))
+            if c[FIRED]:
+                note(own[OUTPUT], c[FIRED] + t * elements, begin, count)
+
+    def kernel(context, worker, batch):
+        c = values_at(context, SIZE)
+        place = places(c, worker)
+        own, inputs, _ = own_context(c, place[1])
+        first = atomic_add(c, NEXT, c[GROUP])
+        while first < batch:
+            run_group(c, place, own, inputs, first, min(c[GROUP], batch - first))
+            first = atomic_add(c, NEXT, c[GROUP])
+        return 0
+
+    return kernel
+
+
+def make_recurrent_backward(spec: LoopSpec):
+    """The kernel ``(context, worker, batch)``: the gradient of STEPS steps, no more than SPACING, of all samples.
+
+    Reads FROM_OUTSIDE, FED_BACK, ANY_GRADIENT, HISTORY_GRADIENT, LATER; modifies STATE (that before the first step, lost),
+    RECEIVED, KEPT, OUTPUT_GRADIENT (one row: scratch), STATE_GRADIENT, OF_RECEIVED, OF_LATER, SCRATCH, and adds to
+    COEFFICIENT_GRADIENT.
+    """
+    real, width, states = REALS[spec.dtype], spec.dtype.itemsize, spec.states
+    again, back = forward_block(spec), backward_block(spec)
+    places, own_context, multiply, receive = _tools(spec)
+    scratch = rows_of(spec).size * LENGTH
+
+    @jit
+    def add(out, other, first, count):
+        total, more = view(out, first + count, real), view(other, first + count, real)
+        for j in range(first, first + count):
+            total[np.uint64(j)] += more[np.uint64(j)]
+
+    @jit
+    def copy(out, other, first, count):
+        to, given = view(out, first + count, real), view(other, first + count, real)
+        for j in range(first, first + count):
+            to[np.uint64(j)] = given[np.uint64(j)]
+
+    @jit
+    def run_group(c, place, own, inputs, gradients, first, group):
+        steps, elements, batch, hidden = c[STEPS], c[ELEMENTS], c[BATCH], c[HIDDEN]
+        row, begin, count = elements * width, first * hidden, group * hidden
+        a, second = view(place[0], scratch, real), SPACING * row
+        receive(c, place, 0, steps, first, group)
+        for k in range(0, steps, c[AT_ONCE]):
+            n = min(c[AT_ONCE], steps - k)
+            source, out = c[FED_BACK] + k * row, c[RECEIVED] + second + k * row
+            multiply(place, source, hidden, c[BLOCKS], hidden, n, first, group, batch, out)
+        inputs[0], inputs[1] = c[RECEIVED], c[RECEIVED] + second
+        own[STEPS], own[EVERY], own[STORED], own[OUTPUT], own[HISTORY] = steps, 1, c[KEPT], c[OF_RECEIVED], 0
+        for e in range(begin, begin + count, LENGTH):
+            again(own, a, e, min(LENGTH, begin + count - e))
+        own[STEPS], later = 1, c[LATER]
+        for k in range(steps - 1, -1, -1):
+            of_later = c[OF_RECEIVED] + second + (k + 1) * row if k < steps - 1 else c[OF_LATER]
+            if later or k < steps - 1:
+                multiply(place, of_later, hidden, c[BLOCKS_BACK], hidden, 1, first, group, batch, c[OUTPUT_GRADIENT])
+                add(c[OUTPUT_GRADIENT], c[ANY_GRADIENT] + k * row, begin, count)
+            else:
+                copy(c[OUTPUT_GRADIENT], c[ANY_GRADIENT] + k * row, begin, count)
+            own[STORED] = c[KEPT] + k * states * row
+            for port in range(2):
+                inputs[port] = c[RECEIVED] + port * second + k * row
+                gradients[port] = c[OF_RECEIVED] + port * second + k * row
+            own[HISTORY_GRADIENT] = c[HISTORY_GRADIENT] + k * states * row if c[HISTORY_GRADIENT] else 0
+            for e in range(begin, begin + count, LENGTH):
+                back(own, a, e, min(LENGTH, begin + count - e))
+        copy(c[OF_LATER], c[OF_RECEIVED] + second, begin, count)
+
+    def kernel(context, worker, batch):
+        c = values_at(context, SIZE)
+        place = places(c, worker)
+        own, inputs, gradients = own_context(c, place[1])
+        first = atomic_add(c, NEXT, c[GROUP])
+        while first < batch:
+            run_group(c, place, own, inputs, gradients, first, min(c[GROUP], batch - first))
+            first = atomic_add(c, NEXT, c[GROUP])
+        return 0
+
+    return kernel
