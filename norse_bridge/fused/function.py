@@ -13,6 +13,7 @@ from eventsim.errors import ModelError
 from norse_bridge.fused import kernels, recurrent
 from norse_bridge.fused.kernels import LENGTH, SPACING, LoopSpec, compile_loop, make_backward, make_forward, rows_of
 from norse_bridge.fused.memory import empty
+from norse_bridge.fused.product_function import OuterSum
 from norse_bridge.fused.products import LANE_BYTES, in_blocks
 from norse_bridge.fused.recurrent import make_recurrent_backward, make_recurrent_forward
 from norse_bridge.fused.rows import STREAMED
@@ -246,10 +247,11 @@ class RecurrentLoop(torch.autograd.Function):
         plan = ctx.plan._replace(spec=ctx.plan.spec._replace(wanted=tuple(ctx.needs_input_grad[7:])))
         of_outputs, of_state = _plain(gradients[0]), _contiguous_copy(gradients[1])
         of_history = _plain(gradients[2]) if plan.recorded else None
-        needs, (of_x, of_input_weights, of_weights) = (
-            ctx.needs_input_grad,
-            (torch.zeros_like(t) for t in (x, input_weights, weights)),
-        )
+        needs, hidden, of_x = ctx.needs_input_grad, len(weights), None
+        of_input_weights = OuterSum(x.shape[2], hidden, x) if needs[3] else None
+        of_weights = OuterSum(hidden, hidden, x) if needs[4] else None
+        if needs[2]:
+            of_x = empty(x.shape, x)
         fed_back, before = z.new_empty((SPACING, *z.shape)), torch.empty_like(stored[0])
         of_received, of_later = z.new_empty((2, SPACING, *z.shape)), torch.empty_like(z)
         found = z.new_zeros((sum(plan.spec.wanted), plan.elements))
@@ -264,6 +266,8 @@ class RecurrentLoop(torch.autograd.Function):
             recurrent.KEPT: z.new_empty((SPACING, *stored[0].shape)),
             recurrent.OF_RECEIVED: of_received,
             recurrent.OF_LATER: of_later,
+            recurrent.BLOCKS_BACK: in_blocks(weights),
+            recurrent.INPUT_BLOCKS_BACK: None if of_x is None else in_blocks(input_weights),
         }
         kernel = _recurrent_kernel(make_recurrent_backward, plan, words, x, input_weights, weights)
         for chunk in reversed(range(len(stored))):
@@ -279,18 +283,18 @@ class RecurrentLoop(torch.autograd.Function):
                     recurrent.FROM_OUTSIDE: x[begin],
                     recurrent.ANY_GRADIENT: of_outputs[begin],
                     recurrent.LATER: int(end < len(x)),
+                    recurrent.OF_OUTSIDE: 0 if of_x is None else of_x[begin],
                 }
             )
             kernel.run(len(z))
             of_input, of_fed_back = of_received[:, :steps].flatten(1, 2)  # (steps * batch, hidden)
-            if needs[2]:
-                torch.mm(of_input, input_weights, out=of_x[begin:end].view(-1, x.shape[2]))
-            if needs[3]:
-                of_input_weights.addmm_(of_input.T, x[begin:end].flatten(0, 1))
-            if needs[4]:
-                of_weights.addmm_(of_fed_back.T, fed_back[:steps].flatten(0, 1))
+            if of_input_weights is not None:
+                of_input_weights.add(x[begin:end].flatten(0, 1), of_input)
+            if of_weights is not None:
+                of_weights.add(fed_back[:steps].flatten(0, 1), of_fed_back)
         of_z = of_later @ weights if needs[5] else None
-        return None, None, of_x, of_input_weights, of_weights, of_z, of_state, *spread(plan.spec.wanted, found, coefficients)
+        sums = (None if outer is None else outer.sum() for outer in (of_input_weights, of_weights))
+        return None, None, of_x, *sums, of_z, of_state, *spread(plan.spec.wanted, found, coefficients)
 
 
 def _recurrent_kernel(maker, plan: Plan, words: dict[int, Any], x, input_weights, weights) -> Kernel:
@@ -308,7 +312,6 @@ def _recurrent_kernel(maker, plan: Plan, words: dict[int, Any], x, input_weights
         recurrent.AT_ONCE: at_once,
         recurrent.INPUT_BLOCKS: in_blocks(input_weights.T),
         recurrent.BLOCKS: in_blocks(weights.T),
-        recurrent.BLOCKS_BACK: in_blocks(weights) if maker is make_recurrent_backward else None,
     }
     own_bytes = recurrent.worker_bytes(plan.spec, group * at_once, widest)
     return Kernel(maker, plan.spec, recurrent.SIZE, {**known, **words}, workers, own_bytes)

@@ -35,7 +35,7 @@ from norse_bridge.fused.kernels import (
     forward_block,
     rows_of,
 )
-from norse_bridge.fused.products import LANE_BYTES, column_functions, columns_of
+from norse_bridge.fused.products import LANE_BYTES, column_functions, spare_bytes
 
 # Words of a context, after those of `norse_bridge.fused.kernels`: addresses of arrays, and numbers
 (
@@ -56,8 +56,10 @@ from norse_bridge.fused.products import LANE_BYTES, column_functions, columns_of
     OF_LATER,  # (batch, hidden): the gradient of what is fed back in the step after these
     LATER,  # whether there is such a step
     ANY_GRADIENT,  # (steps, batch, hidden): the gradient of the outputs
+    OF_OUTSIDE,  # (steps, batch, senders): the gradient of what comes from outside, or 0
+    INPUT_BLOCKS_BACK,  # the weights from outside the other way round
     SIZE,
-) = range(kernels.SIZE, kernels.SIZE + 18)
+) = range(kernels.SIZE, kernels.SIZE + 20)
 
 CONTEXT_BYTES = 8 * (kernels.SIZE + 4)  # a worker's own context for the step of its neurons, two inputs, two gradients
 GROUP_LIMIT = 16  # samples
@@ -83,7 +85,7 @@ def worker_bytes(spec: LoopSpec, rows: int, widest: int) -> int:
         4 * rows * widest,
         width * rows * widest,
         8 * rows,
-        width * columns_of(spec.dtype),
+        spare_bytes(spec.dtype),
     )
     return sum(-(-size // LANE_BYTES) * LANE_BYTES for size in sizes)
 
@@ -92,7 +94,7 @@ def _tools(spec: LoopSpec):
     """What both kernels need."""
     real, width = REALS[spec.dtype], spec.dtype.itemsize
     compress, sum_blocks = column_functions(real)
-    own_words, row_bytes, sums_bytes = kernels.SIZE, rows_of(spec).size * LENGTH * width, width * columns_of(spec.dtype)
+    own_words, row_bytes, sums_bytes = kernels.SIZE, rows_of(spec).size * LENGTH * width, spare_bytes(spec.dtype)
 
     @jit
     def aligned(size):
@@ -133,8 +135,8 @@ def _tools(spec: LoopSpec):
                 r = k * group + b
                 row = source + (k * batch + first + b) * inputs * width
                 count[r] = compress(row, inputs, indices + r * inputs * 4, values + r * inputs * width)
-        to = out + first * outputs * width
-        sum_blocks(blocks, inputs, outputs, steps * group, indices, values, counts, to, group, batch, sums)
+        begin, to = source + first * inputs * width, out + first * outputs * width
+        sum_blocks(blocks, inputs, outputs, steps * group, begin, indices, values, counts, to, group, batch, sums)
 
     @jit
     def receive(c, place, t, steps, first, group):
@@ -206,7 +208,7 @@ def make_recurrent_backward(spec: LoopSpec):
     """The kernel ``(context, worker, batch)``: the gradient of STEPS steps, no more than SPACING, of all samples.
 
     Reads FROM_OUTSIDE, FED_BACK, ANY_GRADIENT, HISTORY_GRADIENT, LATER; modifies STATE (that before the first step, lost),
-    RECEIVED, KEPT, OUTPUT_GRADIENT (one row: scratch), STATE_GRADIENT, OF_RECEIVED, OF_LATER, SCRATCH, and adds to
+    RECEIVED, KEPT, OUTPUT_GRADIENT (one row: scratch), STATE_GRADIENT, OF_RECEIVED, OF_LATER, OF_OUTSIDE, SCRATCH, and adds to
     COEFFICIENT_GRADIENT.
     """
     real, width, states = REALS[spec.dtype], spec.dtype.itemsize, spec.states
@@ -256,6 +258,10 @@ def make_recurrent_backward(spec: LoopSpec):
             for e in range(begin, begin + count, LENGTH):
                 back(own, a, e, min(LENGTH, begin + count - e))
         copy(c[OF_LATER], c[OF_RECEIVED] + second, begin, count)
+        for k in range(0, steps if c[OF_OUTSIDE] else 0, c[AT_ONCE]):
+            source, out = c[OF_RECEIVED] + k * row, c[OF_OUTSIDE] + k * batch * c[SENDERS] * width
+            n = min(c[AT_ONCE], steps - k)
+            multiply(place, source, hidden, c[INPUT_BLOCKS_BACK], c[SENDERS], n, first, group, batch, out)
 
     def kernel(context, worker, batch):
         c = values_at(context, SIZE)

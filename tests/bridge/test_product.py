@@ -101,7 +101,9 @@ def test_a_layer_has_the_bits_of_its_cell(shape, dtype):
     torch.manual_seed(5)
     steps, batch, inputs, hidden = shape
     layer = nb.LIFRecurrent(inputs, hidden).to(dtype)
-    cell = nb.LIFRecurrentCell(inputs, hidden, input_weights=layer.input_weights, recurrent_weights=layer.recurrent_weights).to(dtype)
+    cell = nb.LIFRecurrentCell(inputs, hidden, input_weights=layer.input_weights, recurrent_weights=layer.recurrent_weights).to(
+        dtype
+    )
     x, state, rows = spikes(steps, batch, inputs, dtype=dtype, density=0.5), None, []
     x[steps // 2] = torch.rand(batch, inputs, dtype=dtype)  # not spikes alone
     for row in x:
