@@ -4,6 +4,7 @@ from eventsim.connectivity import Connectivity
 from eventsim.distributions import LogNormal, Normal, Uniform
 from eventsim.errors import ConnectivityError, EventsimError, ModelError, NetworkError, SimulationError, StorageError
 from eventsim.estimate import estimate
+from eventsim.exact.simulation import ExactSimulation
 from eventsim.models import (
     AFTER_RESET,
     AT_GRID,
@@ -55,6 +56,7 @@ __all__ = [
     "Counters",
     "Current",
     "EventsimError",
+    "ExactSimulation",
     "FixedInDegree",
     "FixedOutDegree",
     "FixedProbability",

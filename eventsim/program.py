@@ -197,16 +197,22 @@ class Program:
         parts = []
         for p in self.groups[g].members:
             first, last, _ = self.local(p, worker, workers)
-            population = self.network.populations[p]
-            model = population.neuron.model
-            rest = model.initial(population.neuron.params)
-            state = np.stack([np.broadcast_to(np.asarray(v, np.float64), (population.size,)) for v in rest])
-            for name, distribution in population.initial.items():
-                f = model.State._fields.index(name)
-                state[f] = sample(distribution, key(self.seed, INITIAL, p, f), population.size)
-            check_fits(state, self.dtype, f"population {population.name!r}: the initial state")
+            state = initial_state(self.network, p, self.seed)
+            check_fits(state, self.dtype, f"population {self.network.populations[p].name!r}: the initial state")
             parts.append(state[:, first:last])
         return np.ascontiguousarray(np.concatenate(parts, axis=1), self.dtype)
+
+
+def initial_state(network: Network, p: int, seed: int) -> np.ndarray:
+    """The state of population number p at time 0, float64 (states, neurons)."""
+    population = network.populations[p]
+    model = population.neuron.model
+    rest = model.initial(population.neuron.params)
+    state = np.stack([np.broadcast_to(np.asarray(v, np.float64), (population.size,)) for v in rest])
+    for name, distribution in population.initial.items():
+        f = model.State._fields.index(name)
+        state[f] = sample(distribution, key(seed, INITIAL, p, f), population.size)
+    return state
 
 
 def build(

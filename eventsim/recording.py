@@ -131,8 +131,8 @@ def chosen_neurons(neurons: Any, size: int, label: str) -> np.ndarray:
     return np.unique(chosen)
 
 
-def check_recorders(record: Sequence[Recorder], network: Network, dt: float) -> tuple[Recorder, ...]:
-    """The recorders, after refusing those that cannot record anything."""
+def check_recorders(record: Sequence[Recorder], network: Network, dt: float | None) -> tuple[Recorder, ...]:
+    """The recorders, after refusing those that cannot record anything. dt : ms, or None where there is no grid"""
     if not isinstance(record, Iterable):
         raise SimulationError(f"record takes a list of Spikes, States and Rates, not {record!r}")
     record = tuple(record)
@@ -148,7 +148,8 @@ def check_recorders(record: Sequence[Recorder], network: Network, dt: float) -> 
         if not isinstance(recorder, Rates):
             chosen_neurons(recorder.neurons, population.size, label)
         if isinstance(recorder, Rates) or isinstance(recorder, States) and recorder.interval is not None:
-            if whole_steps(recorder.interval, dt, f"{label}: interval") < 1:
+            interval: Any = recorder.interval
+            if not (float(interval) > 0 if dt is None else whole_steps(interval, dt, f"{label}: interval") >= 1):
                 raise SimulationError(f"{label}: interval must be above 0 ms, not {recorder.interval}")
         if isinstance(recorder, States):
             model = network.neurons(recorder.population, label).neuron.model

@@ -162,12 +162,12 @@ def check_delays(projection: Any, dt: float) -> tuple[int, int]:
     return int(least), int(most)
 
 
-def _stream_keys(key: np.uint64) -> tuple[np.uint64, np.uint64, np.uint64]:
+def stream_keys(key: np.uint64) -> tuple[np.uint64, np.uint64, np.uint64]:
     """The keys of a projection's structure, weights and delays."""
     return derive_key(int(key), 0), derive_key(int(key), 1), derive_key(int(key), 2)
 
 
-def _batches(code: RuleCode, key: np.uint64, lo: int, hi: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, int]]:
+def batches(code: RuleCode, key: np.uint64, lo: int, hi: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, int]]:
     """Source, target (int32), edge (int64) and count of the synapses onto targets lo .. hi-1, some at a time, in reused buffers."""
     capacity = line_capacity(code)
     source, target = np.empty(capacity + BATCH, np.int32), np.empty(capacity + BATCH, np.int32)
@@ -218,8 +218,8 @@ def _count_rows(specs, codes, n_sources: int) -> np.ndarray:
     """First pass: where the rows of a table begin, int64 (sources + 1,)."""
     counts = np.zeros(n_sources, np.int64)
     for spec, code in zip(specs, codes, strict=True):
-        key, _, _ = _stream_keys(spec.key)
-        for source, _, _, count in _batches(code, key, spec.target_lo, spec.target_hi):
+        key, _, _ = stream_keys(spec.key)
+        for source, _, _, count in batches(code, key, spec.target_lo, spec.target_hi):
             count_rows(source, count, spec.source_offset, counts)
     indptr = np.zeros(n_sources + 1, np.int64)
     np.cumsum(counts, out=indptr[1:])
@@ -248,9 +248,9 @@ def _fill_rows(specs, codes, bases, layout, bits, dt, indptr, out_slots, out_tag
         projection, own = spec.projection, out_weights.size > 0
         weight: Encoded = projection.weight.encode()
         delay: Encoded = projection.delay.encode()
-        key, weight_key, delay_key = _stream_keys(spec.key)
+        key, weight_key, delay_key = stream_keys(spec.key)
         weights = delays = np.empty(0)
-        for source, target, edge, count in _batches(code, key, spec.target_lo, spec.target_hi):
+        for source, target, edge, count in batches(code, key, spec.target_lo, spec.target_hi):
             if len(delays) < len(edge):
                 weights, delays = np.empty(len(edge)), np.empty(len(edge))
             if own:
@@ -350,9 +350,9 @@ def realise(projection: Any, n_source: int, n_target: int, same: bool, key: np.u
     code: RuleCode = projection.connectivity.encode(n_source, n_target, bool(same))
     weight: Encoded = projection.weight.encode()
     delay: Encoded = projection.delay.encode()
-    key, weight_key, delay_key = _stream_keys(key)
+    key, weight_key, delay_key = stream_keys(key)
     parts = []
-    for source, target, edge, count in _batches(code, key, 0, n_target):
+    for source, target, edge, count in batches(code, key, 0, n_target):
         weights, delays = np.empty(count), np.empty(count)
         draw_each(*weight, weight_key, edge, count, weights)
         draw_each(*delay, delay_key, edge, count, delays)

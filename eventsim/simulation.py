@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -51,12 +51,15 @@ class Counters(NamedTuple):
 
 
 class Simulation:
-    """A network on a grid of ``dt`` ms, with its state.
+    """A network on a grid of ``dt`` ms, with its state; with ``method="exact"`` in continuous time.
 
     Parameters
     ----------
     network : Network
     dt : ms
+    method : "grid", or "exact"
+        "exact": spike times are real numbers, limited by float64 alone. There is no dt then, and of the parameters below there are
+        seed, record and spikes (`eventsim.exact.simulation.ExactSimulation`).
     seed : whole number
         The same seed gives the same synapses, initial states and noise, whatever the number of workers.
     dtype : "float32" or "float64", of states and weights
@@ -81,11 +84,26 @@ class Simulation:
         Here, before anything runs: naming the object, what is wrong and what to do.
     """
 
+    _engines: ClassVar[dict[str, type[Simulation]]] = {}
+
+    def __new__(cls, *args: Any, **given: Any) -> Simulation:
+        method = given.get("method", "grid")
+        if method != "grid" and method not in Simulation._engines:
+            known = ", ".join(map(repr, ("grid", *Simulation._engines)))
+            raise SimulationError(f"method must be one of {known}, not {method!r}")
+        return super().__new__(Simulation._engines.get(method, cls) if cls is Simulation else cls)
+
+    def __init_subclass__(cls, method: str, **others: Any):
+        """An engine of its own, which ``Simulation(network, method=...)`` makes."""
+        super().__init_subclass__(**others)
+        Simulation._engines[method] = cls
+
     def __init__(
         self,
         network: Network,
         dt: float = 0.1,
         *,
+        method: str = "grid",
         seed: int = 0,
         dtype: Any = "float32",
         weight_dtype: Any = None,

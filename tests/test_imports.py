@@ -23,10 +23,12 @@ LAYERS = (
     ("eventsim.estimate",),
     ("eventsim.cpu.scalar", "eventsim.cpu.pointers"),  # what every kernel is written in
     ("eventsim.crossing", "eventsim.networks", "eventsim.recording_file"),
-    ("eventsim.cpu",),  # kernels
+    ("eventsim.cpu", "eventsim.exact"),  # kernels
     ("eventsim.adaptation", "eventsim.currents", "eventsim.ceiling", "eventsim.coefficients", "eventsim.program", "eventsim.given"),
     ("eventsim.cpu.part", "eventsim.cpu.instance", "eventsim.cpu.counting", "eventsim.cpu.sampling"),  # what runs a program
+    ("eventsim.exact.synapses",),
     ("eventsim.simulation",),
+    ("eventsim.exact.simulation",),
     ("eventsim.plot",),
     ("eventsim",),
     ("norse_bridge",),

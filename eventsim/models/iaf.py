@@ -67,6 +67,12 @@ def turning_time(ops, s, p):
     return math.inf
 
 
+def crossing(ops, s, p):
+    """t = (v_th - v) / slope, if v rises."""
+    rises = p.slope > 0.0
+    return ops.select(rises, (p.v_th - s.v) / ops.select(rises, p.slope, 1.0), math.inf)
+
+
 IAF = Model(
     name="IAF",
     State=State,
@@ -82,6 +88,7 @@ IAF = Model(
     inject=inject,
     initial=initial,
     turning_time=turning_time,
+    crossing=crossing,
     linear=True,
     units={"v_th": "unit of v", "v_reset": "unit of v", "slope": "unit of v / ms", "v_start": "unit of v", "v": "unit of v"},
     doc=__doc__,

@@ -111,6 +111,16 @@ def turning_time(ops, s, p):
     return ops.select(turns, q * ops.log1p_over(ops.select(turns, x, 0.0)), math.inf)
 
 
+def slope(s, p):
+    return ((p.v_leak - s.v) + p.r_mem * s.i) / p.tau_mem
+
+
+def bend(ops, s, p):
+    """None: exp(t/tau_mem) dv/dt has the derivative of exp(t/tau_mem) r_mem i(t) / tau_mem, less its decay, which never changes
+    its sign."""
+    return math.inf
+
+
 LIF = Model(
     name="LIF",
     State=State,
@@ -126,6 +136,8 @@ LIF = Model(
     inject=inject,
     initial=initial,
     turning_time=turning_time,
+    slope=slope,
+    bend=bend,
     linear=True,
     positive=("tau_mem", "tau_syn"),
     units={

@@ -73,6 +73,13 @@ def turning_time(ops, s, p):
     return math.inf
 
 
+def crossing(ops, s, p):
+    """v runs to v_leak; if that lies above v_th, t = tau_mem log((v_leak - v)/(v_leak - v_th))."""
+    above = p.v_leak - p.v_th
+    fires = above > 0.0
+    return ops.select(fires, p.tau_mem * ops.log1p((p.v_th - s.v) / ops.select(fires, above, 1.0)), math.inf)
+
+
 LIFDelta = Model(
     name="LIFDelta",
     State=State,
@@ -88,6 +95,7 @@ LIFDelta = Model(
     inject=inject,
     initial=initial,
     turning_time=turning_time,
+    crossing=crossing,
     linear=True,
     positive=("tau_mem",),
     units={

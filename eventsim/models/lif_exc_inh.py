@@ -5,11 +5,12 @@
     fires where v > v_th; then v = v_reset
 
 Source: Brette et al. (2007), J. Comput. Neurosci. 23:349, appendix, benchmark 2 (CUBA). Three exponentials: no closed form
-for the turning time, so a silent neuron sleeps only once its update no longer changes it.
+for the turning time, so on a grid a silent neuron sleeps only once its update no longer changes it.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 from eventsim.models.lif import coupling
@@ -93,6 +94,20 @@ def initial(p):
     return State(p.v_leak, 0.0 * p.v_leak, 0.0 * p.v_leak)
 
 
+def slope(s, p):
+    return ((p.v_leak - s.v) + p.r_mem * (s.exc + s.inh)) / p.tau_mem
+
+
+def bend(ops, s, p):
+    """exp(t/tau_mem) dv/dt has the derivative exp(t/tau_mem) r_mem d(exc + inh)/dt / tau_mem, which is 0 where
+    exc/tau_exc exp(-t/tau_exc) = -inh/tau_inh exp(-t/tau_inh)."""
+    rates = 1.0 / p.tau_exc - 1.0 / p.tau_inh
+    ratio = -(s.exc * p.tau_inh) / ops.select(s.inh == 0.0, 1.0, s.inh * p.tau_exc)
+    meet = (ratio > 0.0) & (s.inh != 0.0) & (rates != 0.0)
+    t = ops.log1p(ops.select(meet, ratio, 1.0) - 1.0) / ops.select(meet, rates, 1.0)
+    return ops.select(meet & (t > 0.0), t, math.inf)
+
+
 LIFExcInh = Model(
     name="LIFExcInh",
     State=State,
@@ -106,6 +121,8 @@ LIFExcInh = Model(
     reset=reset,
     inject=inject,
     initial=initial,
+    slope=slope,
+    bend=bend,
     positive=("tau_mem", "tau_exc", "tau_inh"),
     units={
         "tau_mem": "ms",

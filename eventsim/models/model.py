@@ -56,6 +56,13 @@ class Model:
         The parameters under a constant current: a current acts through the flow, not through a port.
     turning_time : ``(ops, s, p) -> t``, or None
         The t > 0 in ms at which the margin's derivative under the exact flow is 0, or inf. A model that has it is *predictable*.
+    slope : ``(s, p) -> value``, or None
+        The margin's derivative in s under the exact flow, in its unit per ms. A model that has it, and a ``bend``, or a
+        ``crossing``, runs in the exact engine.
+    bend : ``(ops, s, p) -> t``, or None
+        The t > 0 in ms that parts the time after s in two, in each of which the slope is 0 once at most; inf if there is one part.
+    crossing : ``(ops, s, p) -> t``, or None
+        In closed form the t >= 0 in ms at which the margin, not above 0 in s, first rises above 0, or inf.
     euler_flow : ``(ops, dt, p) -> Params``, or None
         The parameters whose exact flow passes through all points of the Euler recursion, so that it too can jump and predict.
     methods : tuple of "exact" and "euler"
@@ -78,6 +85,9 @@ class Model:
     reset: Callable | None = None
     inject: Callable | None = None
     turning_time: Callable | None = None
+    slope: Callable | None = None
+    bend: Callable | None = None
+    crossing: Callable | None = None
     euler_flow: Callable | None = None
     units: Mapping[str, str] = field(default_factory=dict)
     positive: tuple[str, ...] = ()

@@ -1,0 +1,83 @@
+"""What the kernels of the exact engine share: their contexts, rows of int64, where arrays stand by their address."""
+
+from __future__ import annotations
+
+from numba import types
+
+# Kinds of entries of the queue. At one time they come in this order: what arrives counts before anybody fires.
+GIVEN, PROCESS, ARRIVE, FIRE = range(4)
+KIND_SHIFT = 56  # of an entry's key: its kind above, below what it is about
+
+EVENT = types.int64(types.CPointer(types.int64), types.float64, types.int64, types.int64)
+"""A kernel of a group: ``(context, t, a, b)``."""
+
+# Words of a group's context
+(
+    N,  # neurons
+    FIRST,  # number of the first in the network
+    RECORD,  # float64 (N, width of the model): its states, then `LAST` ...
+    PARAMS,  # float64 (N or 1, params + 1): the last one is the refractory period in ms
+    STRIDE,  # params + 1 where neurons differ, else 0
+    RISES,  # float64 (2 states, N or 1), see `eventsim.ceiling`
+    RISE_COLUMNS,  # N or 1
+    MARK,  # uint8 (N,): stands in TOUCHED
+    TOUCHED,  # int32 (N,): who received something or fired and is not predicted yet
+    TOUCHED_COUNT,
+    QUEUE,  # the address of the queue's words
+    WEIGHTS,  # of what arrives: the address of float64
+    CONTEXT_SIZE,
+) = range(13)
+
+# Of a neuron's record, behind its states
+LAST, FREE, PREDICTED, QUEUED, MORE = range(5)
+
+# Words of the queue
+QUEUE_TIME, QUEUE_KEY, QUEUE_COUNT, QUEUE_ROOM, QUEUE_SIZE = range(5)
+
+# Statuses of the loop over events
+DONE = 0  # everything until the end of the run
+GROW = 1  # the queue is full
+FULL = 2  # the spike buffer is full
+PAUSED = 3  # so many events as were asked for
+ENDLESS = 4  # neurons fire and fire at one time
+
+# Words of the loop's context
+(
+    QUEUE_WORDS,  # the address of the queue's words
+    GROUPS,  # how many
+    CONTEXTS,  # int64 (groups,): addresses
+    PREDICTS,  # int64 (groups,): addresses of kernels
+    FIRES,
+    RECEIVES,  # int64 (groups * ports): that of port p of group g is number PORTS * g + p
+    PORTS,
+    GROUP_OF,  # int32 (neurons of the network,): the group, or -1 for a source
+    NEURONS,  # of the network, sources included
+    PARCELS_OF,  # int64 (neurons + 1,): the parcels of each source
+    DELAY,  # float64 (parcels,), ms
+    SEGMENTS_OF,  # int64 (parcels + 1,)
+    SEGMENT,  # int64 (segments, 3): number of the receive kernel, first synapse, synapses
+    SEGMENTS,
+    PARCELS,
+    TARGET,  # int32 (synapses,), within the group
+    WEIGHT,  # float64 (synapses,)
+    SYNAPSES,
+    GIVEN_TIME,  # float64 (given,), ascending
+    GIVEN_SOURCE,  # int32 (given,)
+    GIVEN_COUNT,
+    PROCESSES,  # how many point processes there are
+    PROCESS_TABLE,  # float64 (processes, PROCESS_NUMBERS)
+    PROCESS_STATE,  # int64 (processes, PROCESS_WORDS)
+    SPIKE_TIME,  # float64 (room,)
+    SPIKE_SOURCE,  # int32 (room,)
+    SPIKE_COUNT,
+    SPIKE_ROOM,
+    MOST_PARCELS,  # of one source
+    EVENTS,  # synapses that spikes have reached so far
+    FIRED,  # spikes so far
+    BUDGET,  # synaptic events and entries after which to pause
+    DIRTY,  # int32 (groups,): those with somebody in TOUCHED
+    DIRTY_COUNT,
+    AT_ONCE,  # how many have fired at the present time
+    NOW,  # float64 (1,): the time of the last event
+    LOOP_SIZE,
+) = range(37)

@@ -1,0 +1,560 @@
+"""Run a network with spike times that are real numbers."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from eventsim.ceiling import rises
+from eventsim.coefficients import holds_whole
+from eventsim.currents import next_change, under_currents
+from eventsim.errors import NetworkError, SimulationError
+from eventsim.exact import layout as w
+from eventsim.exact.loop import compile_drive
+from eventsim.exact.neurons import ExactSpec, compile_event
+from eventsim.exact.sources import EFFECT, KEY, PROCESS_NUMBERS, PROCESS_WORDS, RATE, next_interval
+from eventsim.exact.synapses import build_synapses
+from eventsim.interrupt import DeferredInterrupt
+from eventsim.models.model import Neuron
+from eventsim.network import Network, Population, used_ports
+from eventsim.program import NOISE, SOURCE, initial_state
+from eventsim.random import key
+from eventsim.recording import (
+    RateData,
+    Rates,
+    Recorder,
+    Recording,
+    SpikeData,
+    StateData,
+    States,
+    check_recorders,
+    chosen_neurons,
+)
+from eventsim.simulation import Counters, Simulation
+from eventsim.stages import zero_delay_levels
+from eventsim.stimuli import Current, Increment, PoissonNoise, PoissonSource, SpikeSource
+
+PIECE = 500_000  # events between two looks at Ctrl-C: about a tenth of a second
+ROOM = 1 << 12  # entries of the queue and spikes of the buffer, at first
+SOON = 1e-6  # ms: `rises` looks from so early on
+GUARD = 1e-9  # ms: what changes at a time has changed then, whatever its rounding
+
+
+class ExactSimulation(Simulation, method="exact"):
+    """A network in continuous time, with its state: what ``Simulation(network, method="exact")`` makes.
+
+    Spike times are real numbers: between events the flow is the models' exact solution in float64, and crossings of the threshold
+    are found to rounding (`eventsim.exact.crossing`). Delays and times of given spikes are any numbers. Results do not depend on
+    how a run is cut into calls of `run`.
+
+    Parameters
+    ----------
+    network : Network
+        Its neurons must be of models that can say when they fire: those with a ``crossing``, or a ``slope`` and a ``bend``.
+    seed, record, spikes : as in `Simulation`; ``States`` need an interval
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        dt: Any = None,
+        *,
+        method: str = "exact",
+        seed: int = 0,
+        record: Sequence[Recorder] = (),
+        spikes: Mapping[str, SpikeSource] | None = None,
+        **others: Any,
+    ):
+        if dt is not None or others:
+            name = "dt" if dt is not None else next(iter(others))
+            raise SimulationError(f"method='exact' knows no {name!r}: there are no steps; states are float64, on one thread")
+        if not isinstance(network, Network):
+            raise SimulationError(f"a simulation needs a Network, not {type(network).__name__}")
+        key(seed)  # refuses what is no seed
+        self._network, self._seed, self._time = network, seed, 0.0
+        self._offsets = [int(o) for o in np.concatenate([[0], np.cumsum([p.size for p in network.populations])])]
+        _check(network)
+        self._recorders = _check_recorders(record, network)
+        self._members = [p for p, population in enumerate(network.populations) if isinstance(population.neuron, Neuron)]
+        self._recording: Recording | None = None
+        self._make_groups()
+        self._make_synapses()
+        self._make_queue()
+        self._make_loop()
+        self._give(dict(spikes or {}))
+        self._start_processes()
+        self._varying = [i for i in network.inputs if isinstance(i, Current) and i.varying]
+        for g in range(len(self._members)):
+            self._settle(g)
+
+    # What it is made of
+
+    def _make_groups(self) -> None:
+        """A context for each population of neurons."""
+        self._ports: list[tuple[str, ...]] = []
+        self._specs: list[ExactSpec] = []
+        self._arrays: list[dict[int, np.ndarray]] = []
+        self._contexts = np.zeros((len(self._members), w.CONTEXT_SIZE), np.int64)
+        for g, p in enumerate(self._members):
+            population = self._network.populations[p]
+            neuron, n = population.neuron, population.size
+            model, states = neuron.model, len(neuron.model.State._fields)
+            self._ports.append(tuple(sorted(used_ports(self._network, population))))
+            bounded = model.linear and model.turning_time is not None and model.crossing is None
+            spec = ExactSpec(model, neuron.hold if neuron.holds else (), bounded)
+            self._specs.append(spec)
+            record = np.zeros((n, spec.width))
+            record[:, :states] = initial_state(self._network, p, self._seed).T
+            record[:, states + w.FREE] = -np.inf
+            record[:, states + w.PREDICTED] = record[:, states + w.QUEUED] = np.inf
+            self._arrays.append({w.RECORD: record, w.MARK: np.zeros(n, np.uint8), w.TOUCHED: np.zeros(n, np.int32)})
+            self._contexts[g, w.N], self._contexts[g, w.FIRST] = n, self._offsets[p]
+            self._set_parameters(g, 0.0)
+
+    def _set_parameters(self, g: int, time: float) -> None:
+        """Put the parameters in force under the currents that flow from ``time`` on."""
+        population, spec, arrays = self._network.populations[self._members[g]], self._specs[g], self._arrays[g]
+        params = under_currents(self._network, population, GUARD, time)
+        values = [*params, population.neuron.refractory]
+        own = any(np.ndim(v) for v in values)
+        rows = population.size if own else 1
+        table = np.stack([np.broadcast_to(np.asarray(v, np.float64), (rows,)) for v in values], axis=1)
+        arrays[w.PARAMS] = np.ascontiguousarray(table)
+        arrays[w.RISES] = np.ascontiguousarray(rises(spec.model, params, SOON, rows)) if spec.bounded else np.zeros((1, 1))
+        context = self._contexts[g]
+        for word, array in arrays.items():
+            context[word] = array.ctypes.data
+        context[w.STRIDE] = len(values) if own else 0
+        context[w.RISE_COLUMNS] = arrays[w.RISES].shape[1]
+
+    def _make_synapses(self) -> None:
+        """All synapses; those of noise behind them, each a segment of its own."""
+        self._most_ports = max((len(ports) for ports in self._ports), default=1)
+        group_of = {p: g for g, p in enumerate(self._members)}
+        network, numbers = self._network, []
+
+        def port_number(name: str, port: str | None) -> int:
+            g = group_of[network.number(name)]
+            return self._most_ports * g + self._ports[g].index(port or self._specs[g].model.default_port[0])
+
+        for projection in network.projections:
+            numbers.append(port_number(projection.target, projection.port))
+        self._synapses = build_synapses(network, self._offsets, numbers, self._seed)
+        self._processes: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []  # rates, keys, effects
+        segments, targets, weights = [self._synapses.segment], [self._synapses.target], [self._synapses.weight]
+        first, synapses = len(self._synapses.segment), len(self._synapses.target)
+        for number, population in enumerate(network.populations):
+            if isinstance(population.neuron, PoissonSource):
+                effects = self._offsets[number] + np.arange(population.size)
+                self._add_processes(population.neuron.rate, key(self._seed, SOURCE, number), effects)
+        for number, noise in enumerate(network.inputs):
+            if isinstance(noise, PoissonNoise):
+                n = network.population(noise.target).size
+                at = np.arange(n)
+                segments.append(
+                    np.stack([np.full(n, port_number(noise.target, noise.port)), synapses + at, np.ones(n, np.int64)], 1)
+                )
+                targets.append(at.astype(np.int32))
+                weights.append(np.broadcast_to(np.asarray(noise.weight, np.float64), (n,)))
+                self._add_processes(noise.rate, key(self._seed, NOISE, number), -1 - (first + at))
+                first, synapses = first + n, synapses + n
+        self._synapses = self._synapses._replace(
+            segment=np.ascontiguousarray(np.concatenate(segments), np.int64),
+            target=np.ascontiguousarray(np.concatenate(targets), np.int32),
+            weight=np.ascontiguousarray(np.concatenate(weights), np.float64),
+        )
+
+    def _add_processes(self, rate: Any, stream: np.uint64, effects: np.ndarray) -> None:
+        n = len(effects)
+        rates = np.broadcast_to(np.asarray(rate, np.float64) / 1000.0, (n,))
+        keys = np.array([key(int(stream), member) for member in range(n)], np.uint64)
+        self._processes.append((rates, keys, effects))
+
+    def _make_queue(self) -> None:
+        self._queue = np.zeros(w.QUEUE_SIZE, np.int64)
+        self._queue_time, self._queue_key = np.empty(0), np.empty(0, np.int64)
+        self._grow_queue(ROOM + 2 * self._synapses.most_parcels)
+        self._contexts[:, w.QUEUE] = self._queue.ctypes.data
+
+    def _grow_queue(self, room: int) -> None:
+        count = int(self._queue[w.QUEUE_COUNT])
+        for name in ("_queue_time", "_queue_key"):
+            old = getattr(self, name)
+            new = np.empty(room, old.dtype)
+            new[:count] = old[:count]
+            setattr(self, name, new)
+        self._queue[w.QUEUE_TIME], self._queue[w.QUEUE_KEY] = self._queue_time.ctypes.data, self._queue_key.ctypes.data
+        self._queue[w.QUEUE_ROOM] = room
+
+    def _make_loop(self) -> None:
+        network, groups, s = self._network, len(self._members), self._synapses
+        self._loop = np.zeros(w.LOOP_SIZE, np.int64)
+        group_of = np.full(max(network.size, 1), -1, np.int32)
+        receives = np.zeros((max(groups, 1), self._most_ports), np.int64)
+        predicts, fires = np.zeros(max(groups, 1), np.int64), np.zeros(max(groups, 1), np.int64)
+        self._kernels = []
+        for g, (p, spec) in enumerate(zip(self._members, self._specs, strict=True)):
+            group_of[self._offsets[p] : self._offsets[p + 1]] = g
+            kernels = {name: compile_event(name, spec) for name in ("predict", "look", "settle")}
+            if spec.model.spiking:
+                kernels["fire"] = compile_event("fire", spec)
+                fires[g] = kernels["fire"].address
+            predicts[g] = kernels["predict"].address
+            for number, port in enumerate(self._ports[g]):
+                kernels[port] = compile_event(f"receive {port}", spec)
+                receives[g, number] = kernels[port].address
+            self._kernels.append(kernels)
+        addresses = np.array([row.ctypes.data for row in self._contexts], np.int64)
+        count = sum(len(rates) for rates, _, _ in self._processes)
+        self._process_table = np.zeros((count, PROCESS_NUMBERS))
+        self._process_state = np.zeros((count, PROCESS_WORDS), np.int64)
+        if self._processes:
+            rates, keys, effects = (np.concatenate(column) for column in zip(*self._processes, strict=True))
+            self._process_table[:, RATE] = rates
+            self._process_state[:, KEY], self._process_state[:, EFFECT] = keys.view(np.int64), effects
+        self._held: dict[int, np.ndarray] = {
+            w.QUEUE_WORDS: self._queue,
+            w.CONTEXTS: addresses,
+            w.PREDICTS: predicts,
+            w.FIRES: fires,
+            w.RECEIVES: receives,
+            w.GROUP_OF: group_of,
+            w.PARCELS_OF: s.parcels_of,
+            w.DELAY: s.delay,
+            w.SEGMENTS_OF: s.segments_of,
+            w.SEGMENT: s.segment,
+            w.TARGET: s.target,
+            w.WEIGHT: s.weight,
+            w.PROCESS_TABLE: self._process_table,
+            w.PROCESS_STATE: self._process_state,
+            w.DIRTY: np.zeros(max(groups, 1), np.int32),
+            w.NOW: np.zeros(1),
+        }
+        for word, array in self._held.items():
+            self._loop[word] = array.ctypes.data
+        sizes = {
+            w.GROUPS: groups,
+            w.PORTS: self._most_ports,
+            w.NEURONS: network.size,
+            w.SEGMENTS: len(s.segment),
+            w.PARCELS: len(s.delay),
+            w.SYNAPSES: len(s.target),
+            w.PROCESSES: count,
+            w.MOST_PARCELS: s.most_parcels,
+            w.BUDGET: PIECE,
+        }
+        for word, size in sizes.items():
+            self._loop[word] = size
+        self._spike_time, self._spike_source = np.empty(ROOM), np.empty(ROOM, np.int32)
+        self._chunks: list[tuple[np.ndarray, np.ndarray]] = []
+        self._point_buffer()
+        self._drive = compile_drive()
+
+    def _point_buffer(self) -> None:
+        self._loop[w.SPIKE_TIME], self._loop[w.SPIKE_SOURCE] = self._spike_time.ctypes.data, self._spike_source.ctypes.data
+        self._loop[w.SPIKE_ROOM] = len(self._spike_time)
+
+    def _give(self, spikes: dict[str, Any]) -> None:
+        """Put the first given spike into the queue; it brings the next one."""
+        times, sources = [np.zeros(0)], [np.zeros(0, np.int32)]
+        for name in spikes:
+            population = self._network.population(name, "spikes")
+            if not isinstance(population.neuron, SpikeSource):
+                raise SimulationError(f"spikes: {name!r} is not made of SpikeSource")
+            if not isinstance(spikes[name], SpikeSource):
+                raise SimulationError(f"spikes of {name!r}: method='exact' takes a SpikeSource, not {type(spikes[name]).__name__}")
+        for number, population in enumerate(self._network.populations):
+            if isinstance(population.neuron, SpikeSource):
+                given = spikes.get(population.name, population.neuron)
+                if given.neurons.size and given.neurons.max() >= population.size:
+                    raise SimulationError(
+                        f"spikes of {population.name!r}: neuron {given.neurons.max()} fires, the population has {population.size}"
+                    )
+                times.append(given.times)
+                sources.append((self._offsets[number] + given.neurons).astype(np.int32))
+        all_times, all_sources = np.concatenate(times), np.concatenate(sources)
+        order = np.lexsort((all_sources, all_times))
+        self._given_time, self._given_source = np.ascontiguousarray(all_times[order]), np.ascontiguousarray(all_sources[order])
+        self._loop[w.GIVEN_TIME], self._loop[w.GIVEN_SOURCE] = self._given_time.ctypes.data, self._given_source.ctypes.data
+        self._loop[w.GIVEN_COUNT] = len(order)
+        if len(order):
+            self._enqueue([self._given_time[0]], [w.GIVEN << w.KIND_SHIFT])
+
+    def _start_processes(self) -> None:
+        count = len(self._process_state)
+        numbers, words = self._process_table.reshape(-1), self._process_state.reshape(-1)
+        firsts = [next_interval(numbers, words, process) for process in range(count)]
+        self._enqueue(firsts, [(w.PROCESS << w.KIND_SHIFT) + process for process in range(count)])
+
+    def _enqueue(self, times: Sequence[float], keys: Sequence[int]) -> None:
+        """Put entries into the queue, from Python."""
+        count = int(self._queue[w.QUEUE_COUNT])
+        needed = count + len(times) + 2 * self._synapses.most_parcels + ROOM
+        if needed > self._queue[w.QUEUE_ROOM]:
+            self._grow_queue(needed)
+        all_times = np.concatenate([self._queue_time[:count], times])
+        all_keys = np.concatenate([self._queue_key[:count], np.asarray(keys, np.int64)])
+        order = np.lexsort((all_keys, all_times))  # a sorted list is a heap
+        self._queue_time[: len(order)], self._queue_key[: len(order)] = all_times[order], all_keys[order]
+        self._queue[w.QUEUE_COUNT] = len(order)
+
+    # What it says about itself
+
+    @property
+    def network(self) -> Network:
+        """What is simulated."""
+        return self._network
+
+    @property
+    def dt(self) -> float:
+        """0: there are no steps."""
+        return 0.0
+
+    @property
+    def time(self) -> float:
+        """How far the simulation has come, in ms."""
+        return self._time
+
+    @property
+    def batch(self) -> int:
+        """1"""
+        return 1
+
+    @property
+    def counters(self) -> Counters:
+        """What has been done so far; ``updates``: neurons that something reached, and those that fired."""
+        events, fired = int(self._loop[w.EVENTS]), int(self._loop[w.FIRED])
+        return Counters(steps=0, spikes=fired, synaptic_events=events, updates=events + fired, neuron_steps=0)
+
+    @property
+    def synapses(self) -> int:
+        """The number of synapses."""
+        return int(self._synapses.segment[: int(self._synapses.segments_of[-1]), 2].sum())
+
+    def update_modes(self) -> dict[str, str]:
+        """ "exact" for every population of neurons."""
+        return {self._network.populations[p].name: "exact" for p in self._members}
+
+    @property
+    def recording(self) -> Recording | None:
+        """What the last call of `run` has recorded, up to where Ctrl-C ended it if it did."""
+        return self._recording
+
+    def state(self, population: str, field: str = "v") -> np.ndarray:
+        """A state variable now: (neurons,)."""
+        found = self._network.neurons(population, f"state of {population!r}")
+        fields = found.neuron.model.State._fields
+        if field not in fields:
+            raise SimulationError(f"state of {population!r}: it has no state {field!r}; it has {', '.join(fields)}")
+        g = self._members.index(self._network.number(population))
+        return self._look(g, self._time)[:, fields.index(field)].copy()
+
+    def _call(self, g: int, name: str, t: float, address: int = 0) -> int:
+        context = self._contexts[g].ctypes.data_as(ctypes.POINTER(ctypes.c_int64))
+        return self._kernels[g][name].ctypes(context, t, address, 0)
+
+    def _look(self, g: int, t: float) -> np.ndarray:
+        """The states of a group at t, (neurons, states)."""
+        out = np.empty((int(self._contexts[g, w.N]), len(self._specs[g].model.State._fields)))
+        self._call(g, "look", t, out.ctypes.data)
+        return out
+
+    def _settle(self, g: int) -> None:
+        """Let all neurons of a group be predicted anew."""
+        self._call(g, "settle", self._time)
+        while self._call(g, "predict", self._time):
+            self._grow_queue(2 * int(self._queue[w.QUEUE_ROOM]))
+
+    # Running
+
+    def run(self, duration: float, progress: bool = False) -> Recording:
+        """Simulate ``duration`` ms more; what was recorded meanwhile.
+
+        progress : show a bar on stderr if it takes longer than a second
+
+        Ctrl-C stops it between two events: `time` says how far it came, `recording` holds what was recorded, and it can be run on.
+        """
+        if (
+            isinstance(duration, bool)
+            or not isinstance(duration, (int, float, np.number))
+            or not np.isfinite(duration)
+            or duration < 0
+        ):
+            raise SimulationError(f"run: duration must be a number of ms, not negative, not {duration!r}")
+        start, stop = self._time, self._time + float(duration)
+        self._chunks.clear()
+        self._loop[w.SPIKE_COUNT] = 0
+        samples = [_Samples(self, recorder) for recorder in self._recorders if isinstance(recorder, States)]
+        bar = tqdm(total=stop, initial=start, unit="ms", delay=1.0) if progress else nullcontext()
+        with bar as shown, DeferredInterrupt() as interrupt:
+            while True:
+                change = min((next_change(c, GUARD, self._time) for c in self._varying), default=np.inf)
+                sample = min((s.next_time(self._time, start) for s in samples), default=np.inf)
+                until = min(stop, change, sample)
+                self._run_to(until, interrupt, shown)
+                if interrupt.asked:
+                    break
+                if self._time == sample:
+                    for s in samples:
+                        s.take(self._time)
+                if self._time == change:
+                    self._change_currents()
+                if self._time >= stop:
+                    break
+        self._recording = self._collect(start, samples)
+        if interrupt.asked:
+            raise KeyboardInterrupt
+        return self._recording
+
+    def _run_to(self, until: float, interrupt: DeferredInterrupt, shown: Any) -> None:
+        context = self._loop.ctypes.data_as(ctypes.POINTER(ctypes.c_int64))
+        now = self._held[w.NOW]
+        while True:
+            status = self._drive.ctypes(context, until)
+            if shown is not None:
+                shown.update(max(0.0, min(until, now[0]) - shown.n))
+            if status == w.DONE:
+                self._time = until
+                return
+            if status == w.GROW:
+                self._grow_queue(2 * int(self._queue[w.QUEUE_ROOM]))
+            elif status == w.FULL:
+                self._drain()
+            elif status == w.ENDLESS:
+                raise SimulationError(f"neurons fire without end at {now[0]} ms: a reset leaves them above their threshold")
+            elif interrupt.asked:
+                self._time = float(now[0])
+                return
+
+    def _drain(self) -> None:
+        """Move what was written to the list; the buffer grows with what comes."""
+        used = int(self._loop[w.SPIKE_COUNT])
+        self._chunks.append((self._spike_time[:used].copy(), self._spike_source[:used].copy()))
+        self._loop[w.SPIKE_COUNT] = 0
+        if used == len(self._spike_time) < 1 << 20:
+            self._spike_time, self._spike_source = np.empty(4 * used), np.empty(4 * used, np.int32)
+            self._point_buffer()
+
+    def _change_currents(self) -> None:
+        """Put the currents in force that flow from now on."""
+        for name in {c.target for c in self._varying if next_change(c, GUARD, self._time - GUARD) == self._time}:
+            g = self._members.index(self._network.number(name))
+            self._call(g, "settle", self._time)
+            self._set_parameters(g, self._time)
+            self._settle(g)
+
+    def _collect(self, start: float, samples: Sequence[_Samples]) -> Recording:
+        self._drain()
+        times = np.concatenate([t for t, _ in self._chunks])
+        sources = np.concatenate([s for _, s in self._chunks]).astype(np.int64)
+        self._chunks.clear()
+        order = np.lexsort((sources, times))
+        times, sources = times[order], sources[order]
+        spikes, rates = {}, {}
+        for recorder in self._recorders:
+            if isinstance(recorder, States):
+                continue
+            number = self._network.number(recorder.population)
+            begin, size = self._offsets[number], self._network.populations[number].size
+            mine = (sources >= begin) & (sources < begin + size)
+            t, neurons = times[mine], sources[mine] - begin
+            if isinstance(recorder, Rates):
+                rates[recorder.population] = _rates(t, size, recorder.interval, start, self._time)
+                continue
+            chosen = np.zeros(size, bool)
+            chosen[chosen_neurons(recorder.neurons, size, f"Spikes of {recorder.population!r}")] = True
+            kept = chosen[neurons]
+            spikes[recorder.population] = SpikeData(t[kept], neurons[kept], np.zeros(int(kept.sum()), np.int64))
+        states = {s.recorder.population: s.data() for s in samples}
+        return Recording(start=start, stop=self._time, dt=0.0, spikes=spikes, states=states, rates=rates)
+
+
+class _Samples:
+    """What a States recorder takes during one call of `run`."""
+
+    def __init__(self, simulation: ExactSimulation, recorder: States):
+        network = simulation.network
+        number = network.number(recorder.population)
+        self.simulation, self.recorder, self.g = simulation, recorder, simulation._members.index(number)
+        label = f"States of {recorder.population!r}"
+        self.neurons = chosen_neurons(recorder.neurons, network.populations[number].size, label)
+        fields = network.populations[number].neuron.model.State._fields
+        self.places = [fields.index(field) for field in recorder.fields]
+        self.times: list[float] = []
+        self.rows: list[np.ndarray] = []
+        self.next = int(np.floor(simulation.time / recorder.interval)) + 1
+
+    def next_time(self, time: float, start: float) -> float:
+        """When the next sample is due."""
+        return self.next * self.recorder.interval
+
+    def take(self, time: float) -> None:
+        """Sample, if it is due."""
+        if self.next * self.recorder.interval == time:
+            self.times.append(time)
+            self.rows.append(self.simulation._look(self.g, time)[self.neurons][:, self.places])
+            self.next += 1
+
+    def data(self) -> StateData:
+        """All samples."""
+        values = np.stack(self.rows) if self.rows else np.zeros((0, len(self.neurons), len(self.places)))
+        found = {field: np.ascontiguousarray(values[:, :, place]) for place, field in enumerate(self.recorder.fields)}
+        return StateData(np.array(self.times), self.neurons, found)
+
+
+def _rates(times: np.ndarray, size: int, interval: float, start: float, stop: float) -> RateData:
+    first, last = int(np.floor(start / interval)), int(np.ceil(stop / interval))
+    edges = np.arange(first, last + 1) * interval
+    counts = np.histogram(times, edges)[0] if len(edges) > 1 else np.zeros(0, np.int64)
+    covered = np.minimum(edges[1:], stop) - np.maximum(edges[:-1], start)
+    rate = counts / np.where(covered > 0, covered, 1.0) * 1000.0 / size
+    return RateData(edges[:-1], counts.astype(np.int64), rate)
+
+
+def _check(network: Network) -> None:
+    """Refuse what has no exact solution here, by name."""
+    if network.size >= 2**31:
+        raise NetworkError(f"the network has {network.size} neurons; at most 2**31 - 1 can be numbered")
+    for population in network.populations:
+        if isinstance(population.neuron, Neuron):
+            _check_neuron(population)
+    for given in network.inputs:
+        if isinstance(given, Increment):
+            raise NetworkError(
+                f"Increment to {given.target!r}: it comes in every step, and method='exact' has no steps; use a Current"
+            )
+    edges = []
+    for projection in network.projections:
+        source, target = network.number(projection.source), network.number(projection.target)
+        projection.connectivity.check(
+            network.populations[source].size, network.populations[target].size, projection.label, same=source == target
+        )
+        if projection.delay.minimum == 0.0:
+            edges.append((source, target))
+    zero_delay_levels([population.name for population in network.populations], edges)
+
+
+def _check_neuron(population: Population) -> None:
+    neuron, label = population.neuron, f"population {population.name!r}"
+    model = neuron.model
+    if neuron.method != "exact" or (model.spiking and model.crossing is None and (model.slope is None or model.bend is None)):
+        why = (
+            "it is solved by Euler's method" if neuron.method != "exact" else "nothing is known about when it crosses its threshold"
+        )
+        raise NetworkError(f"{label}: {model.name} cannot run with method='exact': {why}; use the grid (method='grid')")
+    if not holds_whole(neuron):
+        raise NetworkError(
+            f"{label}: {model.name} holds {', '.join(neuron.hold)}, which drives what it does not hold; use the grid"
+        )
+
+
+def _check_recorders(record: Sequence[Recorder], network: Network) -> tuple[Recorder, ...]:
+    for recorder in record if isinstance(record, Sequence) else ():
+        if isinstance(recorder, States) and recorder.interval is None:
+            raise SimulationError(f"States of {recorder.population!r}: give interval=... in ms: method='exact' has no steps")
+    return check_recorders(record, network, None)
