@@ -175,7 +175,10 @@ def _numbers(values) -> list | None:
         if isinstance(value, torch.Tensor):
             if type(value) is not torch.Tensor or value.ndim or value.requires_grad or value.device.type != "cpu":
                 return None
-            found += (value.dtype, value.item())
+            number = value.item()
+            if number != number:
+                return None  # NaN equals nothing, not itself either
+            found += (value.dtype, number if number else str(number))  # 0 is not -0
         elif isinstance(value, tuple):
             inner = _numbers(value)
             if inner is None:
@@ -184,6 +187,12 @@ def _numbers(values) -> list | None:
         else:
             found += (type(value), value)
     return found
+
+
+def _copies(values):
+    """A parameter tuple with tensors of its own."""
+    private = (v.detach().clone() if isinstance(v, torch.Tensor) else _copies(v) if isinstance(v, tuple) else v for v in values)
+    return type(values)(*private)
 
 
 def bound(family, p, dt, dtype, inputs=1, detach=False) -> Bound:
@@ -200,8 +209,8 @@ def bound(family, p, dt, dtype, inputs=1, detach=False) -> Bound:
     if remembered is None:
         if len(_steps) >= _KEPT:
             _steps.clear()
-        with torch.no_grad():
-            remembered = family, _bound(family, p, dt, dtype, inputs, detach)._replace(made={})
+        with torch.inference_mode(False), torch.no_grad():  # of copies: what is p's own may change
+            remembered = family, _bound(family, _copies(p), dt, dtype, inputs, detach)._replace(made={})
         _steps[key] = remembered
     return remembered[1]
 
@@ -224,7 +233,8 @@ def stepper(b) -> Callable:
     if b.made is None:
         return _stepper(b)
     if "stepper" not in b.made:
-        b.made["stepper"] = _stepper(b)
+        with torch.inference_mode(False), torch.no_grad():  # whoever asks next may want a gradient
+            b.made["stepper"] = _stepper(b)
     return b.made["stepper"]
 
 

@@ -16,6 +16,7 @@ import torch
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from eventsim.errors import ModelError, SimulationError
+from norse_bridge import forks  # noqa: F401  what is imported before anybody forks can count it
 from norse_bridge.family import stepper
 from norse_bridge.product import product
 from norse_bridge.surrogate import DERIVATIVES
@@ -86,7 +87,9 @@ def obstacle(b, x, s, rho, recurrence=None) -> str:
     """Why a loop cannot be fused, or nothing."""
     states = [*s, *_some(rho)]
     given = [x, *states, *(recurrence or ())]
-    if any(type(tensor) not in (torch.Tensor, torch.nn.Parameter) or tensor.device.type != "cpu" for tensor in given):
+    if any(type(tensor) not in (torch.Tensor, torch.nn.Parameter) or tensor.device.type != "cpu" for tensor in given) or any(
+        tensor.layout != torch.strided for tensor in given
+    ):
         return "it takes ordinary tensors on the CPU"
     if b.dtype not in (torch.float32, torch.float64):
         return "it takes float32 and float64"
@@ -104,6 +107,8 @@ def obstacle(b, x, s, rho, recurrence=None) -> str:
 
 def _obstacle_of_recurrence(b, x, recurrence) -> str:
     hidden = recurrence.z.shape[-1:]
+    if not b.model.spiking:
+        return "a recurrent layer keeps the spikes that it fed back, and this one has none"
     if x.ndim != 3 or recurrence.z.ndim != 2 or recurrence.z.shape[0] != x.shape[1]:
         return "a recurrent layer takes (time, batch, inputs)"
     if recurrence.input_weights.shape != (*hidden, x.shape[2]) or recurrence.weights.shape != (*hidden, *hidden):
@@ -128,7 +133,8 @@ def coefficients_of(b) -> list[torch.Tensor]:
     if b.made is None:
         return _coefficients_of(b)
     if "coefficients" not in b.made:
-        b.made["coefficients"] = _coefficients_of(b)
+        with torch.inference_mode(False), torch.no_grad():  # whoever asks next may want a gradient
+            b.made["coefficients"] = _coefficients_of(b)
     return b.made["coefficients"]
 
 
@@ -176,7 +182,7 @@ def plain_run(b, x, s, rho, recurrence: Any = None, record=False) -> Run:
 
 
 def fused_run(b, x, s, rho, recurrence=None, record=False) -> Run:
-    """The loop as compiled calls, one forward and one for its gradient (one a step with recurrence)."""
+    """The loop as compiled calls, one forward and one for its gradient (with recurrence one for each 16 steps)."""
     from norse_bridge.fused.function import Plan, RecurrentLoop, TimeLoop
     from norse_bridge.fused.kernels import SPACING, LoopSpec
     from norse_bridge.fused.memory import NUMPY_TYPE

@@ -25,6 +25,7 @@ def _is_ordinary(x, weights) -> bool:
     return (
         type(x) is torch.Tensor
         and type(weights) in (torch.Tensor, torch.nn.Parameter)
+        and x.layout == torch.strided == weights.layout
         and x.dtype == weights.dtype
         and x.dtype in (torch.float32, torch.float64)
         and x.device.type == "cpu" == weights.device.type

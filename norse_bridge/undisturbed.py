@@ -9,7 +9,6 @@ def undisturbed() -> bool:
     """Whether nothing looks at, changes or records the operations of torch: no compiler, transform, mode or trace."""
     return not (
         torch.compiler.is_compiling()
-        or torch.is_inference_mode_enabled()
         or torch._C._functorch.peek_interpreter_stack() is not None
         or torch.autograd.forward_ad._current_level >= 0
         or torch._C._get_tracing_state() is not None

@@ -217,7 +217,7 @@ class RecurrentLoop(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, plan, again, x, input_weights, weights, z, state, *coefficients):
-        table, end, x = tabulate(plan, coefficients), _contiguous_copy(state), _plain(x)
+        table, end, given = tabulate(plan, coefficients), _contiguous_copy(state), _plain(x)
         steps, kept = len(x), plan.kept
         outputs = empty((steps, *z.shape), state)
         stored = empty((-(-steps // plan.every), *state.shape), state) if kept else None
@@ -230,7 +230,7 @@ class RecurrentLoop(torch.autograd.Function):
             kernels.STATE: end,
             kernels.STORED: stored,
             kernels.HISTORY: history,
-            recurrent.FROM_OUTSIDE: x,
+            recurrent.FROM_OUTSIDE: given,
             recurrent.FED_BACK: _plain(z),
             recurrent.FIRED: fired,
             recurrent.RECEIVED: state.new_empty((2, SPACING, *z.shape)),

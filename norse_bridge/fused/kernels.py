@@ -149,7 +149,7 @@ def _moves(real: Any):
             for j in range(0, count, STREAMED // width):
                 stream(a, row * LENGTH + j, address + (first + j) * width)
         else:
-            put(a, row, address, 1, count, first, count)
+            put(a, row, address, 1, first + count, first, count)
 
     @jit
     def foresee(address, first, count):

@@ -6,6 +6,7 @@ that takes longer than its steps.
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
 from typing import Any
@@ -21,17 +22,29 @@ _kept: list[np.ndarray] = []  # the piece that came back last stands last
 _lock = threading.RLock()  # a piece may come back at any moment, in the midst of `_find` too
 
 
+def _renew() -> None:
+    """In a child of a process nobody will ever release a lock that another thread held when it was forked."""
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew)
+
+
 def _find(size: int) -> np.ndarray | None:
     """A piece of exactly so many bytes that nobody uses any more."""
     with _lock:
-        for place in reversed(range(len(_kept))):
-            if _kept[place].nbytes == size:
-                return _kept.pop(place)
-    return None
+        found = next((piece for piece in reversed(tuple(_kept)) if piece.nbytes == size), None)
+        if found is not None:
+            _kept[:] = [piece for piece in _kept if piece is not found]
+    return found
 
 
 def _come_back(piece: np.ndarray) -> None:
     """Keep a piece, and drop those that were not used for longest."""
+    if piece.nbytes > KEPT_BYTES:
+        return
     with _lock:
         _kept.append(piece)
         while sum(other.nbytes for other in _kept) > KEPT_BYTES:

@@ -68,12 +68,12 @@ ROW_LIMIT = 1 << 22  # numbers in the rows of a product
 
 def group_of(batch: int, workers: int) -> int:
     """Samples that a worker takes at once."""
-    return min(GROUP_LIMIT, -(-batch // workers))
+    return max(1, min(GROUP_LIMIT, -(-batch // workers)))
 
 
 def steps_at_once(group: int, widest: int) -> int:
     """Steps whose input is one product: as many as there are between stored states, if memory allows."""
-    return max(1, min(SPACING, ROW_LIMIT // (group * widest)))
+    return max(1, min(SPACING, ROW_LIMIT // max(1, group * widest)))
 
 
 def worker_bytes(spec: LoopSpec, rows: int, widest: int) -> int:

@@ -6,15 +6,18 @@ the processor behind them, as long as a whole layer takes. OpenMP, whose threads
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
-import os
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 from numba import types
 
 from eventsim.cpu.pointers import atomic_add, call_kernel, values_at, view
 from eventsim.jit import compile_callback, compiled_once
+from norse_bridge.forks import forks
 from norse_bridge.fused.stamp import stamp
 
 WORK = types.void(types.CPointer(types.int64))  # what OpenMP calls on each of its threads
@@ -36,32 +39,47 @@ def _entry():
 class _Threads:
     """Where threads come from. open_mp : the function of OpenMP that runs another on its threads, or None; pool : our own"""
 
-    def __init__(self):
-        self.open_mp, self.pool, self.size = None, None, 0
-        try:
-            self.open_mp = ctypes.CDLL(None).GOMP_parallel
-        except (AttributeError, OSError, TypeError):  # another system's OpenMP, or none
-            return
-        self.open_mp.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
-        self.open_mp.restype = None
+    def __init__(self, use_open_mp: bool):
+        self.open_mp: Any = None
+        self.pool: ThreadPoolExecutor | None = None
+        self.size = 0
+        if use_open_mp:
+            with contextlib.suppress(AttributeError, OSError, TypeError):  # another system's OpenMP, or none
+                self.open_mp = ctypes.CDLL(None).GOMP_parallel
+                self.open_mp.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
+                self.open_mp.restype = None
 
-    def forget(self):
-        """Use new threads of our own from now on: a child of a process has none of its parent's, and OpenMP does not notice."""
-        self.open_mp, self.pool, self.size = None, None, 0
-
-    def helpers(self, count: int) -> ThreadPoolExecutor:
-        """At least so many threads of our own."""
+    def help_with(self, work: Callable[[], None], count: int) -> list[Future]:
+        """Let as many threads of our own work too; none where the interpreter is about to end."""
         if self.pool is None or self.size < count:
             self.pool, self.size = ThreadPoolExecutor(count, "norse_bridge"), count
-        return self.pool
+        helping = []
+        with contextlib.suppress(RuntimeError):
+            for _ in range(count):
+                helping.append(self.pool.submit(work))
+        return helping
 
 
 @functools.cache
-def _threads() -> _Threads:
-    threads = _Threads()
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=threads.forget)
-    return threads
+def _threads(forked: int) -> _Threads:
+    """Those of a process that was forked so often: OpenMP does not notice that its threads do not exist in a child."""
+    return _Threads(use_open_mp=forked == 0)
+
+
+def _wait(helping: list[Future]) -> None:
+    """Wait for all that have begun, whatever happens meanwhile: they write to memory that nobody else may have before."""
+    begun = [helper for helper in helping if not helper.cancel()]
+    interrupt = None
+    for helper in begun:
+        while not helper.done():
+            try:
+                helper.exception()
+            except KeyboardInterrupt as error:
+                interrupt = error
+    if interrupt is not None:
+        raise interrupt
+    for helper in begun:
+        helper.result()
 
 
 def run_on_threads(kernel, context, count: int, workers: int) -> None:
@@ -72,13 +90,13 @@ def run_on_threads(kernel, context, count: int, workers: int) -> None:
     if workers == 1:
         kernel.ctypes(context, 0, count)
         return
-    words, threads = Words(kernel.address, ctypes.addressof(context), len(context), count), _threads()
+    words, threads = Words(kernel.address, ctypes.addressof(context), len(context), count), _threads(forks())
     if threads.open_mp is not None:
         threads.open_mp(_entry().address, words, workers, 0)
         return
     enter, place = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(_entry().address), ctypes.addressof(words)
-    helping = [threads.helpers(workers - 1).submit(enter, place) for _ in range(workers - 1)]
-    enter(place)
-    for helper in helping:
-        if not helper.cancel():
-            helper.result()
+    helping = threads.help_with(lambda: enter(place), workers - 1)
+    try:
+        enter(place)
+    finally:
+        _wait(helping)

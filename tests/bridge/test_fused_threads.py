@@ -1,7 +1,12 @@
 """Threads and memory of the compiled loops: neither changes a bit of what they give."""
 
+import _thread
 import gc
 import os
+import subprocess
+import sys
+import threading
+import time
 import warnings
 
 import numpy as np
@@ -9,6 +14,7 @@ import pytest
 import torch
 
 import norse_bridge as nb
+from norse_bridge.forks import forks
 from norse_bridge.fused import function, memory, threads
 
 STEPS, SHAPE = 60, (4, 1500)  # more than one block for each thread, and enough work for several
@@ -33,9 +39,8 @@ def outcome(layer=None, seed=1):
 
 def test_other_threads_than_those_of_torch_give_the_same(two_threads, monkeypatch):
     assert STEPS * SHAPE[0] * SHAPE[1] >= function.SMALL_WORK
-    wanted, ours = outcome(), threads._Threads()
-    ours.forget()
-    monkeypatch.setattr(threads, "_threads", lambda: ours)
+    wanted, ours = outcome(), threads._Threads(use_open_mp=False)
+    monkeypatch.setattr(threads, "_threads", lambda forked: ours)
     assert outcome() == wanted
     assert ours.pool is not None
 
@@ -51,12 +56,52 @@ def test_a_child_process_has_threads_of_its_own(two_threads):
         torch.set_num_threads(1)  # torch's own operations would wait, too
         work = outcome()
         torch.set_num_threads(2)
-        kernel_alone = threads._threads().open_mp is None
+        kernel_alone = threads._threads(forks()).open_mp is None
         os.write(write, b"same" if work == wanted and kernel_alone else b"other")
         os._exit(0)
     os.close(write)
     assert os.read(read, 5) == b"same"
     os.waitpid(child, 0)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
+def test_a_child_of_a_process_that_never_ran_a_layer():
+    """The parent has used torch's threads alone: the child must not wait for them."""
+    script = """
+import os, torch, norse_bridge as nb
+torch.set_num_threads(2)
+torch.rand(2000, 2000).add_(1)
+child = os.fork()
+if child == 0:
+    torch.set_num_threads(1)
+    x = torch.rand(60, 4, 1500)
+    torch.set_num_threads(2)
+    with torch.no_grad():
+        nb.LIF()(x)
+    os._exit(7)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    ran = subprocess.run([sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, timeout=120)
+    assert ran.stdout.strip() == "7", ran.stderr
+
+
+def test_what_is_interrupted_waits_for_its_helpers():
+    """They write to memory that the caller will give away."""
+    began, ended = threading.Event(), threading.Event()
+
+    def work():
+        began.set()
+        time.sleep(0.3)
+        ended.set()
+
+    ours = threads._Threads(use_open_mp=False)
+    helping = ours.help_with(work, 1)
+    began.wait()
+    timer = threading.Timer(0.05, _thread.interrupt_main)
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        threads._wait(helping)
+    assert ended.is_set()
 
 
 def test_memory_that_comes_back_is_used_again():
@@ -78,9 +123,9 @@ def test_memory_that_comes_back_is_used_again():
 def test_no_more_memory_is_kept_than_said(monkeypatch):
     memory._kept.clear()
     monkeypatch.setattr(memory, "KEPT_BYTES", 3 * memory.LARGE_BYTES)
-    for count in (1, 2, 1, 4, 1):
+    for count in (2, 2, 1, 4, 1):
         memory._come_back(np.empty(count * memory.LARGE_BYTES, np.uint8))
-    assert [piece.nbytes // memory.LARGE_BYTES for piece in memory._kept] == [1]
+    assert [piece.nbytes // memory.LARGE_BYTES for piece in memory._kept] == [1, 1]  # what is larger than all is not kept at all
     memory._kept.clear()
 
 
@@ -102,6 +147,30 @@ def test_rows_past_the_caches_and_through_them_give_the_same(elements, monkeypat
         out, state = nb.LIF()(x)
         found.append([out, state.v, *torch.autograd.grad(out.sum(), x)])
     assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+
+
+def test_a_change_of_one_layers_parameters_is_nobody_elses():
+    x, wanted = torch.rand(50, 3), nb.LIF(nb.LIFParameters(v_th=torch.tensor(0.77)))
+    spikes = wanted(x)[0]
+    other = nb.LIF(nb.LIFParameters(v_th=torch.tensor(0.7701)))
+    other(x)
+    other.load_state_dict({name: torch.full_like(value, 0.3) for name, value in other.state_dict().items()})
+    again = nb.LIF(nb.LIFParameters(v_th=torch.tensor(0.7701)))
+    assert torch.equal(again(x)[0], nb.LIF(nb.LIFParameters(v_th=torch.tensor(0.7701).double().float()))(x)[0])
+    assert not torch.equal(other(x)[0], again(x)[0])
+    assert torch.equal(wanted(x)[0], spikes)
+    for value in (torch.tensor(-0.0), torch.tensor(float("nan"))):  # 0 and NaN are numbers of their own
+        assert nb.LIF(nb.LIFParameters(v_reset=value))(x)[1].v.isnan().any() == value.isnan()
+
+
+def test_steps_remembered_in_inference_mode_can_be_trained():
+    x = torch.rand(20, 3, requires_grad=True)
+    with torch.inference_mode():
+        layer = nb.LIF(nb.LIFParameters(v_th=torch.tensor(0.83)))
+        layer(torch.rand(5, 3))
+    with torch.no_grad():
+        layer(torch.rand(5, 3))
+    torch.autograd.grad(nb.LIF(nb.LIFParameters(v_th=torch.tensor(0.83)))(x)[0].sum(), x)
 
 
 def test_parameters_changed_in_place_count_from_then_on():

@@ -1,13 +1,21 @@
 """What recurrent neurons receive: the sum over those that fire, in one order wherever it is formed."""
 
+import os
+import subprocess
+import sys
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 import torch
 from bridge_oracles import ordered_product
 
 import norse_bridge as nb
+from eventsim import SimulationError
 from norse_bridge.fused import recurrent
 from norse_bridge.fused.product_function import Product, multiply
+from norse_bridge.layer import RecurrentLayer
+from norse_bridge.neurons.li import FAMILY as LI_FAMILY
 from norse_bridge.product import product
 
 SHAPES = [(1, 1, 1), (1, 3, 5), (2, 40, 97), (16, 100, 96), (17, 5, 6), (33, 130, 200), (3, 0, 4)]
@@ -159,3 +167,77 @@ def test_bits_of_a_layer_do_not_depend_on_threads():
     assert found[0][0].sum() > 10
     for other in found[1:]:
         assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
+
+
+def test_gradients_of_gradients_through_an_input_that_is_not_contiguous():
+    layer = nb.LIFRecurrent(4, 6).double()
+    x = torch.rand(3, 20, 4, dtype=torch.float64).transpose(0, 1).requires_grad_()
+    found = []
+    for loop in ("plain", "fused"):
+        with nb.time_loop(loop):
+            (first,) = torch.autograd.grad(layer(x)[1].v.sum(), x, create_graph=True)
+            found.append((first, torch.autograd.grad(first.square().sum(), x)[0]))
+    assert found[0][1].abs().sum() > 0
+    torch.testing.assert_close(*found)
+
+
+def test_no_samples_at_all():
+    out, state = nb.LIFRecurrent(4, 6)(torch.zeros(5, 0, 4, requires_grad=True))
+    assert out.shape == (5, 0, 6) and state.v.shape == (0, 6)
+    out.sum().backward()
+
+
+class _ReadoutState(NamedTuple):
+    z: torch.Tensor
+    v: torch.Tensor
+    i: torch.Tensor
+
+
+class _Readout(RecurrentLayer, family=LI_FAMILY._replace(RecurrentState=_ReadoutState)):
+    """Neurons that feed their voltage back."""
+
+
+def test_what_feeds_back_voltages_goes_through_the_plain_loop():
+    """The compiled one keeps spikes, as bytes."""
+    layer, x, found = _Readout(4, 6).double(), torch.rand(20, 2, 4, dtype=torch.float64), []
+    for loop in ("plain", "auto"):
+        with nb.time_loop(loop):
+            found.append(torch.autograd.grad(layer(x)[0].square().sum(), layer.recurrent_weights)[0])
+    torch.testing.assert_close(*found)
+    with nb.time_loop("fused"), pytest.raises(SimulationError, match="spikes"):
+        layer(x)
+
+
+@pytest.mark.filterwarnings("ignore")  # that of torch about a young feature
+def test_sparse_layouts_are_torchs():
+    x, weights = spikes(6, 5), torch.randn(4, 5)
+    for given, w in ((x.to_sparse_csr(), weights), (x, weights.to_sparse_csr())):
+        assert torch.equal(product(given, w), torch.nn.functional.linear(given, w))
+
+
+def test_inference_mode_has_the_bits_of_no_grad():
+    layer, x = nb.LIFRecurrentCell(30, 50), spikes(7, 30)
+    with torch.no_grad():
+        wanted = layer(x)
+    with torch.inference_mode():
+        found = layer(x)
+    assert torch.equal(wanted[0], found[0]) and all(torch.equal(a, b) for a, b in zip(wanted[1], found[1], strict=True))
+
+
+def test_nothing_is_written_outside_of_its_array():
+    """With Numba's bounds checked, in a process of its own, more neurons than a block has."""
+    script = """
+import torch, norse_bridge as nb
+x = torch.rand(20, 2500, requires_grad=True)
+nb.LIF()(x)[0].sum().backward()
+assert x.grad.isfinite().all()
+x = torch.rand(20, 3, 30, requires_grad=True)
+layer = nb.LIFRecurrent(30, 110)
+layer(x)[0].sum().backward()
+assert x.grad.isfinite().all() and layer.recurrent_weights.grad.isfinite().all()
+nb.LIFRecurrentCell(30, 110)(x[0])
+print("done")
+"""
+    environment = {**os.environ, "NUMBA_BOUNDSCHECK": "1", "EVENTSIM_CACHE_DIR": "off"}
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300, env=environment)
+    assert ran.stdout.strip() == "done" and "Error" not in ran.stderr, ran.stderr
