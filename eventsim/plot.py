@@ -132,8 +132,11 @@ def raster(recording, network, path=None, *, axes=None, max_neurons: int = 1500,
 def _draw_rates(over_time, bars, recording, bands, colors, batch: int) -> None:
     """Rates of whole populations: over time in ``over_time``, their means in ``bars``. Spikes/s per neuron."""
     duration = recording.stop - recording.start
-    steps = round(duration / recording.dt)
-    edges = recording.start + recording.dt * (np.linspace(0, steps, min(steps, 200) + 1).round() + 0.5)  # between grid points
+    if recording.dt:
+        steps = round(duration / recording.dt)
+        edges = recording.start + recording.dt * (np.linspace(0, steps, min(steps, 200) + 1).round() + 0.5)  # between grid points
+    else:
+        edges = np.linspace(recording.start, recording.stop, 201)
     for band, color in zip(bands, colors, strict=True):
         data = recording.spikes[band.name]
         times = data.times[data.batch == batch]

@@ -102,7 +102,7 @@ class RateData(NamedTuple):
 class Recording:
     """What one call of `run` recorded.
 
-    start, stop, dt : ms
+    start, stop, dt : ms; dt is 0 in continuous time (``method="exact"``)
     spikes, states, rates : by population name
     """
 

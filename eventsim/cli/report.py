@@ -71,7 +71,7 @@ def print_report(run: Run) -> None:
         ("spikes per biological second", f"{spikes / seconds:,.0f}"),
         ("neurons that fired", f"{active:,} of {sum(row.neurons for row in rows):,}"),
         ("synaptic events", f"{run.counted('synaptic_events'):,}"),
-        ("neuron updates", f"{updates:,} ({100.0 * updates / max(1, possible):.3g} % of neurons x steps)"),
+        ("neuron updates", f"{updates:,}" + (f" ({100.0 * updates / possible:.3g} % of neurons x steps)" if possible else "")),
         ("building, with compiling", f"{run.built:.2f} s"),
         ("simulating", f"{run.wall:.2f} s for {seconds:g} s: {run.wall / seconds:.2f} s per biological second"),
     ]

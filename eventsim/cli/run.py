@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 import numpy as np
+from click.core import ParameterSource
 
 from eventsim.cli.choose import choose, dtype_option, network_options, weights_option
 from eventsim.cli.report import Run, make_folder, print_report, write_results
@@ -61,12 +62,16 @@ def joined(first: Recording, second: Recording) -> Recording:
 def simulate(example: Example, duration: float, discard: float, states: tuple[str, ...], settings: dict[str, Any]) -> Run:
     """Build and run, timed; what is discarded is simulated and not counted."""
     recorders = [Spikes(name) for name in example.record] + _states(example, states, duration, example.dt)
-    size = estimate(example.network, example.dt, settings["dtype"], settings["workers"] or 1, weight_dtype=settings["weight_dtype"])
-    if size.synapses > LARGE:
-        click.echo(f"building {size.synapses:,.0f} synapses, {bytes_text(size.total_bytes)} ...", err=True)
+    if settings["method"] == "grid":
+        size = estimate(
+            example.network, example.dt, settings["dtype"], settings["workers"] or 1, weight_dtype=settings["weight_dtype"]
+        )
+        if size.synapses > LARGE:
+            click.echo(f"building {size.synapses:,.0f} synapses, {bytes_text(size.total_bytes)} ...", err=True)
+        settings = {**settings, "dt": example.dt}
     start = time.perf_counter()
     with waiting("building and compiling"):
-        simulation = Simulation(example.network, example.dt, record=recorders, **settings)
+        simulation = Simulation(example.network, record=recorders, **settings)
     built = time.perf_counter() - start
     if discard:
         simulation.run(discard, progress=True)
@@ -104,6 +109,13 @@ def simulate(example: Example, duration: float, discard: float, states: tuple[st
 @dtype_option
 @weights_option
 @click.option(
+    "--method",
+    type=click.Choice(["grid", "exact"]),
+    default="grid",
+    show_default=True,
+    help="Steps of --dt, or spike times that are real numbers; then there are no --dt, --workers, --update, --dtype and --weights.",
+)
+@click.option(
     "--record-state", multiple=True, metavar="POPULATION:STATE", help=f"Record a state of the first {TRACED} neurons, too."
 )
 @click.option("--output", type=click.Path(file_okay=False), help="Folder for the results.  [default: ./eventsim-NETWORK]")
@@ -117,6 +129,7 @@ def run(
     update: str,
     dtype: str,
     weight_dtype: str | None,
+    method: str,
     record_state: tuple[str, ...],
     output: str | None,
     **options: Any,
@@ -132,6 +145,7 @@ def run(
       eventsim run fly --connectome connectome.npz --seed 1
       eventsim run vogels-abbott --synapses coba --delay 0.8 --record-state exc:v
       eventsim run my-network.npz --dt 0.1 --duration 500 --output results
+      eventsim run brunel --method exact
     """
     example = choose(network, dt, options)
     duration = example.duration if duration is None else duration
@@ -144,7 +158,15 @@ def run(
     click.echo(example.description)
     for note in example.notes:
         click.echo(f"  {note}")
-    settings = {"seed": seed, "workers": workers, "update": update, "dtype": dtype, "weight_dtype": weight_dtype}
+    grid = {"workers": workers, "update": update, "dtype": dtype, "weight_dtype": weight_dtype}
+    if method == "exact":
+        context = click.get_current_context()
+        for name in ("dt", *grid):
+            if context.get_parameter_source(name) == ParameterSource.COMMANDLINE:
+                option = "--weights" if name == "weight_dtype" else f"--{name}"
+                raise click.UsageError(f"{option} is the grid's: --method exact has no steps, and float64 states on one thread")
+        grid = {}
+    settings = {"method": method, "seed": seed, **grid}
     try:
         done = simulate(example, duration, discard, record_state, settings)
     except MemoryError as error:

@@ -42,6 +42,7 @@ from eventsim.stimuli import Current, Increment, PoissonNoise, PoissonSource, Sp
 PIECE = 500_000  # events between two looks at Ctrl-C: about a tenth of a second
 ROOM = 1 << 12  # entries of the queue and spikes of the buffer, at first
 SOON = 1e-6  # ms: `rises` looks from so early on
+BAR = "{percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} ms [{elapsed}<{remaining}]"
 GUARD = 1e-9  # ms: what changes at a time has changed then, whatever its rounding
 
 
@@ -134,7 +135,7 @@ class ExactSimulation(Simulation, method="exact"):
 
     def _make_synapses(self) -> None:
         """All synapses; those of noise behind them, each a segment of its own."""
-        self._most_ports = max((len(ports) for ports in self._ports), default=1)
+        self._most_ports = max((len(ports) for ports in self._ports), default=1) or 1
         group_of = {p: g for g, p in enumerate(self._members)}
         network, numbers = self._network, []
 
@@ -390,7 +391,7 @@ class ExactSimulation(Simulation, method="exact"):
         self._chunks.clear()
         self._loop[w.SPIKE_COUNT] = 0
         samples = [_Samples(self, recorder) for recorder in self._recorders if isinstance(recorder, States)]
-        bar = tqdm(total=stop, initial=start, unit="ms", delay=1.0) if progress else nullcontext()
+        bar = tqdm(total=stop, initial=start, delay=1.0, bar_format=BAR) if progress else nullcontext()
         with bar as shown, DeferredInterrupt() as interrupt:
             while True:
                 change = min((next_change(c, GUARD, self._time) for c in self._varying), default=np.inf)
