@@ -9,6 +9,7 @@ loop, too.
 from __future__ import annotations
 
 import contextlib
+import math
 import warnings
 from typing import Any, NamedTuple
 
@@ -192,7 +193,17 @@ def fused_run(b, x, s, rho, recurrence=None, record=False) -> Run:
     given = coefficients_of(b)
     own = any(value.ndim for value in given)
     coefficients = [value.expand(shape).reshape(-1) if value.ndim else value for value in given]
-    begin = torch.stack([value.to(dtype).expand(shape).reshape(-1) for value in (*s, *_some(rho))])  # (states, elements)
+    rows, elements = [value.to(dtype) for value in (*s, *_some(rho))], math.prod(shape)
+    if any(value.ndim for value in rows):
+        begin = torch.stack([value.expand(shape).reshape(-1) for value in rows])  # (states, elements)
+    else:
+        begin = torch.stack(rows)[:, None].expand(-1, elements)
+    table = None
+    if b.made is not None:  # nothing wants a gradient of its numbers, and their table is the same for ever
+        if "table" not in b.made:
+            with torch.inference_mode(False), torch.no_grad():
+                b.made["table"] = torch.stack(given)
+        table, coefficients = b.made["table"], []
     spec = LoopSpec(
         model=b.model,
         order=b.order,
@@ -202,28 +213,29 @@ def fused_run(b, x, s, rho, recurrence=None, record=False) -> Run:
         own=own,
         method=b.method,
         detach=b.detach,
-        wanted=(False,) * len(coefficients),
+        wanted=(False,) * len(given),
     )
 
-    form = (steps, *shape) if recurrence else (steps, begin.shape[1])
+    form = (steps, *shape) if recurrence else (steps, elements)
 
     def again(x, *rest):
         """The outputs of the functions below, by the plain loop."""
         back, rest = (Recurrence(*rest[:3]), rest[3:]) if recurrence else (None, rest)
         rows = x if recurrence else x.reshape(steps, *shape)
         states = _named(b, [value.reshape(shape) for value in rest[0]])
-        numbers = with_coefficients(b, [value.reshape(shape) if value.ndim else value for value in rest[1:]])
+        numbers = b
+        if len(rest) > 1:
+            numbers = with_coefficients(b, [value.reshape(shape) if value.ndim else value for value in rest[1:]])
         ran = plain_run(numbers, rows, *states, back, record)
         end = torch.stack([value.expand(shape).reshape(-1) for value in (*ran.s, *_some(ran.rho))])
         history = [torch.stack([*ran.states[0], *_some(ran.states[1])], 1).flatten(2)] if record else []
         # Nothing here may refer to what the functions return: their graph holds `again`, and a circle would never be freed.
         return ran.outputs.reshape(form), end, *history
 
+    plan = Plan(spec, steps, elements, SPACING, record, torch.is_grad_enabled(), table)
     if recurrence:
-        plan = Plan(spec, steps, begin.shape[1], SPACING, record, torch.is_grad_enabled())
         found = RecurrentLoop.apply(plan, again, x.to(dtype), *(part.to(dtype) for part in recurrence), begin, *coefficients)
     else:
-        plan = Plan(spec, steps, begin.shape[1], SPACING, record, torch.is_grad_enabled())
         found = TimeLoop.apply(plan, again, x.to(dtype).reshape(steps, -1), begin, *coefficients)
     outputs, end, *history = found
     s, rho = _named(b, [value.reshape(shape).clone() for value in end.unbind(0)])

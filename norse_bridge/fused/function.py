@@ -21,7 +21,7 @@ from norse_bridge.fused.threads import run_on_threads
 
 FAR_BYTES = 1 << 23  # what is larger has left the caches before anybody reads it
 SENDERS_WORK = 16  # a neuron's sums, in steps of a neuron
-SMALL_WORK = 1 << 18  # steps times neurons below which one thread is as fast as several
+SMALL_WORK = 1 << 20  # steps times neurons below which one thread is as fast as several
 
 
 class Plan(NamedTuple):
@@ -31,6 +31,7 @@ class Plan(NamedTuple):
     every : steps between stored states
     recorded : whether the states after every step are wanted
     kept : whether a gradient may be asked for, and states are stored for it
+    table : the coefficients as kernels read them, where no gradient of them can be asked for; else None
     """
 
     spec: LoopSpec
@@ -39,6 +40,7 @@ class Plan(NamedTuple):
     every: int
     recorded: bool
     kept: bool
+    table: torch.Tensor | None
 
 
 def _address(tensor) -> int:
@@ -101,6 +103,8 @@ def _run(maker, plan: Plan, words: dict[int, Any], x, of_x=None):
 
 def tabulate(plan: Plan, coefficients):
     """The coefficients as the kernels read them: (coefficients, elements) if they differ between elements, else (.., 1)."""
+    if plan.table is not None:
+        return plan.table
     columns = [c.detach().expand(plan.elements) for c in coefficients] if plan.spec.own else coefficients
     return torch.stack(columns).detach().contiguous()
 
@@ -108,6 +112,8 @@ def tabulate(plan: Plan, coefficients):
 def spread(wanted, found, coefficients):
     """For each coefficient its gradient, summed over the elements if it is one number; None where it is not wanted."""
     rows = iter(found)
+    if not coefficients:
+        return []
     return [
         None if not want else next(rows).sum() if c.ndim == 0 else next(rows) for want, c in zip(wanted, coefficients, strict=True)
     ]
@@ -159,6 +165,11 @@ def _contiguous_copy(tensor):
     return _plain(tensor.detach()).clone()
 
 
+def _wanting(plan: Plan, needs) -> Plan:
+    """The plan of the way back. needs : of which coefficients the gradient is wanted; nothing where none was given"""
+    return plan._replace(spec=plan.spec._replace(wanted=tuple(needs) or plan.spec.wanted))
+
+
 class TimeLoop(torch.autograd.Function):
     """``apply(plan, again, x, state, *coefficients) -> (outputs, state at the end[, history])``.
 
@@ -188,8 +199,9 @@ class TimeLoop(torch.autograd.Function):
     @staticmethod
     @pulled_back
     def backward(ctx, *gradients):
-        x, _, *coefficients, table, stored = (_plain(tensor) for tensor in ctx.saved_tensors)
-        plan = ctx.plan._replace(spec=ctx.plan.spec._replace(wanted=tuple(ctx.needs_input_grad[4:])))
+        x, _, *coefficients, table, stored = ctx.saved_tensors
+        x, table, stored = _plain(x), _plain(table), _plain(stored)
+        plan = _wanting(ctx.plan, ctx.needs_input_grad[4:])
         of_outputs, of_state, of_history = _plain(gradients[0]), _contiguous_copy(gradients[1]), None
         if plan.recorded:
             of_history = _plain(gradients[2])
@@ -243,8 +255,9 @@ class RecurrentLoop(torch.autograd.Function):
     @staticmethod
     @pulled_back
     def backward(ctx, *gradients):
-        x, input_weights, weights, z, _, *coefficients, table, stored, fired = map(_plain, ctx.saved_tensors)
-        plan = ctx.plan._replace(spec=ctx.plan.spec._replace(wanted=tuple(ctx.needs_input_grad[7:])))
+        x, input_weights, weights, z, _, *coefficients, table, stored, fired = ctx.saved_tensors
+        x, input_weights, weights, z, table, stored, fired = map(_plain, (x, input_weights, weights, z, table, stored, fired))
+        plan = _wanting(ctx.plan, ctx.needs_input_grad[7:])
         of_outputs, of_state = _plain(gradients[0]), _contiguous_copy(gradients[1])
         of_history = _plain(gradients[2]) if plan.recorded else None
         needs, hidden, of_x = ctx.needs_input_grad, len(weights), None

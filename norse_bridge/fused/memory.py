@@ -7,6 +7,7 @@ that takes longer than its steps.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import weakref
 from typing import Any
@@ -19,6 +20,7 @@ LARGE_BYTES = 1 << 20  # smaller pieces are the C library's own affair
 NUMPY_TYPE: dict[torch.dtype, Any] = {torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64)}
 
 _kept: list[np.ndarray] = []  # the piece that came back last stands last
+_lent: dict[int, tuple[weakref.ref, np.ndarray]] = {}
 _lock = threading.RLock()  # a piece may come back at any moment, in the midst of `_find` too
 
 
@@ -39,6 +41,12 @@ def _find(size: int) -> np.ndarray | None:
         if found is not None:
             _kept[:] = [piece for piece in _kept if piece is not found]
     return found
+
+
+def _gone(seen: weakref.ref, lent=_lent, at_its_end=sys.is_finalizing) -> None:
+    """The array that was lent is no more. (While the interpreter ends, names of this module may mean nothing any more.)"""
+    if not at_its_end():
+        _come_back(lent.pop(id(seen))[1])
 
 
 def _come_back(piece: np.ndarray) -> None:
@@ -62,5 +70,6 @@ def empty(shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
     if piece is None:
         piece = np.empty(size, np.uint8)
     lent = piece.view(kind).reshape(shape)
-    weakref.finalize(lent, _come_back, piece).atexit = False
+    seen = weakref.ref(lent, _gone)
+    _lent[id(seen)] = seen, piece
     return torch.from_numpy(lent)

@@ -181,7 +181,7 @@ def test_parameters_of_each_neuron_and_each_sample():
 
 
 def test_bits_do_not_depend_on_threads():
-    x = torch.rand(200, 4, 1000, requires_grad=True)
+    x = torch.rand(200, 6, 1000, requires_grad=True)
     p = LIF_P._replace(tau_syn_inv=number(200.0).requires_grad_())
     layer, results, threads = nb.LIF(p), [], torch.get_num_threads()
     try:

@@ -17,7 +17,7 @@ import norse_bridge as nb
 from norse_bridge.forks import forks
 from norse_bridge.fused import function, memory, threads
 
-STEPS, SHAPE = 60, (4, 1500)  # more than one block for each thread, and enough work for several
+STEPS, SHAPE = 60, (4, 4500)  # more than one block for each thread, and enough work for several
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ torch.rand(2000, 2000).add_(1)
 child = os.fork()
 if child == 0:
     torch.set_num_threads(1)
-    x = torch.rand(60, 4, 1500)
+    x = torch.rand(60, 4, 4500)
     torch.set_num_threads(2)
     with torch.no_grad():
         nb.LIF()(x)
