@@ -5,12 +5,13 @@ candidates are drawn with a rate that is nowhere lower, and each is kept with th
 *windows*; where a window ends, candidates are drawn anew from its end on, which a Poisson process does not notice.
 
 A curve is one float64 array: `PERIOD`, `PIECES`, `STEP`; the starts of the pieces and the end of the last; and for each member in
-turn `COLUMNS` arrays of a value for each piece: the rate at its left, its slope, the bound of its window, the piece after the window.
+turn `COLUMNS` arrays of a value for each piece: the rate at its left, its slope, the bound of its window, the piece after that.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -76,6 +77,15 @@ def make_curve(rate: VaryingRate, low: int, high: int, step: float = 0.0) -> np.
         make_windows(start, peak[member], rate.period is not None, step, of_one[BOUND], of_one[STOP])
     period = math.inf if rate.period is None else rate.period
     return np.concatenate([[period, count, step], start, parts.reshape(-1)])
+
+
+def curve_bytes(rate: Any, workers: int) -> int:
+    """Bytes of the curves that workers make of a rate; 0 of one that does not vary."""
+    if not isinstance(rate, VaryingRate):
+        return 0
+    count = rate.times.size + (rate.times[0] > 0.0)
+    columns = rate.values.shape[1] if rate.values.ndim == 2 else workers
+    return int(8 * (workers * (HEAD + count + 1) + COLUMNS * count * columns))
 
 
 @jit_borrowing

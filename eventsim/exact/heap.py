@@ -41,7 +41,7 @@ def _least_child(time, key, first, count):
             if _before(time, key, child, least):
                 least = child
         return least
-    # Which of four is the least, no processor foresees: times are chosen from without a branch, and keys are looked at in ties only.
+    # No processor foresees which of four is the least: times are compared without a branch, and keys in ties only.
     t0, t1, t2, t3 = time[first], time[first + 1], time[first + 2], time[first + 3]
     low, high = min(t0, t1), min(t2, t3)
     best = min(low, high)
