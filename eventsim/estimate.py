@@ -228,9 +228,6 @@ def _input_bytes(network: Network, itemsize: int, workers: int, batch: int) -> i
             total += curve_bytes(given.rate, workers)
         elif isinstance(given, Increment):
             total += itemsize * given.value.size * batch
-    for population in network.populations:
-        if isinstance(population.neuron, PoissonSource):
-            total += curve_bytes(population.neuron.rate, workers)
     sources = [population.neuron for population in network.populations if isinstance(population.neuron, SpikeSource)]
     return total + EVENT * batch * sum(len(source.times) for source in sources)
 
@@ -321,6 +318,8 @@ def estimate(
     for population in network.populations:
         each = held[place[population.name]]
         size = population.size * (each.once + batch * each.item)
+        if isinstance(population.neuron, PoissonSource):
+            size += curve_bytes(population.neuron.rate, parts)
         populations.append(PopulationEstimate(population.name, population.size, _model_name(population.neuron), size))
     sizes = {
         "synapses": sum(projection.bytes for projection in projections),

@@ -56,7 +56,7 @@ class Scratch(NamedTuple):
     quads: np.ndarray  # int64 (BLOCK / 4,)
     bits: np.ndarray  # uint32 (BLOCK,)
     counts: np.ndarray  # int32 (BLOCK,)
-    thresholds: np.ndarray  # uint32 (MOST_THRESHOLDS,)
+    thresholds: np.ndarray  # uint32 (MOST_THRESHOLDS,), or (0,) where no rate varies
 
 
 class Increments(NamedTuple):
@@ -103,10 +103,11 @@ def poisson_thresholds_reached(bits, thresholds, out_counts):
         m += 1
 
 
-def new_scratch() -> Scratch:
-    """Room for the random numbers of one block, and for the law of a step."""
+def new_scratch(noise: Noise) -> Scratch:
+    """Room for the random numbers of one block, and, where the rate of some noise varies, for the law of a step."""
+    room = MOST_THRESHOLDS if np.any(noise.curve >= 0) else 0
     bits, counts = np.zeros(BLOCK, np.uint32), np.empty(BLOCK, np.int32)
-    return Scratch(np.empty(BLOCK // 4, np.int64), bits, counts, np.empty(MOST_THRESHOLDS, np.uint32))
+    return Scratch(np.empty(BLOCK // 4, np.int64), bits, counts, np.empty(room, np.uint32))
 
 
 def grain_of(size: int) -> int:

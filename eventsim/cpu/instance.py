@@ -90,7 +90,7 @@ class Member:
         self.box_step = np.zeros(program.room[1], np.int64)
         self.received = np.zeros(len(program.schedule.span), np.int64)
         self.noise, self.increments = part.noise_of(item), part.increments(increments)
-        self.cursor, self.scratch = np.zeros(part.workers, np.int64), new_scratch()
+        self.cursor, self.scratch = np.zeros(part.workers, np.int64), new_scratch(self.noise)
         self.words = self._words()
         self.packed: tuple[f.Samplers, np.ndarray, int] | None = None
 
