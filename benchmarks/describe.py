@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from eventsim import Connectivity, Current, Network, PoissonNoise
+from eventsim import Connectivity, Current, Network, PoissonNoise, VaryingRate
 from eventsim.distributions import Constant, Distribution, PerSynapse
 from eventsim.networks import Example
 from eventsim.rules import Rule
@@ -48,6 +48,12 @@ def _connectivity(found: Any, arrays: _Arrays) -> dict[str, Any]:
     raise TypeError(f"a peer cannot be told about a {type(found).__name__}")
 
 
+def _constant(noise: PoissonNoise) -> Any:
+    if isinstance(noise.rate, VaryingRate):
+        raise TypeError("a peer cannot be told about a VaryingRate")
+    return noise.rate
+
+
 def describe(chosen: Example, path: Path) -> dict[str, Any]:
     """The description of a network; its arrays go to the file ``path``. Times in ms, rates in spikes/s."""
     arrays, network = _Arrays(), chosen.network
@@ -69,7 +75,7 @@ def describe(chosen: Example, path: Path) -> dict[str, Any]:
         "noise": [
             {
                 "target": given.target,
-                "rate": arrays.put(given.rate),
+                "rate": arrays.put(_constant(given)),
                 "weight": arrays.put(given.weight),
                 "port": given.port or _default_port(network, given.target),
             }

@@ -36,8 +36,9 @@ from eventsim.network import Network, Population, Projection
 from eventsim.recording import RateData, Rates, Recording, SpikeData, Spikes, StateData, States
 from eventsim.rules import AllToAll, FixedInDegree, FixedOutDegree, FixedProbability, FixedTotalNumber, OneToOne
 from eventsim.simulation import Counters, Simulation
-from eventsim.stimuli import Current, Increment, PoissonNoise, PoissonSource, SpikeSource
+from eventsim.stimuli import Current, GammaSource, Increment, PoissonNoise, PoissonSource, SpikeSource
 from eventsim.storage import load, save
+from eventsim.varying_rate import VaryingRate
 
 __all__ = [
     "AFTER_RESET",
@@ -61,6 +62,7 @@ __all__ = [
     "FixedOutDegree",
     "FixedProbability",
     "FixedTotalNumber",
+    "GammaSource",
     "IAFSubtract",
     "Increment",
     "Integrator",
@@ -99,6 +101,7 @@ __all__ = [
     "States",
     "StorageError",
     "Uniform",
+    "VaryingRate",
     "estimate",
     "load",
     "save",

@@ -15,16 +15,19 @@ from eventsim.expected import ProjectionEstimate, Slots, drawn, projection_estim
 from eventsim.models import Neuron
 from eventsim.network import Network, Population, used_ports
 from eventsim.ops import NUMPY
+from eventsim.rate_curve import curve_bytes
 from eventsim.stages import Schedule, schedule
 from eventsim.state import SLOTS, TABLE_ROWS, share
-from eventsim.stimuli import Current, Increment, PoissonNoise, PoissonSource, SpikeSource
+from eventsim.stimuli import Current, GammaSource, Increment, PoissonNoise, PoissonSource, SpikeSource
 from eventsim.table import bytes_text, text_table
+from eventsim.varying_rate import VaryingRate, peak_rate
 
 # Neurons and sources (`eventsim.state`)
 NUMBER = 4  # bytes of the number of a neuron or source in the network
 LISTS = 34  # bytes of a neuron: flags, who fired and received, prediction (of these 29 only for the sparse update)
 FIRED = 4  # bytes of a source: who fired
-PREDICTED = 29  # bytes of a Poisson source: its next spike
+PREDICTED = 29  # bytes of a source whose spikes are drawn: the next one
+LAST_EVENT = 8  # bytes of a gamma process: the time of its last event
 EVENT = 12  # bytes of a given spike: step, neuron
 
 # What spikes pass through (`eventsim.cpu.part`, `eventsim.cpu.instance`, `eventsim.recording.SpikeBuffer`)
@@ -196,7 +199,10 @@ class _Held(NamedTuple):
 def _held(network: Network, group: list[Population], itemsize: int) -> _Held:
     neuron = group[0].neuron
     if isinstance(neuron, PoissonSource):
-        return _Held(NUMBER + 8 * (neuron.rate.ndim > 0), FIRED + PREDICTED, 0)
+        own = 0 if isinstance(neuron.rate, VaryingRate) else 8 * (neuron.rate.ndim > 0)
+        return _Held(NUMBER + own, FIRED + PREDICTED, 0)
+    if isinstance(neuron, GammaSource):
+        return _Held(NUMBER + 16 * (neuron.rate.ndim > 0 or neuron.shape.ndim > 0), FIRED + PREDICTED + LAST_EVENT, 0)
     if not isinstance(neuron, Neuron):
         return _Held(NUMBER, FIRED, 0)
     model, params = neuron.model, neuron.params._replace(**{k: v[:1] for k, v in neuron.params._asdict().items() if np.ndim(v)})
@@ -212,12 +218,14 @@ def _held(network: Network, group: list[Population], itemsize: int) -> _Held:
     return _Held(NUMBER + states + parameters, item, 8 * TABLE_ROWS * len(step))
 
 
-def _input_bytes(network: Network, itemsize: int, batch: int) -> int:
+def _input_bytes(network: Network, itemsize: int, workers: int, batch: int) -> int:
     """Noise, increments and given spikes, as kernels read them."""
     total = 0
     for given in network.inputs:
         if isinstance(given, PoissonNoise):
-            total += itemsize * given.weight.size + 16 * (np.count_nonzero(given.rate) if given.rate.ndim else 0)
+            peak = peak_rate(given.rate)
+            total += itemsize * given.weight.size + 16 * (np.count_nonzero(peak) if peak.ndim else 0)
+            total += curve_bytes(given.rate, workers)
         elif isinstance(given, Increment):
             total += itemsize * given.value.size * batch
     sources = [population.neuron for population in network.populations if isinstance(population.neuron, SpikeSource)]
@@ -310,13 +318,15 @@ def estimate(
     for population in network.populations:
         each = held[place[population.name]]
         size = population.size * (each.once + batch * each.item)
+        if isinstance(population.neuron, PoissonSource):
+            size += curve_bytes(population.neuron.rate, parts)
         populations.append(PopulationEstimate(population.name, population.size, _model_name(population.neuron), size))
     sizes = {
         "synapses": sum(projection.bytes for projection in projections),
         "segments": sum(row.segments for row in rows),
         "neurons": sum(population.bytes for population in populations),
         "coefficients": parts * sum(each.table for each in held),
-        "inputs": _input_bytes(network, itemsize, batch),
+        "inputs": _input_bytes(network, itemsize, parts, batch),
         "given": _given_bytes(network),
         **_machinery(network, order, groups, parts, batch),
     }

@@ -13,7 +13,7 @@ from eventsim.distributions import Distribution, as_distribution
 from eventsim.errors import NetworkError
 from eventsim.models.model import Neuron
 from eventsim.rules import Rule
-from eventsim.stimuli import Current, Increment, PoissonNoise, PoissonSource, SpikeSource
+from eventsim.stimuli import Current, GammaSource, Increment, PoissonNoise, PoissonSource, SpikeSource
 
 Input = PoissonNoise | Current | Increment
 
@@ -27,7 +27,7 @@ class Population:
     name : str
     size : int
         Number of neurons.
-    neuron : Neuron, PoissonSource or SpikeSource
+    neuron : Neuron, PoissonSource, GammaSource or SpikeSource
         What each of them is: a model called with its parameters (``LIF(tau_mem=20.0)``), or a source of spikes.
     initial : mapping of state name to a number, an array of `size` values or a distribution
         The state at time 0, in the unit of the state; states not named start at rest.
@@ -35,7 +35,7 @@ class Population:
 
     name: str
     size: int
-    neuron: Neuron | PoissonSource | SpikeSource
+    neuron: Neuron | PoissonSource | GammaSource | SpikeSource
     initial: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self):
@@ -44,10 +44,10 @@ class Population:
         if isinstance(self.size, bool) or not isinstance(self.size, (int, np.integer)) or self.size < 1:
             raise NetworkError(f"population {self.name!r}: size must be a whole number above 0, not {self.size!r}")
         object.__setattr__(self, "size", int(self.size))
-        if not isinstance(self.neuron, (Neuron, PoissonSource, SpikeSource)):
+        if not isinstance(self.neuron, (Neuron, PoissonSource, GammaSource, SpikeSource)):
             raise NetworkError(
                 f"population {self.name!r}: neuron must be a model called with its parameters, such as LIF(tau_mem=20.0), "
-                f"a PoissonSource or a SpikeSource, not {self.neuron!r}"
+                f"a PoissonSource, a GammaSource or a SpikeSource, not {self.neuron!r}"
             )
         for length in self.neuron.sizes():
             if length != self.size:

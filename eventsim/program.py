@@ -13,7 +13,7 @@ import numpy as np
 
 from eventsim.adaptation import costs
 from eventsim.coefficients import Numbers, check_fits, flow_params, holds_whole, parameters_in_numbers
-from eventsim.cpu.frame import GIVEN, NEURONS, POISSON
+from eventsim.cpu.frame import GAMMA, GIVEN, NEURONS, POISSON, VARYING
 from eventsim.cpu.kernels import KernelSpec
 from eventsim.currents import under_currents
 from eventsim.distributions import sample
@@ -26,7 +26,8 @@ from eventsim.random import key
 from eventsim.rows import Rows, RowSpec, build_rows, check_delays
 from eventsim.stages import Schedule, schedule
 from eventsim.state import share
-from eventsim.stimuli import Current, Increment, PoissonNoise, PoissonSource
+from eventsim.stimuli import Current, GammaSource, Increment, PoissonNoise, PoissonSource
+from eventsim.varying_rate import VaryingRate, average_rate, peak_rate
 
 # What random numbers are for: the first word of a stream's name.
 SYNAPSES, INITIAL, NOISE, SOURCE = range(4)
@@ -39,7 +40,7 @@ MOST_LISTS = 10_000_000  # of the wheel: inlets times slots
 class Group:
     """Populations that are updated in one sweep.
 
-    kind : NEURONS, POISSON or GIVEN
+    kind : NEURONS, POISSON, GIVEN, VARYING or GAMMA
     members : numbers of the populations, ascending
     size : neurons
     spec : which kernels (neurons only)
@@ -312,7 +313,7 @@ def _make_groups(network, dt, dtype, order: Schedule, update) -> tuple[tuple[Gro
             place[number] = g
         populations = [network.populations[number] for number in numbers]
         neuron = populations[0].neuron
-        kind = NEURONS if isinstance(neuron, Neuron) else POISSON if isinstance(neuron, PoissonSource) else GIVEN
+        kind = _kind_of(neuron)
         groups.append(
             Group(
                 kind=kind,
@@ -325,6 +326,14 @@ def _make_groups(network, dt, dtype, order: Schedule, update) -> tuple[tuple[Gro
             )
         )
     return tuple(groups), tuple(place)
+
+
+def _kind_of(neuron: Any) -> int:
+    if isinstance(neuron, Neuron):
+        return NEURONS
+    if isinstance(neuron, PoissonSource):
+        return VARYING if isinstance(neuron.rate, VaryingRate) else POISSON
+    return GAMMA if isinstance(neuron, GammaSource) else GIVEN
 
 
 def _kernel_spec(network, populations, dt, dtype) -> KernelSpec:
@@ -361,16 +370,20 @@ def _check_inputs(network: Network, dt: float, dtype: np.dtype) -> None:
             steps_of(given.times, dt, f"{label}: times")
         if isinstance(given, Current) and given.interval is not None:
             steps_of(given.interval, dt, f"{label}: interval")
-        if isinstance(given, PoissonNoise) and np.any(given.rate * dt > 1000.0 * MOST_EVENTS):
+        if isinstance(given, PoissonNoise) and np.max(peak_rate(given.rate)) * dt > 1000.0 * MOST_EVENTS:
+            highest = np.max(peak_rate(given.rate))
             raise NetworkError(
-                f"{label}: {given.rate.max():g} spikes/s are {given.rate.max() * dt / 1000.0:g} events in a step, more than "
+                f"{label}: {highest:g} spikes/s are {highest * dt / 1000.0:g} events in a step, more than "
                 f"{MOST_EVENTS}; use a Current for a drive that hardly varies"
             )
     for population in network.populations:
-        if isinstance(population.neuron, PoissonSource) and np.any(population.neuron.rate * dt > 1000.0):
-            raise NetworkError(
-                f"population {population.name!r}: {population.neuron.rate.max():g} spikes/s is more than one in a step of {dt:g} ms"
-            )
+        if isinstance(population.neuron, (PoissonSource, GammaSource)):
+            highest = np.max(peak_rate(population.neuron.rate))
+            if highest * dt > 1000.0:
+                raise NetworkError(
+                    f"population {population.name!r}: {highest:g} spikes/s is more than one in a step of {dt:g} ms; "
+                    "use a smaller dt, or method='exact'"
+                )
 
 
 def initial_mode(network: Network, group: Group, dt: float) -> tuple[bool, bool]:
@@ -394,13 +407,13 @@ def _expected_active(network: Network, group: Group, dt: float) -> float:
         arriving: Any = 0.0  # at each neuron
         for given in network.inputs:
             if given.target == population.name and isinstance(given, PoissonNoise):
-                arriving = arriving + given.rate * dt / 1000.0
+                arriving = arriving + average_rate(given.rate) * dt / 1000.0
             elif given.target == population.name and isinstance(given, Increment) and not given.over_time:
                 arriving = arriving + np.where(given.value != 0, np.inf, 0.0)
         for projection in network.projections:
             source = network.populations[network.number(projection.source)]
-            if projection.target == population.name and isinstance(source.neuron, PoissonSource):
+            if projection.target == population.name and isinstance(source.neuron, (PoissonSource, GammaSource)):
                 synapses = projection.connectivity.expected(source.size, population.size, same=False)
-                arriving = arriving + float(np.mean(source.neuron.rate)) * dt / 1000.0 * synapses / population.size
+                arriving = arriving + float(np.mean(average_rate(source.neuron.rate))) * dt / 1000.0 * synapses / population.size
         reached -= population.size * float(np.mean(np.expm1(-arriving)))
     return reached

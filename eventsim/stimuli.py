@@ -8,20 +8,7 @@ from typing import Any
 import numpy as np
 
 from eventsim.errors import NetworkError
-
-
-def _finite(value: Any, label: str, ndim: int) -> np.ndarray:
-    """A private, unwritable float64 array of at most ``ndim`` axes with finite values."""
-    try:
-        array = np.array(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise NetworkError(f"{label} must be numbers, not {value!r}") from error
-    if array.ndim > ndim:
-        raise NetworkError(f"{label} must have at most {ndim} axes, not shape {array.shape}")
-    if not np.all(np.isfinite(array)):
-        raise NetworkError(f"{label} must be finite")
-    array.flags.writeable = False
-    return array
+from eventsim.varying_rate import VaryingRate, finite
 
 
 def _check_last_axis(array: np.ndarray, size: int, label: str) -> None:
@@ -29,31 +16,85 @@ def _check_last_axis(array: np.ndarray, size: int, label: str) -> None:
         raise NetworkError(f"{label}: the last axis holds {array.shape[-1]} values, the population {size} neurons")
 
 
+def _as_rate(value: Any, label: str) -> Any:
+    """A rate over time as it is; numbers as a checked array of at most one axis."""
+    if isinstance(value, VaryingRate):
+        return value
+    rate = finite(value, f"{label}: rate", 1)
+    if np.any(rate < 0):
+        raise NetworkError(f"{label}: rate must not be negative, not {rate.min()} spikes/s")
+    return rate
+
+
+def _own_rates(rate: Any) -> np.ndarray:
+    """What holds a value for each member on its last axis, or a number."""
+    return rate.values[0] if isinstance(rate, VaryingRate) else rate
+
+
 @dataclass(frozen=True, eq=False)
 class PoissonSource:
-    """Each member fires on its own: an independent Poisson process on the grid (at most one spike a step).
+    """Each member fires on its own: an independent Poisson process.
 
-    rate : spikes/s, a number or one for each member. The chance of a spike in one step is ``rate * dt``, at most 1.
+    rate : spikes/s, a number, one for each member, or a `VaryingRate`
+        On the grid a member fires at most once a step, with the chance ``rate * dt``, at most 1, where the rate is its exact mean
+        over the step. With ``method="exact"`` times are real numbers: a rate that varies thins candidates (Lewis and Shedler 1979).
     """
 
     rate: Any
 
     def __post_init__(self):
-        rate = _finite(self.rate, "PoissonSource: rate", 1)
-        if np.any(rate < 0):
-            raise NetworkError(f"PoissonSource: rate must not be negative, not {rate.min()} spikes/s")
-        object.__setattr__(self, "rate", rate)
+        object.__setattr__(self, "rate", _as_rate(self.rate, "PoissonSource"))
 
     def sizes(self) -> set[int]:
-        """The length of the rates, if they are an array."""
-        return {len(self.rate)} if self.rate.ndim else set()
+        """The length of the rates, if they are of each member."""
+        own = _own_rates(self.rate)
+        return {len(own)} if own.ndim else set()
+
+
+@dataclass(frozen=True, eq=False)
+class GammaSource:
+    """Each member fires on its own: a renewal process whose intervals have a gamma law.
+
+    The density of an interval x is proportional to ``x**(shape - 1) exp(-shape rate x)``; its mean is 1 / rate, its coefficient of
+    variation 1 / sqrt(shape): shape 1 is a Poisson process, above 1 more regular, below 1 bursts.
+
+    rate : spikes/s, a number or one for each member
+    shape : above 0, a number or one for each member
+    start : "equilibrium" or "ordinary"
+        "equilibrium": as if it had run for ever; the expected rate is the same at all times, and the first spike comes after what
+        is left of an interval that time 0 falls into (Cox, *Renewal Theory*, 1962, section 2.2). "ordinary": an interval begins at
+        time 0.
+
+    The times are those of ``method="exact"`` in both engines for the same seed; on the grid a spike is fired at the end of the step
+    in which its time lies, or, where a step has one already, at the end of the next step that has none: none is lost.
+    """
+
+    rate: Any
+    shape: Any
+    start: str = "equilibrium"
+
+    def __post_init__(self):
+        shape = finite(self.shape, "GammaSource: shape", 1)
+        if isinstance(self.rate, VaryingRate):
+            raise NetworkError("GammaSource: rate must not vary over time; use a PoissonSource, or a SpikeSource with drawn times")
+        if np.any(shape <= 0):
+            raise NetworkError(f"GammaSource: shape must be above 0, not {shape.min()}")
+        if self.start not in ("equilibrium", "ordinary"):
+            raise NetworkError(f"GammaSource: start must be 'equilibrium' or 'ordinary', not {self.start!r}")
+        object.__setattr__(self, "rate", _as_rate(self.rate, "GammaSource"))
+        object.__setattr__(self, "shape", shape)
+
+    def sizes(self) -> set[int]:
+        """The lengths of rates and shapes, if they are arrays."""
+        return {len(array) for array in (self.rate, self.shape) if array.ndim}
 
 
 @dataclass(frozen=True, eq=False)
 class SpikeSource:
     """Members fire at given times; with no times here, at those given to the simulation (``spikes={name: ...}``).
 
-    times : ms, array (spikes,), multiples of the simulation's dt, above 0: a spike at t is fired at the end of the step (t - dt, t]
+    times : ms, array (spikes,), above 0
+        With ``method="exact"`` any numbers. On the grid multiples of dt: a spike at t is fired at the end of the step (t - dt, t].
     neurons : int array (spikes,), who fires
     """
 
@@ -61,7 +102,7 @@ class SpikeSource:
     neurons: Any = ()
 
     def __post_init__(self):
-        times = _finite(self.times, "SpikeSource: times", 1)
+        times = finite(self.times, "SpikeSource: times", 1)
         neurons = np.array(self.neurons)
         if neurons.size == 0:
             neurons = neurons.astype(np.int64)
@@ -88,7 +129,7 @@ class PoissonNoise:
     """Independent Poisson spike trains, one on each neuron of a population: every event adds `weight` to its port.
 
     target : name of the population
-    rate : spikes/s, a number or one for each neuron; any number of events may fall into one step
+    rate : spikes/s, a number, one for each neuron, or a `VaryingRate`; any number of events may fall into one step
     weight : unit of the state behind the port, a number or one for each neuron
     port : the target's port, None for its default one
     """
@@ -99,15 +140,12 @@ class PoissonNoise:
     port: str | None = None
 
     def __post_init__(self):
-        rate = _finite(self.rate, f"PoissonNoise to {self.target!r}: rate", 1)
-        if np.any(rate < 0):
-            raise NetworkError(f"PoissonNoise to {self.target!r}: rate must not be negative, not {rate.min()} spikes/s")
-        object.__setattr__(self, "rate", rate)
-        object.__setattr__(self, "weight", _finite(self.weight, f"PoissonNoise to {self.target!r}: weight", 1))
+        object.__setattr__(self, "rate", _as_rate(self.rate, f"PoissonNoise to {self.target!r}"))
+        object.__setattr__(self, "weight", finite(self.weight, f"PoissonNoise to {self.target!r}: weight", 1))
 
     def check(self, size: int, label: str) -> None:
         """Refuse arrays that do not fit ``size`` neurons."""
-        _check_last_axis(self.rate, size, f"{label}: rate")
+        _check_last_axis(_own_rates(self.rate), size, f"{label}: rate")
         _check_last_axis(self.weight, size, f"{label}: weight")
 
 
@@ -134,17 +172,17 @@ class Current:
         if self.times is not None and self.interval is not None:
             raise NetworkError(f"{label}: give times or interval, not both")
         varying = self.times is not None or self.interval is not None
-        amplitude = _finite(self.amplitude, f"{label}: amplitude", 2 if varying else 1)
+        amplitude = finite(self.amplitude, f"{label}: amplitude", 2 if varying else 1)
         object.__setattr__(self, "amplitude", amplitude)
         if self.interval is not None:
-            interval = float(_finite(self.interval, f"{label}: interval", 0))
+            interval = float(finite(self.interval, f"{label}: interval", 0))
             if interval <= 0:
                 raise NetworkError(f"{label}: interval must be above 0 ms, not {interval}")
             object.__setattr__(self, "interval", interval)
         if varying and (amplitude.ndim == 0 or len(amplitude) == 0):
             raise NetworkError(f"{label}: amplitude needs a first axis over time")
         if self.times is not None:
-            times = _finite(self.times, f"{label}: times", 1)
+            times = finite(self.times, f"{label}: times", 1)
             if times.shape != amplitude.shape[:1]:
                 raise NetworkError(f"{label}: {times.size} times, but amplitude has shape {amplitude.shape}")
             if np.any(times < 0) or np.any(np.diff(times) <= 0):
@@ -179,7 +217,7 @@ class Increment:
     over_time: bool = False
 
     def __post_init__(self):
-        value = _finite(self.value, f"Increment to {self.target!r}: value", 2 if self.over_time else 1)
+        value = finite(self.value, f"Increment to {self.target!r}: value", 2 if self.over_time else 1)
         if self.over_time and (value.ndim == 0 or len(value) == 0):
             raise NetworkError(f"Increment to {self.target!r}: value needs a first axis over time")
         object.__setattr__(self, "value", value)

@@ -23,15 +23,17 @@ from eventsim.models import BUILT_IN, Model, Neuron
 from eventsim.network import Network, Population, Projection
 from eventsim.npz import MAX_BYTES, read_npz
 from eventsim.rules import AllToAll, FixedInDegree, FixedOutDegree, FixedProbability, FixedTotalNumber, OneToOne
-from eventsim.stimuli import Current, Increment, PoissonNoise, PoissonSource, SpikeSource
+from eventsim.stimuli import Current, GammaSource, Increment, PoissonNoise, PoissonSource, SpikeSource
+from eventsim.varying_rate import VaryingRate
 
 FORMAT, VERSION = "eventsim-network", 1
 
 RULES = (AllToAll, OneToOne, FixedProbability, FixedTotalNumber, FixedInDegree, FixedOutDegree)
 DISTRIBUTIONS = (Constant, PerSynapse, Normal, LogNormal, Uniform)
-SOURCES = (PoissonSource, SpikeSource)
+SOURCES = (PoissonSource, GammaSource, SpikeSource)
 INPUTS = (PoissonNoise, Current, Increment)
-PLAIN = {kind.__name__: kind for kind in (*RULES, Connectivity, *DISTRIBUTIONS, *SOURCES, *INPUTS)}
+RATES = (VaryingRate,)
+PLAIN = {kind.__name__: kind for kind in (*RULES, Connectivity, *DISTRIBUTIONS, *SOURCES, *INPUTS, *RATES)}
 """Classes whose fields are all that there is to them, by the name that stands in the file."""
 
 
@@ -183,7 +185,9 @@ class _Reader:
             )
         names = [field.name for field in fields(kind)]
         given = self.mapping({key: item for key, item in value.items() if key != "kind"}, names, f"{where}, {kind.__name__}")
-        return self.make(kind, where, **{name: self.value(given[name], f"{where}, {name}") for name in names})
+        return self.make(
+            kind, where, **{name: self.value(given[name], f"{where}, {name}", RATES if name == "rate" else ()) for name in names}
+        )
 
     def neuron(self, value: Any, where: str) -> Any:
         if not isinstance(value, dict) or value.get("kind") != "Neuron":

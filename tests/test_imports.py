@@ -14,9 +14,11 @@ ROOT = Path(__file__).resolve().parents[1]
 # From the bottom up; a module may import its own layer and those below. The longest name that fits decides.
 LAYERS = (
     ("eventsim.errors", "eventsim.ops", "eventsim.jit", "eventsim.random", "eventsim.grid", "eventsim.table", "eventsim.interrupt"),
-    ("eventsim.generate",),
+    ("eventsim.generate", "eventsim.varying_rate"),
+    ("eventsim.rate_curve",),
     ("eventsim.models",),
     ("eventsim.rules", "eventsim.distributions", "eventsim.connectivity", "eventsim.stimuli", "eventsim.npz"),
+    ("eventsim.processes",),  # point processes, for both engines
     ("eventsim.network", "eventsim.images"),
     ("eventsim.state", "eventsim.queue", "eventsim.segments", "eventsim.rows", "eventsim.recording", "eventsim.storage"),
     ("eventsim.expected", "eventsim.stages"),

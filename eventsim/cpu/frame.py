@@ -17,7 +17,7 @@ from eventsim.cpu.inputs import Increments, Noise, Scratch
 from eventsim.cpu.pointers import reader, words_of
 from eventsim.rows import Index
 
-NEURONS, POISSON, GIVEN = range(3)  # kinds of group
+NEURONS, POISSON, GIVEN, VARYING, GAMMA = range(5)  # kinds of group
 # What a worker or a thread returns: at a meeting; out of room; where updates are chosen anew; stopped; gone, so that others run
 # its workers.
 DONE, MET, WHEEL_FULL, RECORD_FULL, CHOOSE, ABORTED, LEFT = range(7)
@@ -129,9 +129,14 @@ def frame_kind(dtype: np.dtype) -> types.NamedTuple:
         index=_kind(Index, words=_array(types.int64, 2)),
         inputs=_array(real),
         wheel=_array(types.int64, 2),
-        scratch=_kind(Scratch, bits=_array(types.uint32), counts=_array(types.int32)),
+        scratch=_kind(Scratch, bits=_array(types.uint32), counts=_array(types.int32), thresholds=_array(types.uint32)),
         noise=_kind(
-            Noise, key=_array(types.uint64), threshold=_array(types.uint32), mean=_array(types.float64), weight=_array(real)
+            Noise,
+            key=_array(types.uint64),
+            threshold=_array(types.uint32),
+            mean=_array(types.float64),
+            curves=_array(types.float64),
+            weight=_array(real),
         ),
         increments=_kind(Increments, value=_array(real)),
         samplers=_kind(Samplers),

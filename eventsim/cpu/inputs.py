@@ -10,11 +10,13 @@ import numpy as np
 from eventsim.cpu.deliver import touch
 from eventsim.jit import jit_borrowing
 from eventsim.random import draw4, draw4_each, uniform
+from eventsim.rate_curve import STEP, mean_rate, member_of
 
 BLOCK = 1024  # neurons whose random numbers stand in the L1 cache together
 GRAIN = 256  # neurons that are drawn together in a small population, in a large one a block: a slice may need a part of them
 LARGE = 4096  # neurons of a large population
 MANY = 64  # thresholds from which on a search beats counting
+MOST_THRESHOLDS = 1 << 15  # of a table made in a step: 20 standard deviations of the largest mean, 10**6, and more
 
 
 class Noise(NamedTuple):
@@ -26,6 +28,7 @@ class Noise(NamedTuple):
     grain : neurons that are drawn together, counted from the first of the population
     threshold_begin, threshold : uint32, ascending; the number of events is the number of thresholds that 32 random bits reach
     listed : where the rate differs between neurons, ``count[e]`` entries from here on of `who` (offset) and `mean`; else -1
+    curve : where the rate varies over time, its place in `curves` (`eventsim.rate_curve`), with columns for the neurons; else -1
     weight_begin, weight_step : into `weight`
     """
 
@@ -40,17 +43,20 @@ class Noise(NamedTuple):
     listed: np.ndarray
     who: np.ndarray
     mean: np.ndarray
+    curve: np.ndarray
+    curves: np.ndarray
     weight_begin: np.ndarray
     weight_step: np.ndarray
     weight: np.ndarray
 
 
 class Scratch(NamedTuple):
-    """Room for the random numbers of one block of neurons."""
+    """Room for the random numbers of one block of neurons, and for the law of a step."""
 
     quads: np.ndarray  # int64 (BLOCK / 4,)
     bits: np.ndarray  # uint32 (BLOCK,)
     counts: np.ndarray  # int32 (BLOCK,)
+    thresholds: np.ndarray  # uint32 (MOST_THRESHOLDS,), or (0,) where no rate varies
 
 
 class Increments(NamedTuple):
@@ -97,9 +103,11 @@ def poisson_thresholds_reached(bits, thresholds, out_counts):
         m += 1
 
 
-def new_scratch() -> Scratch:
-    """Room for the random numbers of one block."""
-    return Scratch(np.empty(BLOCK // 4, np.int64), np.zeros(BLOCK, np.uint32), np.empty(BLOCK, np.int32))
+def new_scratch(noise: Noise) -> Scratch:
+    """Room for the random numbers of one block, and, where the rate of some noise varies, for the law of a step."""
+    room = MOST_THRESHOLDS if np.any(noise.curve >= 0) else 0
+    bits, counts = np.zeros(BLOCK, np.uint32), np.empty(BLOCK, np.int32)
+    return Scratch(np.empty(BLOCK // 4, np.int64), bits, counts, np.empty(room, np.uint32))
 
 
 def grain_of(size: int) -> int:
@@ -125,11 +133,37 @@ def draw_counts(key, first, grain, t, count, thresholds, scratch):
 
 
 @jit_borrowing
-def poisson_count(mean, u):
-    """The number of events with the given mean whose cumulative probability first exceeds u; modifies nothing."""
+def _first_count(mean):
+    """The least count that occurs with a Poisson law, and its chance."""
     # Counts 12 standard deviations below the mean do not occur; to start there keeps exp(-mean) from vanishing.
     events = max(0, int(mean - 12.0 * math.sqrt(mean)))
-    term = math.exp(events * math.log(mean) - mean - math.lgamma(events + 1.0)) if events else math.exp(-mean)
+    return events, math.exp(events * math.log(mean) - mean - math.lgamma(events + 1.0)) if events else math.exp(-mean)
+
+
+@jit_borrowing
+def fill_thresholds(mean, out_thresholds):
+    """Write the thresholds of a Poisson law as `eventsim.cpu.poisson.thresholds`, from the least count on that occurs.
+
+    Returns how many there are, and this least count.
+    """
+    least, term = _first_count(mean)
+    total, many = term, 0
+    while many < out_thresholds.size:
+        threshold = np.rint(total * 4294967296.0)
+        events = least + many + 1
+        if threshold >= 4294967296.0 or (term < 1e-12 * total and events > mean):
+            break
+        out_thresholds[many] = np.uint32(threshold)
+        many += 1
+        term *= mean / events
+        total += term
+    return many, least
+
+
+@jit_borrowing
+def poisson_count(mean, u):
+    """The number of events with the given mean whose cumulative probability first exceeds u; modifies nothing."""
+    events, term = _first_count(mean)
     total = term
     while u >= total:
         events += 1
@@ -143,12 +177,18 @@ def poisson_count(mean, u):
 @jit_borrowing
 def add_noise(noise, e, t, inputs, n, sparse, mark, touched, count, scratch):
     """Add the noise of entry e in step t to inputs (modified; so are mark, touched and scratch); touched count."""
-    slot, at, step = noise.slot[e], noise.weight_begin[e], noise.weight_step[e]
+    slot, at, step, curve = noise.slot[e], noise.weight_begin[e], noise.weight_step[e], noise.curve[e]
+    span = noise.curves[curve + STEP] if curve >= 0 else 0.0
     if noise.listed[e] >= 0:
         for i in range(noise.listed[e], noise.listed[e] + noise.count[e]):
             j = noise.who[i]
+            mean = noise.mean[i]
+            if curve >= 0:
+                mean = span * mean_rate(noise.curves, curve, member_of(noise.curves, curve, j), (t - 1) * span, span)
+                if mean <= 0.0:
+                    continue
             word, _, _, _ = draw4(noise.key[e], np.uint64(noise.first[e] + j), np.uint64(t))
-            k = poisson_count(noise.mean[i], uniform(word))
+            k = poisson_count(mean, uniform(word))
             if k:
                 inputs[slot + j] += noise.weight[at + step * j] * inputs.dtype.type(k)
                 if sparse:
@@ -157,10 +197,20 @@ def add_noise(noise, e, t, inputs, n, sparse, mark, touched, count, scratch):
     first = noise.first[e]
     end = first + noise.count[e]
     thresholds = noise.threshold[noise.threshold_begin[e] : noise.threshold_begin[e + 1]]
+    least = 0
+    if curve >= 0:
+        mean = span * mean_rate(noise.curves, curve, member_of(noise.curves, curve, 0), (t - 1) * span, span)
+        if mean <= 0.0:
+            return count
+        many, least = fill_thresholds(mean, scratch.thresholds)
+        thresholds = scratch.thresholds[:many]
     aligned = first - first % noise.grain[e]
     while aligned < end:
         low = max(aligned, first)
         drawn = draw_counts(noise.key[e], aligned, noise.grain[e], t, end - aligned, thresholds, scratch)
+        if least > 0:
+            for j in range(drawn):
+                scratch.counts[j] += np.int32(least)
         block = scratch.counts[low - aligned : drawn]
         place = slot + low - first
         weights = noise.weight[at + step * (low - first) :]

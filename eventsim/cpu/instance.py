@@ -19,7 +19,7 @@ from eventsim.cpu.exchange import NONE
 from eventsim.cpu.inputs import new_scratch
 from eventsim.cpu.kernels import compile_kernel
 from eventsim.cpu.part import Part
-from eventsim.cpu.sources import compile_source, start_sources
+from eventsim.cpu.sources import compile_source, start_gamma, start_sources, start_varying
 from eventsim.cpu.threads import GaveUp, run_all
 from eventsim.cpu.workers import STATUSES, compile_drive
 from eventsim.interrupt import DeferredInterrupt
@@ -81,7 +81,7 @@ class Member:
         self.position[f.SEGMENT], self.position[f.CHOOSING] = NONE, 1
         self.kernels = f.Groups(
             context=self.context,
-            dense=np.array([0 if g.kind == f.NEURONS else compile_source(g.kind == f.POISSON).address for g in program.groups]),
+            dense=np.array([0 if g.kind == f.NEURONS else compile_source(g.kind).address for g in program.groups]),
             sparse=np.zeros(count, np.int64),
             deliver=np.zeros(2, np.int64),
             meet_after=np.array([g.meet_after for g in program.groups], np.int64),
@@ -90,7 +90,7 @@ class Member:
         self.box_step = np.zeros(program.room[1], np.int64)
         self.received = np.zeros(len(program.schedule.span), np.int64)
         self.noise, self.increments = part.noise_of(item), part.increments(increments)
-        self.cursor, self.scratch = np.zeros(part.workers, np.int64), new_scratch()
+        self.cursor, self.scratch = np.zeros(part.workers, np.int64), new_scratch(self.noise)
         self.words = self._words()
         self.packed: tuple[f.Samplers, np.ndarray, int] | None = None
 
@@ -136,13 +136,20 @@ class Member:
                 state.context[place] = size
             return state
         state.put(OUT, np.empty(n, np.int32))
-        if group.kind == f.POISSON:
+        if group.kind != f.GIVEN:
             state.put_all(prediction_arrays(n))
             stream = key(self.program.seed, SOURCE, group.members[0], item)
             state.context[KEY] = np.uint64(stream).astype(np.int64)
             a = state.arrays
             state.context[RATE_COUNT] = len(a[FLOW])
-            start_sources(stream, a[GIDS], a[FLOW], a[DUE], a[HEAD], a[NEXT], a[PREVIOUS])
+            ring = a[DUE], a[HEAD], a[NEXT], a[PREVIOUS]
+            if group.kind == f.POISSON:
+                start_sources(stream, a[GIDS], a[FLOW], *ring)
+            elif group.kind == f.VARYING:
+                start_varying(stream, a[GIDS], a[FLOW], *ring)
+            else:
+                state.put(STATE, np.zeros(n))
+                start_gamma(stream, a[GIDS], self.program.dt, a[FLOW], a[STATE], a[LAST], *ring)
             return state
         steps, neurons = given[group.members[0]]
         low, high, _ = self.program.local(group.members[0], part.worker, part.workers)

@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from eventsim.cpu.frame import NEURONS, POISSON
+from eventsim.cpu.frame import GAMMA, NEURONS, POISSON, VARYING
 from eventsim.cpu.inputs import Increments, Noise, grain_of
 from eventsim.cpu.poisson import thresholds
 from eventsim.program import NOISE, Program
 from eventsim.random import key
-from eventsim.state import COMMON, FLOW, OWN, parameter_arrays
+from eventsim.rate_curve import make_curve
+from eventsim.state import COMMON, DT, FLOW, OWN, parameter_arrays
 from eventsim.stimuli import Increment, PoissonNoise
+from eventsim.varying_rate import VaryingRate, peak_rate
 
 
 class Part:
@@ -41,7 +43,7 @@ class Part:
                 self.parameters.append(parameter_arrays(program.numbers(g, worker, workers), program.dtype, program.dt))
             else:
                 self.states.append(None)
-                self.parameters.append({FLOW: log_silence(program, g, worker, workers)} if group.kind == POISSON else {})
+                self.parameters.append(source_arrays(program, g, worker, workers))
         self.noise, self.drives = noise_table(program, worker, workers)
         self.wheel_width = 16
 
@@ -72,6 +74,24 @@ class Part:
         return increment_table(self.program, self.worker, self.workers, [*network, *extra])
 
 
+def source_arrays(program: Program, g: int, worker: int, workers: int) -> dict[int, np.ndarray]:
+    """The law of a group of sources as kernels read it, by its place."""
+    kind, population = program.groups[g].kind, program.groups[g].members[0]
+    low, high, _ = program.local(population, worker, workers)
+    source: Any = program.network.populations[population].neuron
+    if kind == POISSON:
+        return {FLOW: log_silence(program, g, worker, workers)}
+    if kind == VARYING:
+        return {FLOW: make_curve(source.rate, low, high, program.dt)}
+    if kind == GAMMA:
+        own = source.rate.ndim > 0 or source.shape.ndim > 0
+        each = [np.broadcast_to(v, (program.network.populations[population].size,)) for v in (source.rate / 1000.0, source.shape)]
+        pairs = np.stack(each, axis=1)[low:high] if own else np.array([[source.rate / 1000.0, source.shape]])
+        head = [float(source.start == "equilibrium"), float(own)]
+        return {FLOW: np.concatenate([head, pairs.reshape(-1)]), DT: np.array([program.dt])}
+    return {}
+
+
 def log_silence(program: Program, g: int, worker: int, workers: int) -> np.ndarray:
     """The logarithm of the chance that a Poisson source is silent in a step: one for each that the worker owns, or one for all."""
     population = program.groups[g].members[0]
@@ -87,6 +107,7 @@ def noise_table(program: Program, worker: int, workers: int) -> tuple[Noise, lis
     rows: list[tuple] = []
     drives = []
     table, who, mean, weight = [np.zeros(0, np.uint32)], [np.zeros(0, np.int64)], [np.zeros(0)], [np.zeros(0)]
+    curves, curve_end = [np.zeros(0)], 0
     ends, listed, weights = [0], 0, 0
     for number, given in enumerate(program.network.inputs):
         if not isinstance(given, PoissonNoise):
@@ -97,25 +118,29 @@ def noise_table(program: Program, worker: int, workers: int) -> tuple[Noise, lis
             continue
         g = program.place[population]
         slot = program.port_number(population, given.port) * program.owned(g, worker, workers) + at
-        means = given.rate * program.dt / 1000.0
+        means = peak_rate(given.rate) * program.dt / 1000.0  # of a rate that varies, the curve says more
+        curve, varies = -1, isinstance(given.rate, VaryingRate)
+        if varies:
+            curves.append(make_curve(given.rate, first, last, program.dt))
+            curve, curve_end = curve_end, curve_end + len(curves[-1])
         grain = grain_of(program.network.populations[population].size)
         count, begin, cuts = last - first, -1, np.zeros(0, np.uint32)
-        if given.rate.ndim:
+        if means.ndim:
             driven = np.flatnonzero(means[first:last] > 0)
             count, begin = len(driven), listed
             who.append(driven)
             mean.append(means[first:last][driven])
             listed += count
-        else:
+        elif not varies:
             cuts = thresholds(float(means))
         table.append(cuts)
         ends.append(ends[-1] + len(cuts))
         own = given.weight.ndim > 0
         weight.append(given.weight[first:last] if own else given.weight.reshape(1))
         drives.append(number)
-        rows.append((g, slot, count, first, begin, weights, int(own), grain))
+        rows.append((g, slot, count, first, begin, weights, int(own), grain, curve))
         weights += len(weight[-1])
-    columns = list(zip(*rows, strict=True)) if rows else [()] * 8
+    columns = list(zip(*rows, strict=True)) if rows else [()] * 9
     noise = Noise(
         group=np.array(columns[0], np.int64),
         slot=np.array(columns[1], np.int64),
@@ -128,6 +153,8 @@ def noise_table(program: Program, worker: int, workers: int) -> tuple[Noise, lis
         listed=np.array(columns[4], np.int64),
         who=np.concatenate(who),
         mean=np.concatenate(mean),
+        curve=np.array(columns[8], np.int64),
+        curves=np.concatenate(curves),
         weight_begin=np.array(columns[5], np.int64),
         weight_step=np.array(columns[6], np.int64),
         weight=np.concatenate(weight).astype(program.dtype),

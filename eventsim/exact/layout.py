@@ -67,6 +67,8 @@ ENDLESS = 4  # neurons fire and fire at one time
     PROCESSES,  # how many point processes there are
     PROCESS_TABLE,  # float64 (processes, PROCESS_NUMBERS)
     PROCESS_STATE,  # int64 (processes, PROCESS_WORDS)
+    CURVES,  # float64: the rates of processes that vary (`eventsim.rate_curve`), one after the other
+    CURVES_SIZE,
     SPIKE_TIME,  # float64 (room,)
     SPIKE_SOURCE,  # int32 (room,)
     SPIKE_COUNT,
@@ -80,4 +82,4 @@ ENDLESS = 4  # neurons fire and fire at one time
     AT_ONCE,  # how many have fired at the present time
     NOW,  # float64 (1,): the time of the last event
     LOOP_SIZE,
-) = range(37)
+) = range(39)

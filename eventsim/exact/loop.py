@@ -7,19 +7,23 @@ the order in which inputs were named.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
 from eventsim.cpu.pointers import values_at, view
-from eventsim.exact.heap import pop, push
+from eventsim.exact.heap import pop, push, replace_first
 from eventsim.exact.layout import (
     ARRIVE,
     AT_ONCE,
     BUDGET,
     CONTEXT_SIZE,
     CONTEXTS,
+    CURVES,
+    CURVES_SIZE,
     DELAY,
     DIRTY,
     DIRTY_COUNT,
@@ -71,7 +75,7 @@ from eventsim.exact.layout import (
     WEIGHT,
     WEIGHTS,
 )
-from eventsim.exact.sources import EFFECT, PROCESS_NUMBERS, PROCESS_WORDS, next_interval
+from eventsim.exact.sources import EFFECT, PROCESS_NUMBERS, PROCESS_WORDS, next_event
 from eventsim.jit import compile_callback, compiled_once, jit_borrowing
 
 DRIVE = types.int64(types.CPointer(types.int64), types.float64)
@@ -153,6 +157,7 @@ def compile_drive():
         segments = view(c[SEGMENTS_OF], c[PARCELS] + 1, types.int64)
         numbers = view(c[PROCESS_TABLE], c[PROCESSES] * PROCESS_NUMBERS, types.float64)
         words = view(c[PROCESS_STATE], c[PROCESSES] * PROCESS_WORDS, types.int64)
+        curves = view(c[CURVES], c[CURVES_SIZE], types.float64)
         given_time = view(c[GIVEN_TIME], c[GIVEN_COUNT], types.float64)
         given_source = view(c[GIVEN_SOURCE], c[GIVEN_COUNT], types.int32)
         low = (np.int64(1) << KIND_SHIFT) - 1
@@ -175,7 +180,14 @@ def compile_drive():
             t, kind, about = time[0], key[0] >> KIND_SHIFT, key[0] & low
             if t > now[0]:
                 now[0], c[AT_ONCE] = t, 0
-            q[QUEUE_COUNT] = pop(time, key, count)
+            if kind == PROCESS:  # its next event takes its place
+                following = next_event(numbers, words, curves, about, t)
+                if following < math.inf:
+                    replace_first(time, key, count, following, key[0])
+                else:
+                    q[QUEUE_COUNT] = pop(time, key, count)
+            else:
+                q[QUEUE_COUNT] = pop(time, key, count)
             spent += 1
             if kind == ARRIVE:
                 for segment in range(segments[about], segments[about + 1]):
@@ -196,8 +208,6 @@ def compile_drive():
                     _emit(c, q, t, effect)
                 else:
                     spent += _arrive(c, t, -1 - effect)
-                following = t + next_interval(numbers, words, about)
-                q[QUEUE_COUNT] = push(time, key, q[QUEUE_COUNT], following, (np.int64(PROCESS) << KIND_SHIFT) + about)
             else:
                 _emit(c, q, t, given_source[about])
                 if about + 1 < c[GIVEN_COUNT]:

@@ -17,13 +17,30 @@ from eventsim.errors import NetworkError, SimulationError
 from eventsim.exact import layout as w
 from eventsim.exact.loop import compile_drive
 from eventsim.exact.neurons import ExactSpec, compile_event
-from eventsim.exact.sources import EFFECT, KEY, PROCESS_NUMBERS, PROCESS_WORDS, RATE, next_interval
+from eventsim.exact.sources import (
+    COLUMNS,
+    CONSTANT,
+    CURVE,
+    EFFECT,
+    EQUILIBRIUM,
+    GAMMA,
+    KEY,
+    LAW,
+    LAW_SHIFT,
+    PROCESS_NUMBERS,
+    PROCESS_WORDS,
+    RATE,
+    SHAPE,
+    VARYING,
+    first_events,
+)
 from eventsim.exact.synapses import build_synapses
 from eventsim.interrupt import DeferredInterrupt
 from eventsim.models.model import Neuron
 from eventsim.network import Network, Population, used_ports
 from eventsim.program import NOISE, SOURCE, initial_state
 from eventsim.random import key
+from eventsim.rate_curve import make_curve, member_of
 from eventsim.recording import (
     RateData,
     Rates,
@@ -37,12 +54,14 @@ from eventsim.recording import (
 )
 from eventsim.simulation import Counters, Simulation
 from eventsim.stages import zero_delay_levels
-from eventsim.stimuli import Current, Increment, PoissonNoise, PoissonSource, SpikeSource
+from eventsim.stimuli import Current, GammaSource, Increment, PoissonNoise, PoissonSource, SpikeSource
+from eventsim.varying_rate import VaryingRate, peak_rate
 
 PIECE = 500_000  # events between two looks at Ctrl-C: about a tenth of a second
 ROOM = 1 << 12  # entries of the queue and spikes of the buffer, at first
 SOON = 1e-6  # ms: `rises` looks from so early on
 BAR = "{percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} ms [{elapsed}<{remaining}]"
+FASTEST = 1e9  # spikes/s of one process: intervals must not vanish beside the time of a long run
 GUARD = 1e-9  # ms: what changes at a time has changed then, whatever its rounding
 
 
@@ -146,13 +165,14 @@ class ExactSimulation(Simulation, method="exact"):
         for projection in network.projections:
             numbers.append(port_number(projection.target, projection.port))
         self._synapses = build_synapses(network, self._offsets, numbers, self._seed)
-        self._processes: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []  # rates, keys, effects
+        self._processes: list[tuple[np.ndarray, np.ndarray]] = []  # their numbers and words
+        self._curves: list[np.ndarray] = []
         segments, targets, weights = [self._synapses.segment], [self._synapses.target], [self._synapses.weight]
         first, synapses = len(self._synapses.segment), len(self._synapses.target)
         for number, population in enumerate(network.populations):
-            if isinstance(population.neuron, PoissonSource):
-                effects = self._offsets[number] + np.arange(population.size)
-                self._add_processes(population.neuron.rate, key(self._seed, SOURCE, number), effects)
+            if isinstance(population.neuron, (PoissonSource, GammaSource)):
+                members = self._offsets[number] + np.arange(population.size)
+                self._add_processes(population.neuron, key(self._seed, SOURCE, number, 0), members, members)
         for number, noise in enumerate(network.inputs):
             if isinstance(noise, PoissonNoise):
                 n = network.population(noise.target).size
@@ -162,7 +182,7 @@ class ExactSimulation(Simulation, method="exact"):
                 )
                 targets.append(at.astype(np.int32))
                 weights.append(np.broadcast_to(np.asarray(noise.weight, np.float64), (n,)))
-                self._add_processes(noise.rate, key(self._seed, NOISE, number), -1 - (first + at))
+                self._add_processes(noise, key(self._seed, NOISE, number, 0), at, -1 - (first + at))
                 first, synapses = first + n, synapses + n
         self._synapses = self._synapses._replace(
             segment=np.ascontiguousarray(np.concatenate(segments), np.int64),
@@ -170,11 +190,25 @@ class ExactSimulation(Simulation, method="exact"):
             weight=np.ascontiguousarray(np.concatenate(weights), np.float64),
         )
 
-    def _add_processes(self, rate: Any, stream: np.uint64, effects: np.ndarray) -> None:
-        n = len(effects)
-        rates = np.broadcast_to(np.asarray(rate, np.float64) / 1000.0, (n,))
-        keys = np.array([key(int(stream), member) for member in range(n)], np.uint64)
-        self._processes.append((rates, keys, effects))
+    def _add_processes(self, given: Any, stream: np.uint64, members: np.ndarray, effects: np.ndarray) -> None:
+        """One process for each of ``members``, which its random numbers are keyed by; the streams are those of the grid engine."""
+        n = len(members)
+        numbers, words = np.zeros((n, PROCESS_NUMBERS)), np.zeros((n, PROCESS_WORDS), np.int64)
+        if isinstance(given.rate, VaryingRate):
+            law, curve = VARYING, make_curve(given.rate, 0, n)
+            begin, own = sum(map(len, self._curves)), given.rate.values.ndim == 2
+            numbers[:, CURVE] = begin
+            numbers[:, COLUMNS] = [begin + member_of(curve, 0, member * own) for member in range(n)]
+            self._curves.append(curve)
+        else:
+            law = CONSTANT
+            numbers[:, RATE] = given.rate / 1000.0
+            if isinstance(given, GammaSource):
+                law = EQUILIBRIUM if given.start == "equilibrium" else GAMMA
+                numbers[:, SHAPE] = given.shape
+        words[:, KEY], words[:, EFFECT] = stream.astype(np.int64), effects
+        words[:, LAW] = (law << LAW_SHIFT) + members
+        self._processes.append((numbers, words))
 
     def _make_queue(self) -> None:
         self._queue = np.zeros(w.QUEUE_SIZE, np.int64)
@@ -211,13 +245,10 @@ class ExactSimulation(Simulation, method="exact"):
                 receives[g, number] = kernels[port].address
             self._kernels.append(kernels)
         addresses = np.array([row.ctypes.data for row in self._contexts], np.int64)
-        count = sum(len(rates) for rates, _, _ in self._processes)
-        self._process_table = np.zeros((count, PROCESS_NUMBERS))
-        self._process_state = np.zeros((count, PROCESS_WORDS), np.int64)
-        if self._processes:
-            rates, keys, effects = (np.concatenate(column) for column in zip(*self._processes, strict=True))
-            self._process_table[:, RATE] = rates
-            self._process_state[:, KEY], self._process_state[:, EFFECT] = keys.view(np.int64), effects
+        nothing = np.zeros((0, PROCESS_NUMBERS)), np.zeros((0, PROCESS_WORDS), np.int64)
+        tables = zip(nothing, *self._processes, strict=True)
+        self._process_table, self._process_state = (np.concatenate(column) for column in tables)
+        self._all_curves, count = np.concatenate([np.zeros(0), *self._curves]), len(self._process_state)
         self._held: dict[int, np.ndarray] = {
             w.QUEUE_WORDS: self._queue,
             w.CONTEXTS: addresses,
@@ -233,6 +264,7 @@ class ExactSimulation(Simulation, method="exact"):
             w.WEIGHT: s.weight,
             w.PROCESS_TABLE: self._process_table,
             w.PROCESS_STATE: self._process_state,
+            w.CURVES: self._all_curves,
             w.DIRTY: np.zeros(max(groups, 1), np.int32),
             w.NOW: np.zeros(1),
         }
@@ -246,6 +278,7 @@ class ExactSimulation(Simulation, method="exact"):
             w.PARCELS: len(s.delay),
             w.SYNAPSES: len(s.target),
             w.PROCESSES: count,
+            w.CURVES_SIZE: len(self._all_curves),
             w.MOST_PARCELS: s.most_parcels,
             w.BUDGET: PIECE,
         }
@@ -287,12 +320,13 @@ class ExactSimulation(Simulation, method="exact"):
             self._enqueue([self._given_time[0]], [w.GIVEN << w.KIND_SHIFT])
 
     def _start_processes(self) -> None:
-        count = len(self._process_state)
-        numbers, words = self._process_table.reshape(-1), self._process_state.reshape(-1)
-        firsts = [next_interval(numbers, words, process) for process in range(count)]
-        self._enqueue(firsts, [(w.PROCESS << w.KIND_SHIFT) + process for process in range(count)])
+        """Put the first event of each process into the queue, if there is one; each brings the next one."""
+        firsts = np.empty(len(self._process_state))
+        first_events(self._process_table.reshape(-1), self._process_state.reshape(-1), self._all_curves, firsts)
+        found = np.flatnonzero(np.isfinite(firsts))
+        self._enqueue(firsts[found], (w.PROCESS << w.KIND_SHIFT) + found)
 
-    def _enqueue(self, times: Sequence[float], keys: Sequence[int]) -> None:
+    def _enqueue(self, times: Any, keys: Any) -> None:
         """Put entries into the queue, from Python."""
         count = int(self._queue[w.QUEUE_COUNT])
         needed = count + len(times) + 2 * self._synapses.most_parcels + ROOM
@@ -454,8 +488,10 @@ class ExactSimulation(Simulation, method="exact"):
         times = np.concatenate([t for t, _ in self._chunks])
         sources = np.concatenate([s for _, s in self._chunks]).astype(np.int64)
         self._chunks.clear()
-        order = np.lexsort((sources, times))
-        times, sources = times[order], sources[order]
+        ordered = (times[1:] > times[:-1]) | ((times[1:] == times[:-1]) & (sources[1:] >= sources[:-1]))
+        if not np.all(ordered):  # events come in the order of time; only what comes at one time may not be in that of sources
+            order = np.lexsort((sources, times))
+            times, sources = times[order], sources[order]
         spikes, rates = {}, {}
         for recorder in self._recorders:
             if isinstance(recorder, States):
@@ -524,7 +560,11 @@ def _check(network: Network) -> None:
     for population in network.populations:
         if isinstance(population.neuron, Neuron):
             _check_neuron(population)
+        if isinstance(population.neuron, (PoissonSource, GammaSource)):
+            _check_rate(population.neuron.rate, f"population {population.name!r}")
     for given in network.inputs:
+        if isinstance(given, PoissonNoise):
+            _check_rate(given.rate, f"PoissonNoise to {given.target!r}")
         if isinstance(given, Increment):
             raise NetworkError(
                 f"Increment to {given.target!r}: it comes in every step, and method='exact' has no steps; use a Current"
@@ -538,6 +578,14 @@ def _check(network: Network) -> None:
         if projection.delay.minimum == 0.0:
             edges.append((source, target))
     zero_delay_levels([population.name for population in network.populations], edges)
+
+
+def _check_rate(rate: Any, label: str) -> None:
+    fastest = np.max(peak_rate(rate))
+    if fastest > FASTEST:
+        raise NetworkError(
+            f"{label}: {fastest:g} spikes/s is more than {FASTEST:g}, every one an event of method='exact'; use a Current"
+        )
 
 
 def _check_neuron(population: Population) -> None:

@@ -1,7 +1,4 @@
-"""Point processes in continuous time: the n-th event of each is a function of (seed, stream, n) alone.
-
-Poisson       intervals -log(u)/rate
-"""
+"""The point processes of a network, and when the next event of each comes (`eventsim.processes`)."""
 
 from __future__ import annotations
 
@@ -10,22 +7,40 @@ import math
 import numpy as np
 
 from eventsim.jit import jit_borrowing as jit
-from eventsim.random import draw4, log, uniform53
+from eventsim.processes import gamma_interval, next_varying, poisson_interval
 
-# A process: float64 numbers, and int64 words.
-RATE = 0  # spikes/ms
-PROCESS_NUMBERS = 1
-KEY, INDEX, EFFECT = range(3)  # key of its stream; events so far; the neuron that fires, or -1 - the segment that arrives
-PROCESS_WORDS = 3
+CONSTANT, VARYING, GAMMA, EQUILIBRIUM = range(4)  # laws: Poisson twice, and gamma processes with an ordinary start and without
+
+# A process: two float64 numbers, and int64 words.
+RATE, SHAPE = range(2)  # spikes/ms
+CURVE, COLUMNS = range(2)  # of one that varies: where its curve and its columns of it begin (`eventsim.rate_curve`)
+PROCESS_NUMBERS = 2
+# Key of its stream; events so far; the neuron that fires, or -1 - the segment that arrives; its law above, its member below
+KEY, INDEX, EFFECT, LAW = range(4)
+PROCESS_WORDS = 4
+LAW_SHIFT = 32
 
 
 @jit
-def next_interval(numbers, words, process):
-    """The time in ms from the last event of a process to its next one; counts it in ``words``."""
-    rate = numbers[process * PROCESS_NUMBERS + RATE]
+def next_event(numbers, words, curves, process, t):
+    """The time in ms of the event of a process that follows the one at t, or inf; counts it in ``words``."""
+    at, pair = process * PROCESS_WORDS, process * PROCESS_NUMBERS
+    key, index, law = np.uint64(words[at + KEY]), words[at + INDEX], words[at + LAW] >> LAW_SHIFT
+    member = words[at + LAW] & ((np.int64(1) << LAW_SHIFT) - 1)
+    words[at + INDEX] = index + 1
+    if law == VARYING:
+        curve, columns = np.int64(numbers[pair + CURVE]), np.int64(numbers[pair + COLUMNS])
+        return next_varying(key, member, index, t, curves, curve, columns)
+    rate = numbers[pair + RATE]
     if rate <= 0.0:
         return math.inf
-    at = process * PROCESS_WORDS
-    bits = draw4(np.uint64(words[at + KEY]), np.uint64(words[at + INDEX]), np.uint64(process))
-    words[at + INDEX] += 1
-    return -log(1.0 - uniform53(bits[0], bits[1])) / rate
+    if law == CONSTANT:
+        return t + poisson_interval(key, member, index, rate)
+    return t + gamma_interval(key, member, index, rate, numbers[pair + SHAPE], law == EQUILIBRIUM)
+
+
+@jit
+def first_events(numbers, words, curves, out_times):
+    """Write the time in ms of the first event of each process, or inf; counts them in ``words``."""
+    for process in range(out_times.size):
+        out_times[process] = next_event(numbers, words, curves, process, 0.0)

@@ -17,7 +17,8 @@ from eventsim.models import LIF, LIFDelta, LIFExcInh
 from eventsim.network import Network, Population, Projection
 from eventsim.rules import AllToAll, FixedInDegree, FixedProbability, FixedTotalNumber
 from eventsim.simulation import Simulation
-from eventsim.stimuli import Current, Increment, PoissonNoise, PoissonSource, SpikeSource
+from eventsim.stimuli import Current, GammaSource, Increment, PoissonNoise, PoissonSource, SpikeSource
+from eventsim.varying_rate import VaryingRate
 
 DT = 0.1
 SYNAPSES = ("targets", "weights")  # of the rows; the rest tells where they begin
@@ -183,6 +184,20 @@ WHOLE = {
             Increment("a", small_values(900)),
             Current("r", np.ones((3, 400)), interval=5.0),
             Current("d", 0.1),
+        ),
+    ),
+    "stimuli": Network(
+        (
+            Population("a", 900, LIF()),
+            Population("v", 500, PoissonSource(VaryingRate.sinusoid(20.0, 10.0, 5.0))),
+            Population("w", 300, PoissonSource(VaryingRate(np.ones((7, 300)), 5.0 + np.arange(7.0), "linear"))),
+            Population("g", 600, GammaSource(small_values(600), 2.0)),
+            Population("h", 600, GammaSource(5.0, 2.0, "ordinary")),
+        ),
+        (),
+        (
+            PoissonNoise("a", VaryingRate.sinusoid(20.0, 10.0, 5.0), 0.1),
+            PoissonNoise("a", VaryingRate(np.ones((2, 900)), [0.0, 5.0], period=9.0), small_values(900)),
         ),
     ),
     "no delay": network(Projection("a", "b", FixedProbability(0.1), weight=DRAWN, delay=0.0)),

@@ -20,9 +20,10 @@ from eventsim.models import AFTER_RESET, AT_GRID, BEFORE_FLOW, BEFORE_RESET, IAF
 from eventsim.network import Network, Population, Projection
 from eventsim.networks import brunel, microcircuit, vogels_abbott
 from eventsim.rules import AllToAll, FixedInDegree, FixedOutDegree, FixedProbability, FixedTotalNumber, OneToOne
-from eventsim.stimuli import Current, Increment, PoissonNoise, PoissonSource, SpikeSource
+from eventsim.stimuli import Current, GammaSource, Increment, PoissonNoise, PoissonSource, SpikeSource
 from eventsim.storage import _Arrays, _encode_population, _encode_projection, load, save
 from eventsim.storage import _encode as encode_input
+from eventsim.varying_rate import VaryingRate
 
 
 def contents(network: Network):
@@ -61,6 +62,18 @@ rules = st.one_of(
 )
 
 
+starts = st.sampled_from(["equilibrium", "ordinary"])
+
+
+def varying(size):
+    """Rates over time, of all or of each."""
+    return st.one_of(
+        st.just(VaryingRate([5.0, 0.0], [0.5, 3.0], "linear", before="hold", after="zero")),
+        st.just(VaryingRate(np.ones((3, size)), [0.0, 1.0, 2.5], period=4.0)),
+        st.builds(VaryingRate.sinusoid, positive, positive, positive, st.just(1.0), st.just(8)),
+    )
+
+
 @st.composite
 def neurons(draw, size):
     model = draw(st.sampled_from([LIF, LIFResetAll, LIFDelta, LIFExcInh, IAF]))
@@ -79,6 +92,10 @@ def drawn_networks(draw):
         Population("b", size, draw(neurons(size))),
         Population("noise", size, PoissonSource(draw(st.one_of(positive, st.lists(positive, min_size=size, max_size=size))))),
         Population("given", size, SpikeSource([1.0, 2.0, 2.0], [0, 1, 2])),
+        Population("varying", size, PoissonSource(draw(varying(size)))),
+        Population(
+            "gamma", size, GammaSource(draw(positive), draw(st.lists(positive, min_size=size, max_size=size)), draw(starts))
+        ),
         Population("out", 2, LI()),
     )
     projections = tuple(
@@ -89,6 +106,7 @@ def drawn_networks(draw):
     projections += (Projection("a", "out", np.array(dense), delay=0.0),)
     inputs = (
         PoissonNoise("a", rate=draw(positive), weight=draw(numbers)),
+        PoissonNoise("a", rate=draw(varying(size)), weight=draw(numbers)),
         Current("b", [[1.0] * size, [2.0] * size], times=[0.0, 5.0]),
         Current("a", 0.5),
         Increment("out", [0.1, 0.2]),
@@ -254,6 +272,10 @@ def test_the_unchanged_file_loads(parts):
         (put("projections", 0, "port", "nowhere"), "no port"),
         (put("projections", 0, "port", ["i"]), "port"),
         (put("inputs", 0, "rate", -5.0), "negative"),
+        (put("inputs", 0, "rate", {"kind": "VaryingRate", "values": 5.0}), "'after' is missing"),
+        (put("inputs", 0, "rate", {"kind": "PoissonNoise"}), "stands where"),
+        (put("inputs", 0, "weight", {"kind": "VaryingRate"}), "stands where"),
+        (put("populations", 0, "neuron", {"kind": "VaryingRate"}), "stands where"),
         (put("inputs", 0, "kind", "SpikeSource"), "stands where"),
         (put("inputs", 0, "kind", "LIF"), "stands where"),
         (put("inputs", 0, 5), "wrong place"),
