@@ -163,11 +163,12 @@ class ExactSimulation(Simulation, method="exact"):
                 weights.append(np.broadcast_to(np.asarray(noise.weight, np.float64), (n,)))
                 self._add_processes(noise.rate, key(self._seed, NOISE, number), -1 - (first + at))
                 first, synapses = first + n, synapses + n
-        self._synapses = self._synapses._replace(
-            segment=np.ascontiguousarray(np.concatenate(segments), np.int64),
-            target=np.ascontiguousarray(np.concatenate(targets), np.int32),
-            weight=np.ascontiguousarray(np.concatenate(weights), np.float64),
-        )
+        if len(segments) > 1:
+            self._synapses = self._synapses._replace(
+                segment=np.ascontiguousarray(np.concatenate(segments), np.int64),
+                target=np.ascontiguousarray(np.concatenate(targets), np.int32),
+                weight=np.ascontiguousarray(np.concatenate(weights), np.float64),
+            )
 
     def _add_processes(self, rate: Any, stream: np.uint64, effects: np.ndarray) -> None:
         n = len(effects)
