@@ -42,8 +42,8 @@ def bind_earliest(model):
     """A function ``(s, p) -> t``: a time in ms before which the neuron does not fire by itself; 0 if nothing is known. float64"""
     if not model.spiking or model.earliest is None:
         return jit(lambda s, p: 0.0)
-    ops, earliest = scalar_ops(np.dtype(np.float64)), jit(model.earliest)
-    return jit(lambda s, p: EARLY * earliest(ops, s, p))
+    ops, margin, earliest = scalar_ops(np.dtype(np.float64)), jit(model.margin), jit(model.earliest)
+    return jit(lambda s, p: 0.0 if margin(s, p) > 0.0 else EARLY * earliest(ops, s, p))
 
 
 @functools.cache

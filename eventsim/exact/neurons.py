@@ -54,6 +54,7 @@ from eventsim.models.model import hold_fields, with_ops
 
 FLOAT64 = np.dtype(np.float64)
 LINE = 8  # numbers of a cache line: a record takes whole ones
+SOONER = 0.5  # of the time that passes at least: another input then moves it, and the entry in the queue still comes before
 AHEAD = 12  # targets: the records of a million neurons lie in memory, and are asked for so long before they are needed
 
 
@@ -184,8 +185,9 @@ def _receive(spec: ExactSpec, port: str):
 def _predict(spec: ExactSpec):
     """``(context, t, -, -)``: when those in TOUCHED will fire, to the queue; how many are left, for which it has no room.
 
-    Where the model tells cheaply how early that can be at the most, this time is put into the queue, and its negative is the
-    prediction. What arrives before makes a new one; otherwise the crossing is looked for then, from the same state.
+    Where the model tells cheaply how early that can be at the most, the negative of this time is the prediction, and an entry half
+    way to it is put into the queue: most that arrives makes a new prediction and leaves the entry. An entry whose time has come is
+    put where the prediction is now; there the crossing is looked for, from the same state.
     """
     parameters, state, bring, _, _, count, width = _tools(spec)
     crossing, earliest, bounded = bind_crossing(spec.model), bind_earliest(spec.model), spec.bounded
@@ -215,8 +217,7 @@ def _predict(spec: ExactSpec):
             if not bounded or ceiling(s, p, rises, j if c[RISE_COLUMNS] > 1 else 0) > 0.0:
                 wait = earliest(s, p)
                 if wait > 0.0:
-                    found = begin + wait
-                    predicted = -found
+                    found, predicted = begin + SOONER * wait, -(begin + wait)
                 else:
                     found = predicted = begin + crossing(s, p)
             r[at + count + PREDICTED] = predicted
