@@ -398,14 +398,12 @@ class ExactSimulation(Simulation, method="exact"):
                 sample = min((s.next_time(self._time, start) for s in samples), default=np.inf)
                 until = min(stop, change, sample)
                 self._run_to(until, interrupt, shown)
-                if interrupt.asked:
-                    break
                 if self._time == sample:
                     for s in samples:
                         s.take(self._time)
                 if self._time == change:
                     self._change_currents()
-                if self._time >= stop:
+                if interrupt.asked or self._time >= stop:
                     break
         self._recording = self._collect(start, samples)
         if interrupt.asked:
@@ -428,7 +426,7 @@ class ExactSimulation(Simulation, method="exact"):
                 self._drain()
             elif status == w.ENDLESS:
                 raise SimulationError(f"neurons fire without end at {now[0]} ms: a reset leaves them above their threshold")
-            elif interrupt.asked:
+            elif interrupt.asked and now[0] < until:  # else all that happens then happens first
                 self._time = float(now[0])
                 return
 
@@ -488,7 +486,9 @@ class _Samples:
         self.places = [fields.index(field) for field in recorder.fields]
         self.times: list[float] = []
         self.rows: list[np.ndarray] = []
-        self.next = int(np.floor(simulation.time / recorder.interval)) + 1
+        self.next = int(simulation.time / recorder.interval)
+        while self.next * recorder.interval <= simulation.time:  # a quotient may be rounded to either side
+            self.next += 1
 
     def next_time(self, time: float, start: float) -> float:
         """When the next sample is due."""
