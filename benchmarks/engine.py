@@ -29,12 +29,15 @@ class Engine:
     def build(self, request: dict[str, Any]) -> dict[str, Any]:
         """Compile or load the kernels with a small network (``kernels_s``), then build (``built_s``).
 
-        request : "network", "parameters", "threads", what `Simulation` takes ("update", "dtype", "weight_dtype", "seed"), and
-            perhaps "forget_peak": the peak of memory is then that of this network, not of compiling before it
+        request : "network", "parameters", "threads", what `Simulation` takes ("update", "dtype", "weight_dtype", "seed", or
+            "method": "exact" and "seed" alone), and perhaps "forget_peak": the peak of memory is then that of this network, not of
+            compiling before it
         """
         name, parameters = request["network"], request["parameters"]
         given = {name: request[name] for name in ("update", "dtype", "weight_dtype", "seed") if name in request}
         settings = {"workers": request["threads"], **given}
+        if request.get("method") == "exact":
+            settings = {"method": "exact", "seed": request["seed"]}
         begin = time.perf_counter()
         small = example(name, {**parameters, **WARM.get(name, {})})
         self._simulate(small, settings).run(small.dt)
@@ -52,24 +55,25 @@ class Engine:
             "memory_before": before,
             "neurons": large.network.size,
             "synapses": self.simulation.synapses,
-            "bytes": bytes_held(large.network, large.dt, settings),
+            "bytes": {} if "method" in settings else bytes_held(large.network, large.dt, settings),
             "version": "",
         }
 
     def _simulate(self, chosen: Any, settings: dict[str, Any]) -> Simulation:
         recorders = [Rates(name, INTERVAL) for name in chosen.record]
-        return Simulation(chosen.network, chosen.dt, record=recorders, **settings)
+        return Simulation(chosen.network, None if "method" in settings else chosen.dt, record=recorders, **settings)
 
     def run(self, ms: float) -> dict[str, Any]:
-        """Go on for ``ms``: wall_s, the spikes of each population, and what was done."""
+        """Go on for ``ms``: wall_s, cpu_s (processor time of all threads), the spikes of each population, and what was done."""
         before = self.simulation.counters
-        begin = time.perf_counter()
+        begin, cpu = time.perf_counter(), time.process_time()
         recording = self.simulation.run(ms)
-        wall = time.perf_counter() - begin
+        wall, cpu = time.perf_counter() - begin, time.process_time() - cpu
         after = self.simulation.counters
         counts = {name: int(data.counts.sum()) for name, data in recording.rates.items()}
         return {
             "wall_s": wall,
+            "cpu_s": cpu,
             "spikes": sum(counts.values()),
             "spikes_of": counts,
             "synaptic_events": after.synaptic_events - before.synaptic_events,

@@ -7,11 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.process import Failed
-from eventsim import FixedInDegree, LIFDelta, Network, PoissonNoise, Population, Projection
+from eventsim import LIF, FixedInDegree, LIFDelta, Network, PoissonNoise, Population, Projection, Uniform
 from eventsim.networks import BUILT_IN, Example
 
 CONNECTOME = "flywire783_both_hemispheres_thr5.npz"
-WARM = {"brunel": {"neurons": 200}, "vogels-abbott": {"neurons": 50}, "microcircuit": {"scale": 0.01}, "uniform": {"neurons": 100}}
+WARM = {
+    "brunel": {"neurons": 200},
+    "vogels-abbott": {"neurons": 50},
+    "microcircuit": {"scale": 0.01},
+    "uniform": {"neurons": 100},
+    "balanced": {"neurons": 500},
+}
 """Parameters of a small network of the same kind, whose first step compiles or loads all that the large one needs."""
 
 
@@ -29,9 +35,34 @@ def uniform(*, neurons: int, in_degree: int, rate: float = 20.0, dt: float = 0.1
     return Example("uniform", network, dt, 100.0, 0.0, ("cells",), "Independent noisy neurons, connected without effect.")
 
 
+def balanced(
+    *, neurons: int, in_degree: int = 100, synapses: str = "delta", noise: float = 0.0, drive: float = 22.0, dt: float = 0.125
+) -> Example:
+    """A sparse balanced network after Brunel (2000), driven by a constant current a little above threshold (20 mV above rest).
+
+    neurons : number, four in five excitatory; in_degree : synapses of each, four in five excitatory; synapses : "delta" or
+    "exponential" (2 ms); noise : Poisson input of each, spikes/s; drive : mV, where the voltage would go; dt : ms, of grids
+    """
+    membrane = {"tau_mem": 20.0, "v_leak": drive, "v_th": 20.0, "v_reset": 10.0, "refractory": 2.0}
+    neuron, weight = (LIFDelta(**membrane), 0.45) if synapses == "delta" else (LIF(**membrane, tau_syn=2.0), 4.5)
+    excitatory = 4 * neurons // 5
+    sizes, degrees = {"exc": excitatory, "inh": neurons - excitatory}, {"exc": 4 * in_degree // 5, "inh": in_degree // 5}
+    weights = {"exc": weight, "inh": -5.0 * weight}
+    network = Network(
+        populations=tuple(Population(name, size, neuron, initial={"v": Uniform(0.0, 20.0)}) for name, size in sizes.items()),
+        projections=tuple(
+            Projection(source, target, FixedInDegree(degrees[source]), weight=weights[source], delay=1.5)
+            for source in sizes
+            for target in sizes
+        ),
+        inputs=tuple(PoissonNoise(name, rate=noise, weight=weight) for name in sizes if noise > 0.0),
+    )
+    return Example("balanced", network, dt, 200.0, 100.0, ("exc", "inh"), "A sparse balanced network, driven by a current.")
+
+
 def example(name: str, parameters: dict[str, Any]) -> Example:
     """The network called ``name``."""
-    build: Any = uniform if name == "uniform" else BUILT_IN[name]
+    build: Any = {**BUILT_IN, "uniform": uniform, "balanced": balanced}[name]
     return build(**parameters)
 
 

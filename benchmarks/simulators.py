@@ -92,7 +92,7 @@ def _build(plan: Plan, chosen: Example, stack: ExitStack) -> tuple[dict[str, Chi
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         network = describe(chosen, Path(folder) / "arrays.npz")
         request = {"network": network, "threads": max(plan.threads), "seed": plan.settings["seed"]}
-        request |= {"warm_up": plan.warm_up, "run": plan.duration}
+        request |= {"warm_up": plan.warm_up, "run": plan.duration, "precise": plan.settings.get("method") == "exact"}
         for name, python in plan.peers:
             say(f"{name}: building {plan.network} ...")
             children[name] = stack.enter_context(start_peer(name, python))

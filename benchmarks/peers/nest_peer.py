@@ -48,6 +48,17 @@ def membrane(population: dict[str, Any]) -> tuple[str, dict[str, float]]:
     raise Unable(f"population {population['name']!r}: NEST has no {kind}")
 
 
+PRECISE = {"iaf_psc_exp": "iaf_psc_exp_ps_lossless", "iaf_psc_delta": "iaf_psc_delta_ps"}
+"""NEST's models whose spike times are real numbers."""
+
+
+def precise(model: str) -> str:
+    """The model with spike times that are real numbers."""
+    if model not in PRECISE:
+        raise Unable(f"NEST is not told which precise model stands for {model}")
+    return PRECISE[model]
+
+
 def values(nest: Any, given: Any, sign: float = 1.0) -> Any:
     """A number, or one of NEST's random parameters. sign : -1.0 turns the values round."""
     if not isinstance(given, dict):
@@ -86,6 +97,7 @@ class Nest:
         nest.verbosity = nest.VerbosityLevel.ERROR
         nest.ResetKernel()
         nest.set(resolution=network["dt"], local_num_threads=request["threads"], rng_seed=request["seed"] + 1)
+        self.precise = request.get("precise", False)
         begin = time.perf_counter()
         self.models = {population["name"]: population["model"] for population in network["populations"]}
         nodes = {population["name"]: self._create(population) for population in network["populations"]}
@@ -100,6 +112,7 @@ class Nest:
 
     def _create(self, population: dict[str, Any]) -> Any:
         model, parameters = membrane(population)
+        model = precise(model) if self.precise else model
         nodes = self.nest.Create(model, population["size"], params=parameters)
         for state, start in population["initial"].items():
             nodes.set({STATES[state]: values(self.nest, start)})
@@ -118,7 +131,9 @@ class Nest:
     def _excite(self, target: Any, noise: dict[str, Any]) -> None:
         if isinstance(noise["rate"], dict) or isinstance(noise["weight"], dict):
             raise Unable("NEST is not told how to give each neuron noise of its own rate")
-        generator = self.nest.Create("poisson_generator", params={"rate": noise["rate"]})
+        generator = self.nest.Create(
+            "poisson_generator_ps" if self.precise else "poisson_generator", params={"rate": noise["rate"]}
+        )
         self.nest.Connect(generator, target, "all_to_all", {"weight": noise["weight"], "delay": self.nest.resolution})
 
     def run(self, ms: float) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from eventsim.models.model import with_ops
 
 END = 1e12  # ms, where every exponential has died away
 FIRST_STEP = 1.0  # ms, of the search for a time behind a crossing; it doubles
+EARLY = 1.0 - 1e-9  # times the model's `earliest`: a crossing that is found never lies before it, whatever was rounded
 TRIES = 200  # of Newton's method: halving alone needs no more than 60
 FAINT = 1e-9  # of the slope at first: a later one below it may have any sign, after long gaps it is rounding alone
 FLAT = 1e-9  # of the bracket, how well the place of a peak has to be known: its height then is, to 1e-18
@@ -34,6 +35,15 @@ def bind_jump(model):
     ops = scalar_ops(np.dtype(np.float64))
     exact, advance = jit(model.exact), with_ops(model.advance, ops, jit)
     return jit(lambda s, t, p: advance(s, exact(ops, t, p), p) if t > 0.0 else s)
+
+
+@functools.cache
+def bind_earliest(model):
+    """A function ``(s, p) -> t``: a time in ms before which the neuron does not fire by itself; 0 if nothing is known. float64"""
+    if not model.spiking or model.earliest is None:
+        return jit(lambda s, p: 0.0)
+    ops, margin, earliest = scalar_ops(np.dtype(np.float64)), jit(model.margin), jit(model.earliest)
+    return jit(lambda s, p: 0.0 if margin(s, p) > 0.0 else EARLY * earliest(ops, s, p))
 
 
 @functools.cache

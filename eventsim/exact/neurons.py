@@ -13,11 +13,11 @@ import numpy as np
 from numba import types
 from numba.core.errors import NumbaError
 
-from eventsim.cpu.pointers import values_at, view
+from eventsim.cpu.pointers import prefetch, values_at, view
 from eventsim.cpu.scalar import scalar_ops
 from eventsim.crossing import bind_ceiling
 from eventsim.errors import ModelError
-from eventsim.exact.crossing import bind_crossing, bind_jump
+from eventsim.exact.crossing import bind_crossing, bind_earliest, bind_jump
 from eventsim.exact.heap import push
 from eventsim.exact.layout import (
     CONTEXT_SIZE,
@@ -54,6 +54,8 @@ from eventsim.models.model import hold_fields, with_ops
 
 FLOAT64 = np.dtype(np.float64)
 LINE = 8  # numbers of a cache line: a record takes whole ones
+SOONER = 0.5  # of the time that passes at least: another input then moves it, and the entry in the queue still comes before
+AHEAD = 12  # targets: the records of a million neurons lie in memory, and are asked for so long before they are needed
 
 
 class ExactSpec(NamedTuple):
@@ -151,7 +153,13 @@ def _receive(spec: ExactSpec, port: str):
         touched = view(c[TOUCHED], c[N], types.int32)
         targets, weights = view(address, many, types.int32), view(c[WEIGHTS], many, types.float64)
         waiting = c[TOUCHED_COUNT]
+        for k in range(min(many, AHEAD)):
+            prefetch(r, np.int64(targets[k]) * width)
+            prefetch(mark, np.int64(targets[k]))
         for k in range(many):
+            if k + AHEAD < many:
+                prefetch(r, np.int64(targets[k + AHEAD]) * width)
+                prefetch(mark, np.int64(targets[k + AHEAD]))
             j = np.int64(targets[k])
             p, _ = parameters(c, j)
             at = j * width
@@ -175,9 +183,14 @@ def _receive(spec: ExactSpec, port: str):
 
 
 def _predict(spec: ExactSpec):
-    """``(context, t, -, -)``: when those in TOUCHED will fire, to the queue; how many are left, for which it has no room."""
+    """``(context, t, -, -)``: when those in TOUCHED will fire, to the queue; how many are left, for which it has no room.
+
+    Where the model tells cheaply how early that can be at the most, the negative of this time is the prediction, and an entry half
+    way to it is put into the queue: most that arrives makes a new prediction and leaves the entry. An entry whose time has come is
+    put where the prediction is now; there the crossing is looked for, from the same state.
+    """
     parameters, state, bring, _, _, count, width = _tools(spec)
-    crossing, bounded = bind_crossing(spec.model), spec.bounded
+    crossing, earliest, bounded = bind_crossing(spec.model), bind_earliest(spec.model), spec.bounded
     ceiling = bind_ceiling(spec.model) if spec.bounded else None
     states = len(spec.model.State._fields)
 
@@ -200,10 +213,14 @@ def _predict(spec: ExactSpec):
             begin = max(last, free)
             if begin > last:
                 s = bring(s, last, free, begin, p)
-            found = math.inf
+            found = predicted = math.inf
             if not bounded or ceiling(s, p, rises, j if c[RISE_COLUMNS] > 1 else 0) > 0.0:
-                found = begin + crossing(s, p)
-            r[at + count + PREDICTED] = found
+                wait = earliest(s, p)
+                if wait > 0.0:
+                    found, predicted = begin + SOONER * wait, -(begin + wait)
+                else:
+                    found = predicted = begin + crossing(s, p)
+            r[at + count + PREDICTED] = predicted
             if found < r[at + count + QUEUED]:
                 r[at + count + QUEUED] = found
                 entries = push(time, key, entries, found, (np.int64(FIRE) << KIND_SHIFT) + c[FIRST] + j)
@@ -214,10 +231,10 @@ def _predict(spec: ExactSpec):
 
 
 def _fire(spec: ExactSpec):
-    """``(context, t, j, -)``: neuron j fires at t, if that is what is predicted for it; 1 if it does. An entry that is stale is put
-    where the prediction is now: the queue has room for it."""
+    """``(context, t, j, -)``: neuron j fires at t, if that is what is predicted for it; 1 if it does. Where it is time to look for
+    its crossing, that is done; an entry that is stale is put where the prediction is now: the queue has room for it."""
     parameters, state, bring, store, _, count, width = _tools(spec)
-    reset = jit(spec.model.reset)
+    reset, crossing = jit(spec.model.reset), bind_crossing(spec.model)
 
     def fire(context, t, j, b):
         c = values_at(context, CONTEXT_SIZE)
@@ -226,6 +243,13 @@ def _fire(spec: ExactSpec):
         found = r[at + count + PREDICTED]
         if found != t:
             if r[at + count + QUEUED] == t:
+                if found == -t:
+                    p, _ = parameters(c, j)
+                    last, free, s = r[at + count + LAST], r[at + count + FREE], state(r, at)
+                    begin = max(last, free)
+                    found = max(t, begin + crossing(bring(s, last, free, begin, p), p))
+                    r[at + count + PREDICTED] = found
+                found = abs(found)
                 r[at + count + QUEUED] = found
                 if found < math.inf:
                     q = view(c[QUEUE], QUEUE_SIZE, types.int64)

@@ -184,11 +184,12 @@ class ExactSimulation(Simulation, method="exact"):
                 weights.append(np.broadcast_to(np.asarray(noise.weight, np.float64), (n,)))
                 self._add_processes(noise, key(self._seed, NOISE, number, 0), at, -1 - (first + at))
                 first, synapses = first + n, synapses + n
-        self._synapses = self._synapses._replace(
-            segment=np.ascontiguousarray(np.concatenate(segments), np.int64),
-            target=np.ascontiguousarray(np.concatenate(targets), np.int32),
-            weight=np.ascontiguousarray(np.concatenate(weights), np.float64),
-        )
+        if len(segments) > 1:
+            self._synapses = self._synapses._replace(
+                segment=np.ascontiguousarray(np.concatenate(segments), np.int64),
+                target=np.ascontiguousarray(np.concatenate(targets), np.int32),
+                weight=np.ascontiguousarray(np.concatenate(weights), np.float64),
+            )
 
     def _add_processes(self, given: Any, stream: np.uint64, members: np.ndarray, effects: np.ndarray) -> None:
         """One process for each of ``members``, which its random numbers are keyed by; the streams are those of the grid engine."""
@@ -432,14 +433,12 @@ class ExactSimulation(Simulation, method="exact"):
                 sample = min((s.next_time(self._time, start) for s in samples), default=np.inf)
                 until = min(stop, change, sample)
                 self._run_to(until, interrupt, shown)
-                if interrupt.asked:
-                    break
                 if self._time == sample:
                     for s in samples:
                         s.take(self._time)
                 if self._time == change:
                     self._change_currents()
-                if self._time >= stop:
+                if interrupt.asked or self._time >= stop:
                     break
         self._recording = self._collect(start, samples)
         if interrupt.asked:
@@ -462,7 +461,7 @@ class ExactSimulation(Simulation, method="exact"):
                 self._drain()
             elif status == w.ENDLESS:
                 raise SimulationError(f"neurons fire without end at {now[0]} ms: a reset leaves them above their threshold")
-            elif interrupt.asked:
+            elif interrupt.asked and now[0] < until:  # else all that happens then happens first
                 self._time = float(now[0])
                 return
 
@@ -524,7 +523,9 @@ class _Samples:
         self.places = [fields.index(field) for field in recorder.fields]
         self.times: list[float] = []
         self.rows: list[np.ndarray] = []
-        self.next = int(np.floor(simulation.time / recorder.interval)) + 1
+        self.next = int(simulation.time / recorder.interval)
+        while self.next * recorder.interval <= simulation.time:  # a quotient may be rounded to either side
+            self.next += 1
 
     def next_time(self, time: float, start: float) -> float:
         """When the next sample is due."""

@@ -89,6 +89,7 @@ IAF = Model(
     initial=initial,
     turning_time=turning_time,
     crossing=crossing,
+    earliest=crossing,
     linear=True,
     units={"v_th": "unit of v", "v_reset": "unit of v", "slope": "unit of v / ms", "v_start": "unit of v", "v": "unit of v"},
     doc=__doc__,

@@ -121,6 +121,15 @@ def bend(ops, s, p):
     return math.inf
 
 
+def earliest(ops, s, p):
+    """v rises no faster than now, without inhibition, since v above where it is and a current that decays only slow it down:
+    t = (v_th - v) / dv/dt."""
+    drive = p.r_mem * s.i
+    rate = ((p.v_leak - s.v) + ops.select(drive > 0.0, drive, 0.0)) / p.tau_mem
+    rises = rate > 0.0
+    return ops.select(rises, (p.v_th - s.v) / ops.select(rises, rate, 1.0), math.inf)
+
+
 LIF = Model(
     name="LIF",
     State=State,
@@ -138,6 +147,7 @@ LIF = Model(
     turning_time=turning_time,
     slope=slope,
     bend=bend,
+    earliest=earliest,
     linear=True,
     positive=("tau_mem", "tau_syn"),
     units={

@@ -80,6 +80,12 @@ def crossing(ops, s, p):
     return ops.select(fires, p.tau_mem * ops.log1p((p.v_th - s.v) / ops.select(fires, above, 1.0)), math.inf)
 
 
+def earliest(ops, s, p):
+    """v rises no faster than now: t = tau_mem (v_th - v)/(v_leak - v)."""
+    fires = p.v_leak > p.v_th
+    return ops.select(fires, p.tau_mem * (p.v_th - s.v) / ops.select(fires, p.v_leak - s.v, 1.0), math.inf)
+
+
 LIFDelta = Model(
     name="LIFDelta",
     State=State,
@@ -96,6 +102,7 @@ LIFDelta = Model(
     initial=initial,
     turning_time=turning_time,
     crossing=crossing,
+    earliest=earliest,
     linear=True,
     positive=("tau_mem",),
     units={

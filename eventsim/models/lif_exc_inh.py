@@ -108,6 +108,15 @@ def bend(ops, s, p):
     return ops.select(meet & (t > 0.0), t, math.inf)
 
 
+def earliest(ops, s, p):
+    """As in `eventsim.models.lif`, of the two currents that which is above 0."""
+    exc, inh = p.r_mem * s.exc, p.r_mem * s.inh
+    drive = ops.select(exc > 0.0, exc, 0.0) + ops.select(inh > 0.0, inh, 0.0)
+    rate = ((p.v_leak - s.v) + drive) / p.tau_mem
+    rises = rate > 0.0
+    return ops.select(rises, (p.v_th - s.v) / ops.select(rises, rate, 1.0), math.inf)
+
+
 LIFExcInh = Model(
     name="LIFExcInh",
     State=State,
@@ -123,6 +132,7 @@ LIFExcInh = Model(
     initial=initial,
     slope=slope,
     bend=bend,
+    earliest=earliest,
     positive=("tau_mem", "tau_exc", "tau_inh"),
     units={
         "tau_mem": "ms",

@@ -63,6 +63,9 @@ class Model:
         The t > 0 in ms that parts the time after s in two, in each of which the slope is 0 once at most; inf if there is one part.
     crossing : ``(ops, s, p) -> t``, or None
         In closed form the t >= 0 in ms at which the margin, not above 0 in s, first rises above 0, or inf.
+    earliest : ``(ops, s, p) -> t``, or None
+        A t >= 0 in ms, or inf, that takes a division at most to find, and before which the margin, not above 0 in s, does not rise
+        above 0: the exact engine looks for a crossing only when so much time has passed without input.
     euler_flow : ``(ops, dt, p) -> Params``, or None
         The parameters whose exact flow passes through all points of the Euler recursion, so that it too can jump and predict.
     methods : tuple of "exact" and "euler"
@@ -88,6 +91,7 @@ class Model:
     slope: Callable | None = None
     bend: Callable | None = None
     crossing: Callable | None = None
+    earliest: Callable | None = None
     euler_flow: Callable | None = None
     units: Mapping[str, str] = field(default_factory=dict)
     positive: tuple[str, ...] = ()

@@ -55,6 +55,18 @@ def test_vogels_abbott_and_brunel(bench):
         assert "RTF" in printed
 
 
+def test_exact(bench):
+    printed, written = bench("exact", "--neurons", "200", "--in-degree", "20", "--sizes", "100,200", *TIMES)
+    check_report(written, "exact")
+    for synapses in ("delta", "exponential"):
+        found = written["results"][synapses]
+        check_comparison(found)
+        runs = found["runs"]["eventsim, 1 thread"]
+        assert found["events_per_s"] == pytest.approx(statistics.median(run["synaptic_events"] / run["wall_s"] for run in runs))
+        assert [point["synapses"] for point in found["growth"]] == [2000, 4000]
+    assert "ns/event" in printed
+
+
 def test_fly(bench, tmp_path):
     path = tmp_path / "brain.npz"
     ids = np.array([SUGAR_NEURONS[0], 11, 12], np.int64)
