@@ -32,7 +32,8 @@ class Propagator(NamedTuple):
 
 def exact(ops, dt, p):
     y = dt / p.tau_adapt
-    return Propagator(*lif.exact(ops, dt, p), lif.coupling(ops, dt / p.tau_mem, y), ops.expm1(-y))
+    k = lif.exact(ops, dt, p)
+    return Propagator(k.v, k.r, k.i, lif.coupling(ops, dt / p.tau_mem, y), ops.expm1(-y))
 
 
 def euler(ops, dt, p):

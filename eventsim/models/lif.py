@@ -45,6 +45,7 @@ def coupling(ops, x, y):
     return ops.exp(-ops.minimum(x, y)) * ops.phi(ops.absolute(x - y)) / ops.phi(x)
 
 
+@register_jitable
 def exact(ops, dt, p):
     x = dt / p.tau_mem
     y = dt / p.tau_syn

@@ -46,7 +46,8 @@ class Propagator(NamedTuple):
 
 
 def exact(ops, dt, p):
-    return Propagator(*lif.exact(ops, dt, p), -ops.expm1(-dt / p.tau_adapt))
+    k = lif.exact(ops, dt, p)
+    return Propagator(k.v, k.r, k.i, -ops.expm1(-dt / p.tau_adapt))
 
 
 def euler(ops, dt, p):
