@@ -248,7 +248,9 @@ class Linear:
     def size(self):
         """The largest number that v is computed from."""
         known = [self.p[name] for name in ("v_leak", "v_th", "v_reset") if name in self.p]
-        return max(abs(value) for value in (*known, *(value * self.p.get("r_mem", 1) for value in self.s.values()), *self.s.values()))
+        return max(
+            abs(value) for value in (*known, *(value * self.p.get("r_mem", 1) for value in self.s.values()), *self.s.values())
+        )
 
     def prepare(self, held):
         """The flow from here on; v stands still if held."""
