@@ -89,8 +89,9 @@ def euler(ops, dt, p):
 def advance(ops, s, k, p):
     force = p.curve * (s.v - p.v_leak) * (s.v - p.v_crit) + p.drive
     below = k.c - k.w * (s.v - k.middle)
-    stays = (below > 0.0) & (k.s * force < (k.top - s.v) * below)
-    return State(ops.select(stays, s.v + k.s * force / ops.select(stays, below, k.one), k.top))
+    near = (below > 0.0) & (k.s * force < (k.top - s.v) * below)
+    stays = near | (force <= 0.0)  # at the upper zero of dv/dt the denominator is rounding alone after a long gap
+    return State(ops.select(stays, s.v + k.s * force / ops.select(near, below, k.one), k.top))
 
 
 def inject(p, current):

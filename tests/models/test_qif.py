@@ -78,6 +78,8 @@ def test_a_step_fires_if_and_only_if_the_threshold_is_crossed_within_it(v, tau, 
 def test_at_rest_it_stays_to_the_last_bit():
     p = QIF.Params(v_leak=-65.3, v_crit=-50.1, v_th=30.0)
     assert flowed(QIF.initial(p), 0.1, p) == QIF.initial(p) == flowed(QIF.initial(p), 1e9, p)
+    p = QIF.Params(v_leak=0.0, v_crit=-0.5, v_th=1.0)  # the other way round: it rests where the least kick makes it fire
+    assert flowed(QIF.initial(p), 0.1, p) == QIF.initial(p) == flowed(QIF.initial(p), 1e9, p)
 
 
 def test_period_of_a_driven_neuron():
