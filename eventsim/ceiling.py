@@ -6,7 +6,8 @@ rest times a *gain* that depends on t alone:
     margin(t) = margin(rest) + sum over f of g_f(t) (s_f - rest_f)
 
 so that it never exceeds ``margin(rest) + sum of max(high_f d_f, low_f d_f)`` with the greatest and the least value that g_f
-takes. Between dt and the end of time a gain is monotone on either side of its turning time, so these stand at one of three times.
+takes. Between dt, which may be 0, and the end of time a gain is monotone on either side of its turning time, so these stand at one
+of three times.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ _SLACK = 1e-9  # by which a gain is taken to be further from 0 than was found, o
 _EQUAL = 1e-6  # what is linear is so to this
 
 
-def rises(model: Any, p: Any, dt: float, count: int) -> np.ndarray:
+def rises(model: Any, p: Any, dt: float, count: int, end: float | None = None) -> np.ndarray:
     """The greatest gain of each state, then the least of each, (2 states, count); infinite where no bound is known.
 
-    model : a `Model`; p : Params of its exact flow, floats or arrays of ``count`` values; dt : ms, the first time that counts
+    model : a `Model`; p : Params of its exact flow, floats or arrays of ``count`` values; dt : ms, the first time that counts;
+    end : ms, the last one, by which everything has come to rest; `FAR` steps of dt if None
     """
     states = len(model.State._fields)
     unknown = np.full((2 * states, count), np.inf)
@@ -36,17 +38,18 @@ def rises(model: Any, p: Any, dt: float, count: int) -> np.ndarray:
     if not model.linear or not model.spiking or model.turning_time is None:
         return unknown
     with np.errstate(all="ignore"):  # what is not finite is not used
-        found = _gains(model, p, dt, count)
+        end = FAR * dt if end is None else end
+        found = _gains(model, p, dt, end, count)
         if model.inject is not None:  # a current that changes while the simulation runs must leave the gains as they are
-            other = _gains(model, model.inject(p, 1.0), dt, count)
+            other = _gains(model, model.inject(p, 1.0), dt, end, count)
             same = np.abs(found - other) <= 0.1 * _SLACK * np.tile(found[:states] - found[states:], (2, 1))
             found = np.where(same, found, np.nan)
     return np.where(np.all(np.isfinite(found), axis=0), found, unknown)
 
 
-def _gains(model: Any, p: Any, dt: float, count: int) -> np.ndarray:
+def _gains(model: Any, p: Any, dt: float, end: float, count: int) -> np.ndarray:
     """As `rises`; not finite where the neuron does not rest in its initial state."""
-    State, end, advance = model.State, FAR * dt, with_ops(model.advance, NUMPY)
+    State, advance = model.State, with_ops(model.advance, NUMPY)
     rest = State(*(np.broadcast_to(np.asarray(v, np.float64), (count,)) for v in model.initial(p)))
     level = model.margin(rest, p)
     size = 1.0 + np.abs(np.stack(rest)).sum(axis=0)

@@ -15,7 +15,7 @@ import numpy as np
 class Ops(NamedTuple):
     """One backend's operations.
 
-    exp, expm1, log1p, minimum, absolute
+    exp, expm1, log1p, sqrt, sin, cos, arctan, minimum, absolute
         As in NumPy.
     phi
         ``(1 - exp(-x)) / x``, and ``1 - x/2`` where x is so small that both agree to rounding (also in the derivative).
@@ -34,6 +34,10 @@ class Ops(NamedTuple):
     exp: Any
     expm1: Any
     log1p: Any
+    sqrt: Any
+    sin: Any
+    cos: Any
+    arctan: Any
     minimum: Any
     absolute: Any
     phi: Any
@@ -86,6 +90,10 @@ NUMPY = Ops(
     exp=np.exp,
     expm1=np.expm1,
     log1p=np.log1p,
+    sqrt=np.sqrt,
+    sin=np.sin,
+    cos=np.cos,
+    arctan=np.arctan,
     minimum=np.minimum,
     absolute=np.abs,
     phi=phi,

@@ -29,6 +29,26 @@ def _log1p(x):
 
 
 @jit
+def _sqrt(x):
+    return np.sqrt(x)
+
+
+@jit
+def _sin(x):
+    return np.sin(x)
+
+
+@jit
+def _cos(x):
+    return np.cos(x)
+
+
+@jit
+def _arctan(x):
+    return np.arctan(x)
+
+
+@jit
 def _minimum(x, y):
     return x if x < y else y
 
@@ -72,7 +92,23 @@ def scalar_ops(dtype: np.dtype) -> Ops:
     def relu(x):
         return zero if x <= zero else x  # NaN stays NaN
 
-    return Ops(_exp, _expm1, _log1p, _minimum, _absolute, _phi, _log1p_over, relu, _select, fire, _gate)
+    return Ops(
+        exp=_exp,
+        expm1=_expm1,
+        log1p=_log1p,
+        sqrt=_sqrt,
+        sin=_sin,
+        cos=_cos,
+        arctan=_arctan,
+        minimum=_minimum,
+        absolute=_absolute,
+        phi=_phi,
+        log1p_over=_log1p_over,
+        relu=relu,
+        select=_select,
+        fire=fire,
+        gate=_gate,
+    )
 
 
 @functools.cache

@@ -22,8 +22,8 @@ from eventsim.jit import jit_borrowing as jit
 from eventsim.models.model import with_ops
 
 END = 1e12  # ms, where every exponential has died away
-FIRST_STEP = 1.0  # ms, of the search for a time behind a crossing; it doubles
 EARLY = 1.0 - 1e-9  # times the model's `earliest`: a crossing that is found never lies before it, whatever was rounded
+FIRST_STEP, LEAST_STEP = 1.0, 1e-9  # ms, of the search for a time behind a crossing; it doubles
 TRIES = 200  # of Newton's method: halving alone needs no more than 60
 FAINT = 1e-9  # of the slope at first: a later one below it may have any sign, after long gaps it is rounding alone
 FLAT = 1e-9  # of the bracket, how well the place of a peak has to be known: its height then is, to 1e-18
@@ -56,6 +56,13 @@ def bind_crossing(model):
         closed = jit(model.crossing)
         return jit(lambda s, p: 0.0 if margin(s, p) > 0.0 else closed(ops, s, p))
     jump, slope, bend = bind_jump(model), jit(model.slope), jit(model.bend)
+    exact, advance = jit(model.exact), with_ops(model.advance, ops, jit)
+
+    @jit
+    def rest(s, p):
+        """Where the flow ends. Advanced twice: the first time v misses its rest by a rounding of how far it was away."""
+        k = exact(ops, END, p)
+        return advance(advance(s, k, p), k, p)
 
     @jit
     def root(s, p, low, high):
@@ -98,8 +105,15 @@ def bind_crossing(model):
 
     @jit
     def behind(s, p, low, falling):
-        """A time after low at which m is above 0, or, if asked for, its slope is not above 0; inf if there is none."""
-        step = FIRST_STEP
+        """A time after low at which m is above 0, or, if asked for, its slope is not above 0; inf if there is none.
+
+        Where m rises from low to a peak its slope falls on the way, so that m is nowhere before where its tangent at low is 0, and
+        a peak before that is below 0: the search begins there. A fixed first step might pass over peak and fall to where
+        everything has died away and the sign of the slope is rounding.
+        """
+        at = jump(s, low, p)
+        rate = slope(at, p)
+        step = min(max(-margin(at, p) / rate, LEAST_STEP), END) if rate > 0.0 else FIRST_STEP
         while step < END:
             at = jump(s, low + step, p)
             if margin(at, p) > 0.0 or (falling and slope(at, p) <= 0.0):
@@ -132,7 +146,7 @@ def bind_crossing(model):
         if margin(s, p) > 0.0:
             return 0.0
         low, rising, turn = 0.0, slope(s, p), bend(ops, s, p)
-        if turn < math.inf:
+        if turn < END:
             at = jump(s, turn, p)
             if margin(at, p) > 0.0:
                 return root(s, p, 0.0, turn)
@@ -142,8 +156,9 @@ def bind_crossing(model):
                 if margin(jump(s, top, p), p) > 0.0:
                     return root(s, p, 0.0, top)
             low, rising = turn, later
-        if margin(jump(s, END, p), p) > 0.0:
-            return root(s, p, low, behind(s, p, low, False))
+        if margin(rest(s, p), p) > 0.0:
+            high = behind(s, p, low, False)
+            return root(s, p, low, high) if high < math.inf else math.inf
         if not rising > 0.0:
             return math.inf  # it falls, and comes back to where it ends at most
         top = highest(s, p, low)

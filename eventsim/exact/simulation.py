@@ -15,6 +15,7 @@ from eventsim.coefficients import holds_whole
 from eventsim.currents import next_change, under_currents
 from eventsim.errors import NetworkError, SimulationError
 from eventsim.exact import layout as w
+from eventsim.exact.crossing import END
 from eventsim.exact.loop import compile_drive
 from eventsim.exact.neurons import ExactSpec, compile_event
 from eventsim.exact.sources import (
@@ -59,7 +60,6 @@ from eventsim.varying_rate import VaryingRate, peak_rate
 
 PIECE = 500_000  # events between two looks at Ctrl-C: about a tenth of a second
 ROOM = 1 << 12  # entries of the queue and spikes of the buffer, at first
-SOON = 1e-6  # ms: `rises` looks from so early on
 BAR = "{percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} ms [{elapsed}<{remaining}]"
 FASTEST = 1e9  # spikes/s of one process: intervals must not vanish beside the time of a long run
 GUARD = 1e-9  # ms: what changes at a time has changed then, whatever its rounding
@@ -145,7 +145,7 @@ class ExactSimulation(Simulation, method="exact"):
         rows = population.size if own else 1
         table = np.stack([np.broadcast_to(np.asarray(v, np.float64), (rows,)) for v in values], axis=1)
         arrays[w.PARAMS] = np.ascontiguousarray(table)
-        arrays[w.RISES] = np.ascontiguousarray(rises(spec.model, params, SOON, rows)) if spec.bounded else np.zeros((1, 1))
+        arrays[w.RISES] = np.ascontiguousarray(rises(spec.model, params, 0.0, rows, END)) if spec.bounded else np.zeros((1, 1))
         context = self._contexts[g]
         for word, array in arrays.items():
             context[word] = array.ctypes.data

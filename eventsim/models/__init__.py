@@ -7,6 +7,7 @@ from eventsim.models.izhikevich import Izhikevich
 from eventsim.models.li import LI
 from eventsim.models.lif import LIF, LIFResetAll, LIFSubtract
 from eventsim.models.lif_adex import LIFAdEx
+from eventsim.models.lif_alpha import LIFAlpha
 from eventsim.models.lif_box import LIBox, LIFBox, LIFBoxSubtract
 from eventsim.models.lif_cond_exp import LIFCondExp
 from eventsim.models.lif_delta import LIFDelta
@@ -14,6 +15,7 @@ from eventsim.models.lif_ex import LIFEx
 from eventsim.models.lif_exc_inh import LIFExcInh
 from eventsim.models.lsnn import LSNN
 from eventsim.models.model import AFTER_RESET, AT_GRID, BEFORE_FLOW, BEFORE_RESET, Model, Neuron
+from eventsim.models.qif import QIF
 
 BUILT_IN = {
     model.name: model
@@ -22,11 +24,13 @@ BUILT_IN = {
         LI,
         LIF,
         LSNN,
+        QIF,
         AdaLIF,
         CobaLIF,
         Izhikevich,
         LIBox,
         LIFAdEx,
+        LIFAlpha,
         IAFSubtract,
         Integrator,
         LIFBox,
@@ -50,6 +54,7 @@ __all__ = [
     "LI",
     "LIF",
     "LSNN",
+    "QIF",
     "AdaLIF",
     "CobaLIF",
     "IAFSubtract",
@@ -57,6 +62,7 @@ __all__ = [
     "Izhikevich",
     "LIBox",
     "LIFAdEx",
+    "LIFAlpha",
     "LIFBox",
     "LIFBoxSubtract",
     "LIFCondExp",

@@ -7,7 +7,7 @@
 Where `eventsim.models.lsnn` lifts the threshold, this one pulls the membrane. Its reset is soft: what is above the threshold stays.
 
 Source: Benda & Herz (2003), Neural Comput. 15:2523 (an adaptation current); the Euler form is Norse's. Three
-exponentials: no closed form for the turning time, so a silent neuron sleeps only once its update no longer changes it.
+exponentials: no closed form for the turning time, so on a grid a silent neuron sleeps only once its update no longer changes it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from eventsim.models import lif, lsnn
+from eventsim.models.lif_exc_inh import cancelling_time
 from eventsim.models.lsnn import Params, State
 from eventsim.models.model import Model
 
@@ -31,7 +32,8 @@ class Propagator(NamedTuple):
 
 def exact(ops, dt, p):
     y = dt / p.tau_adapt
-    return Propagator(*lif.exact(ops, dt, p), lif.coupling(ops, dt / p.tau_mem, y), ops.expm1(-y))
+    k = lif.exact(ops, dt, p)
+    return Propagator(k.v, k.r, k.i, lif.coupling(ops, dt / p.tau_mem, y), ops.expm1(-y))
 
 
 def euler(ops, dt, p):
@@ -54,6 +56,17 @@ def initial(p):
     return State(p.v_leak, 0.0 * p.v_leak, 0.0 * p.v_leak)
 
 
+def slope(s, p):
+    return ((p.v_leak - s.v) + p.r_mem * s.i - s.b) / p.tau_mem
+
+
+def bend(ops, s, p):
+    """exp(t/tau_mem) dv/dt has the derivative exp(t/tau_mem) (r_mem di/dt - db/dt) / tau_mem. It is 0 where
+    r_mem i/tau_syn exp(-t/tau_syn) = b/tau_adapt exp(-t/tau_adapt): at one time at most. Before it and after it
+    exp(t/tau_mem) dv/dt is monotone and so dv/dt is 0 once at most."""
+    return cancelling_time(ops, p.r_mem * s.i / p.tau_syn, p.tau_syn, -s.b / p.tau_adapt, p.tau_adapt)
+
+
 AdaLIF = Model(
     name="AdaLIF",
     State=State,
@@ -67,6 +80,8 @@ AdaLIF = Model(
     reset=reset,
     inject=lif.inject,
     initial=initial,
+    slope=slope,
+    bend=bend,
     positive=lsnn.LSNN.positive,
     units=lsnn.LSNN.units,
     doc=__doc__,

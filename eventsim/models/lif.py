@@ -45,6 +45,7 @@ def coupling(ops, x, y):
     return ops.exp(-ops.minimum(x, y)) * ops.phi(ops.absolute(x - y)) / ops.phi(x)
 
 
+@register_jitable
 def exact(ops, dt, p):
     x = dt / p.tau_mem
     y = dt / p.tau_syn
@@ -111,13 +112,14 @@ def turning_time(ops, s, p):
     return ops.select(turns, q * ops.log1p_over(ops.select(turns, x, 0.0)), math.inf)
 
 
+@register_jitable
 def slope(s, p):
     return ((p.v_leak - s.v) + p.r_mem * s.i) / p.tau_mem
 
 
 def bend(ops, s, p):
-    """None: exp(t/tau_mem) dv/dt has the derivative of exp(t/tau_mem) r_mem i(t) / tau_mem, less its decay, which never changes
-    its sign."""
+    """None: exp(t/tau_mem) dv/dt has the derivative exp(t/tau_mem) r_mem di/dt / tau_mem, which never changes its sign. So it is
+    monotone for all t > 0, and dv/dt is 0 once at most."""
     return math.inf
 
 

@@ -13,6 +13,8 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+from numba.extending import register_jitable
+
 from eventsim.models.lif import coupling
 from eventsim.models.model import Model
 
@@ -98,13 +100,19 @@ def slope(s, p):
     return ((p.v_leak - s.v) + p.r_mem * (s.exc + s.inh)) / p.tau_mem
 
 
-def bend(ops, s, p):
-    """exp(t/tau_mem) dv/dt has the derivative exp(t/tau_mem) r_mem d(exc + inh)/dt / tau_mem, which is 0 where
-    exc/tau_exc exp(-t/tau_exc) = -inh/tau_inh exp(-t/tau_inh)."""
-    rates = 1.0 / p.tau_exc - 1.0 / p.tau_inh
-    ratio = -(s.exc * p.tau_inh) / ops.select(s.inh == 0.0, 1.0, s.inh * p.tau_exc)
-    meet = (ratio > 0.0) & (s.inh != 0.0) & (rates != 0.0)
-    t = ops.log1p(ops.select(meet, ratio, 1.0) - 1.0) / ops.select(meet, rates, 1.0)
+@register_jitable
+def cancelling_time(ops, a, tau_a, b, tau_b):
+    """The t > 0 in ms with ``a exp(-t/tau_a) + b exp(-t/tau_b) = 0``, or inf: ``log(-a/b) / (1/tau_a - 1/tau_b)``.
+
+    The logarithm is that of -a/b or of its inverse, whichever is above 1, since 1 less a small ratio would round.
+    """
+    rates = 1.0 / tau_a - 1.0 / tau_b
+    opposed = ((a > 0.0) & (b < 0.0)) | ((a < 0.0) & (b > 0.0))
+    larger = ops.absolute(a) > ops.absolute(b)
+    above = ops.select(opposed, ops.select(larger, a, b), 2.0)
+    below = ops.select(opposed, ops.select(larger, b, a), -1.0)
+    meet = opposed & (rates != 0.0)
+    t = ops.log1p(-above / below - 1.0) / ops.select(meet, ops.select(larger, rates, -rates), 1.0)
     return ops.select(meet & (t > 0.0), t, math.inf)
 
 
@@ -115,6 +123,13 @@ def earliest(ops, s, p):
     rate = ((p.v_leak - s.v) + drive) / p.tau_mem
     rises = rate > 0.0
     return ops.select(rises, (p.v_th - s.v) / ops.select(rises, rate, 1.0), math.inf)
+
+
+def bend(ops, s, p):
+    """exp(t/tau_mem) dv/dt has the derivative exp(t/tau_mem) r_mem d(exc + inh)/dt / tau_mem, since d/dt (exp(t/tau_mem) dv/dt) =
+    exp(t/tau_mem) (d2v/dt2 + dv/dt / tau_mem). It is 0 where exc/tau_exc exp(-t/tau_exc) = -inh/tau_inh exp(-t/tau_inh): at one
+    time at most. Before it and after it exp(t/tau_mem) dv/dt is monotone and so dv/dt is 0 once at most."""
+    return cancelling_time(ops, s.exc / p.tau_exc, p.tau_exc, s.inh / p.tau_inh, p.tau_inh)
 
 
 LIFExcInh = Model(

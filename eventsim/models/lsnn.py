@@ -7,7 +7,7 @@
 The threshold b is a state: it rests at v_th, and every spike lifts it by beta. The membrane is that of `eventsim.models.lif`.
 
 Source: Bellec et al. (2018), NeurIPS 31:787, section 2 (there b counts from v_th on); the Euler form is Norse's. Three
-exponentials: no closed form for the turning time, so a silent neuron sleeps only once its update no longer changes it.
+exponentials: no closed form for the turning time, so on a grid a silent neuron sleeps only once its update no longer changes it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from eventsim.models import lif
+from eventsim.models.lif_exc_inh import cancelling_time
 from eventsim.models.model import Model
 
 
@@ -45,7 +46,8 @@ class Propagator(NamedTuple):
 
 
 def exact(ops, dt, p):
-    return Propagator(*lif.exact(ops, dt, p), -ops.expm1(-dt / p.tau_adapt))
+    k = lif.exact(ops, dt, p)
+    return Propagator(k.v, k.r, k.i, -ops.expm1(-dt / p.tau_adapt))
 
 
 def euler(ops, dt, p):
@@ -78,6 +80,21 @@ def initial(p):
     return State(p.v_leak, 0.0 * p.v_leak, p.v_th)
 
 
+def slope(s, p):
+    return lif.slope(s, p) - (p.v_th - s.b) / p.tau_adapt
+
+
+def bend(ops, s, p):
+    """The slope is m = dv/dt - db/dt. exp(t/tau_mem) m has the derivative exp(t/tau_mem) (dm/dt + m/tau_mem), in which v is gone:
+
+        dm/dt + m/tau_mem = -r_mem i/(tau_mem tau_syn) - (1/tau_mem - 1/tau_adapt) db/dt        i, db/dt: one exponential each
+
+    It is 0 at one time at most. Before it and after it exp(t/tau_mem) m is monotone and so m is 0 once at most."""
+    rise = (p.v_th - s.b) / p.tau_adapt
+    lag = 1.0 / p.tau_mem - 1.0 / p.tau_adapt
+    return cancelling_time(ops, p.r_mem * s.i / (p.tau_mem * p.tau_syn), p.tau_syn, lag * rise, p.tau_adapt)
+
+
 LSNN = Model(
     name="LSNN",
     State=State,
@@ -91,6 +108,8 @@ LSNN = Model(
     reset=reset,
     inject=lif.inject,
     initial=initial,
+    slope=slope,
+    bend=bend,
     positive=("tau_mem", "tau_syn", "tau_adapt"),
     units={**lif.LIF.units, "tau_adapt": "ms", "beta": "unit of v", "b": "unit of v"},
     doc=__doc__,

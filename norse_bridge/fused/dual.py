@@ -272,7 +272,7 @@ def dual_ops(dtype: np.dtype, method: str, detach: bool) -> Ops:
     through the reset."""
     real: Any = REALS[dtype]
     scalar = scalar_ops(dtype)
-    one, minus_half, small = real(1), real(-0.5), real(SMALL)
+    one, half, minus_half, small = real(1), real(0.5), real(-0.5), real(SMALL)
     derivative = surrogate_derivative(dtype, method)
 
     @jit
@@ -303,6 +303,24 @@ def dual_ops(dtype: np.dtype, method: str, detach: bool) -> Ops:
         return chain(real(np.log1p(value_of(x))), one / (one + value_of(x)), x)
 
     @jit
+    def sqrt(x):
+        root = real(np.sqrt(value_of(x)))
+        return chain(root, half / root, x)
+
+    @jit
+    def sin(x):
+        return chain(real(np.sin(value_of(x))), real(np.cos(value_of(x))), x)
+
+    @jit
+    def cos(x):
+        return chain(real(np.cos(value_of(x))), -real(np.sin(value_of(x))), x)
+
+    @jit
+    def arctan(x):
+        v = value_of(x)
+        return chain(real(np.arctan(v)), one / (one + v * v), x)
+
+    @jit
     def phi(x):
         v = value_of(x)
         f = real(scalar.phi(v))
@@ -314,4 +332,20 @@ def dual_ops(dtype: np.dtype, method: str, detach: bool) -> Ops:
         f = real(scalar.log1p_over(v))
         return chain(f, minus_half if abs(v) < small else (one / (one + v) - f) / v, x)
 
-    return Ops(exp, expm1, log1p, _minimum, absolute, phi, log1p_over, relu, _select, fire, _detached if detach else _gate)
+    return Ops(
+        exp=exp,
+        expm1=expm1,
+        log1p=log1p,
+        sqrt=sqrt,
+        sin=sin,
+        cos=cos,
+        arctan=arctan,
+        minimum=_minimum,
+        absolute=absolute,
+        phi=phi,
+        log1p_over=log1p_over,
+        relu=relu,
+        select=_select,
+        fire=fire,
+        gate=_detached if detach else _gate,
+    )

@@ -19,6 +19,7 @@ from eventsim.models import (
     LI,
     LIF,
     LSNN,
+    QIF,
     AdaLIF,
     CobaLIF,
     IAFSubtract,
@@ -26,6 +27,7 @@ from eventsim.models import (
     Izhikevich,
     LIBox,
     LIFAdEx,
+    LIFAlpha,
     LIFBox,
     LIFBoxSubtract,
     LIFCondExp,
@@ -40,7 +42,7 @@ from eventsim.ops import NUMPY
 
 MODELS = list(BUILT_IN.values())
 WITH_EXP = (LIFEx, LIFAdEx)  # equal to rounding, where the others are equal to the last bit
-NOT_LINEAR = (CobaLIF, Izhikevich, LIFCondExp, *WITH_EXP)
+NOT_LINEAR = (CobaLIF, Izhikevich, LIFCondExp, QIF, *WITH_EXP)
 ONE_STEP_CURRENT = (Izhikevich, LIBox, LIFBox, LIFBoxSubtract)
 DT = 0.1
 
@@ -174,6 +176,9 @@ def flow_matrix(model, p):
     if model is LIFExcInh:
         m = p.tau_mem
         return np.array([[-1 / m, p.r_mem / m, p.r_mem / m], [0, -1 / p.tau_exc, 0], [0, 0, -1 / p.tau_inh]])
+    if model is LIFAlpha:
+        m, y = p.tau_mem, p.tau_syn
+        return np.array([[-1 / m, p.r_mem / m, 0], [0, -1 / y, math.e / y], [0, 0, -1 / y]])
     membrane = np.array([[-1 / p.tau_mem, p.r_mem / p.tau_mem], [0, -1 / p.tau_syn]])
     if model in (LSNN, AdaLIF):
         matrix = scipy.linalg.block_diag(membrane, -1 / p.tau_adapt)
