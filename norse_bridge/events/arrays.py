@@ -6,24 +6,32 @@ Seconds become milliseconds here, and nowhere else.
 from __future__ import annotations
 
 import ctypes
+import functools
 import math
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
+from eventsim.ceiling import rises
 from eventsim.errors import ModelError, SimulationError
 from norse_bridge.family import MS, check_parameters
 from norse_bridge.fused.threads import run_on_threads
 
 GROUPS = 16  # whose gradients of weights are summed apart, for any number of threads
+SOON = 1e-6  # ms: no bound is needed for what comes earlier
 SMALL_WORK = 1 << 12  # arrivals times neurons below which one thread is as fast as several
 
 
 class Rows(NamedTuple):
-    """Parameters of neurons as the kernels read them, (1 or neurons, parameters), in ms; ``still``: with v_leak = 0."""
+    """Parameters of neurons as the kernels read them, (1 or neurons, parameters), in ms; ``still``: with v_leak = 0.
+
+    rises : (2 states, 1 or neurons), how far each state can lift the voltage (`eventsim.ceiling`)
+    """
 
     values: torch.Tensor
     still: torch.Tensor
+    rises: torch.Tensor
 
 
 def rows_of(family, p, neurons: int, label: str) -> Rows:
@@ -44,7 +52,14 @@ def rows_of(family, p, neurons: int, label: str) -> Rows:
         raise ModelError(f"{label}: v_reset must lie below v_th, or a neuron fires without end")
     still = values.clone()
     still[:, fields.index("v_leak")] = 0.0
-    return Rows(values, still)
+    return Rows(values, still, torch.from_numpy(_rises(model, values.numpy().tobytes(), len(values)).copy()))
+
+
+@functools.lru_cache(maxsize=64)
+def _rises(model, values: bytes, rows: int) -> np.ndarray:
+    """`eventsim.ceiling.rises` of rows of parameters."""
+    columns = np.frombuffer(values).reshape(rows, -1).T
+    return np.ascontiguousarray(rises(model, model.Params(*columns), SOON, rows))
 
 
 class Arrivals(NamedTuple):

@@ -14,8 +14,9 @@ import math
 
 from numba import types
 
-from eventsim.cpu.pointers import atomic_add, values_at, view
+from eventsim.cpu.pointers import atomic_add, values_at, view, view2
 from eventsim.cpu.scalar import scalar_ops
+from eventsim.crossing import bind_ceiling
 from eventsim.exact.crossing import bind_crossing, bind_jump
 from eventsim.jit import jit_borrowing as jit
 from eventsim.models import lif
@@ -38,6 +39,7 @@ from norse_bridge.events.flow import FLOAT64, bind_adjoint, bind_flow, bind_para
     WEIGHT,  # float64 (neurons, inputs)
     PARAMS,  # float64 (rows, parameters)
     STILL,  # the same with v_leak = 0
+    RISES,  # float64 (2 states, rows), see `eventsim.ceiling`
     DURATION,  # float64 (1,), ms
     OWN_TIME,  # float64 (batch, neurons, own), ascending, ms
     OWN_COUNT,  # int64 (batch, neurons)
@@ -50,7 +52,7 @@ from norse_bridge.events.flow import FLOAT64, bind_adjoint, bind_flow, bind_para
     OF_WEIGHT,  # float64 (groups, neurons, inputs), zeros
     COEFFICIENTS,  # float64 (workers, events, coefficients): a worker's own memory
     SIZE,
-) = range(27)
+) = range(28)
 PROPAGATOR = 3  # numbers of a Propagator of LIF and LI
 
 
@@ -82,16 +84,20 @@ def make_fire(model):
     room; a neuron is left at LIMIT."""
     tabulate, looked_up, row = _tools(model)
     jump, crossing, (_, advance) = bind_jump(model), bind_crossing(model), bind_flow(model)
+    ceiling, states = bind_ceiling(model), len(model.State._fields)
     receive, slope, margin, reset, initial = (
         jit(f) for f in (model.ports["i"], model.slope, model.margin, model.reset, model.initial)
     )
 
     @jit
-    def fire_until(c, s, p, last, until, place, fired):
+    def fire_until(c, rises, s, p, last, until, place, fired):
         """All spikes after ``last`` and before ``until``: ``(state, its time, spikes)``."""
         times, factors = view(c[OWN_TIME], c[BATCH] * c[NEURONS] * c[OWN], types.float64), c[FACTORS]
         pairs = view(factors, 2 * c[BATCH] * c[NEURONS] * c[OWN], types.float64)
+        column = place % c[NEURONS] if c[ROWS] > 1 else 0
         while fired < c[LIMIT]:
+            if ceiling(s, p, rises, column) <= 0.0:
+                break  # whatever comes, it cannot reach its threshold without input
             found = last + crossing(s, p)
             if not found < until:
                 break
@@ -111,6 +117,7 @@ def make_fire(model):
         table = view(c[COEFFICIENTS] + 8 * PROPAGATOR * c[EVENTS] * worker, PROPAGATOR * c[EVENTS], types.float64)
         duration = view(c[DURATION], 1, types.float64)[0]
         counts = view(c[OWN_COUNT], c[BATCH] * c[NEURONS], types.int64)
+        rises = view2(c[RISES], 2 * states, c[ROWS], types.float64)
         while True:
             b = atomic_add(c, NEXT, 1)
             if b >= count:
@@ -126,7 +133,7 @@ def make_fire(model):
                 weights = view(c[WEIGHT] + 8 * n * c[INPUTS], c[INPUTS], types.float64)
                 s, last, fired, place = initial(p), 0.0, 0, b * c[NEURONS] + n
                 if margin(s, p) > 0.0:  # it does not rest below its threshold
-                    s, last, fired = fire_until(c, s, p, last, time[0] if many else duration, place, fired)
+                    s, last, fired = fire_until(c, rises, s, p, last, time[0] if many else duration, place, fired)
                 for e in range(many):
                     if time[e] > last:
                         unbroken = e > 0 and last == time[e - 1]
@@ -134,12 +141,12 @@ def make_fire(model):
                         last = time[e]
                     s = receive(s, weights[source[e]], p)
                     if e + 1 == many:
-                        s, last, fired = fire_until(c, s, p, last, duration, place, fired)
+                        s, last, fired = fire_until(c, rises, s, p, last, duration, place, fired)
                     elif time[e + 1] > last:
                         later = advance(s, looked_up(table, e), p)
                         # The slope changes its sign once at most: unless it turns downwards, the end of the gap tells.
                         if margin(later, p) > 0.0 or (slope(s, p) > 0.0 and slope(later, p) < 0.0):
-                            s, last, fired = fire_until(c, s, p, last, time[e + 1], place, fired)
+                            s, last, fired = fire_until(c, rises, s, p, last, time[e + 1], place, fired)
                     if fired >= c[LIMIT]:
                         break
                 counts[place] = fired

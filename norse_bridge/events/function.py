@@ -18,7 +18,7 @@ from norse_bridge.events.arrays import Arrivals, Rows, arrivals_of, call, groups
 from norse_bridge.events.flow import compile_events
 from norse_bridge.family import MS
 
-ROOM = 4  # spikes of a neuron at first
+ROOM = 8  # spikes of a neuron at first
 ENDLESS = 100_000  # spikes of a neuron after which it is taken to fire for ever
 
 
@@ -65,6 +65,7 @@ class _Layer:
             ff.WEIGHT: self.weights,
             ff.PARAMS: plan.rows.values,
             ff.STILL: plan.rows.still,
+            ff.RISES: plan.rows.rises,
             ff.DURATION: self.duration,
         }
 
@@ -197,6 +198,7 @@ class FireRecurrent(torch.autograd.Function):
             rec.RECURRENT: plain(recurrent.T),
             rec.PARAMS: plan.rows.values,
             rec.STILL: plan.rows.still,
+            rec.RISES: plan.rows.rises,
             rec.NUMBERS: torch.tensor([plan.duration, plan.delay], dtype=torch.float64),
         }
         status, fire_count, step_count = torch.empty((3, batch), dtype=torch.int64)

@@ -12,7 +12,8 @@ import math
 import numpy as np
 from numba import types
 
-from eventsim.cpu.pointers import atomic_add, values_at, view
+from eventsim.cpu.pointers import atomic_add, values_at, view, view2
+from eventsim.crossing import bind_ceiling
 from eventsim.exact.crossing import bind_crossing, bind_jump
 from eventsim.exact.heap import pop, push
 from eventsim.jit import jit_borrowing as jit
@@ -37,6 +38,7 @@ from norse_bridge.events.flow import bind_adjoint, bind_flow, bind_parameters
     RECURRENT,  # float64 (neurons, neurons), source first
     PARAMS,  # float64 (rows, parameters)
     STILL,  # the same with v_leak = 0
+    RISES,  # float64 (2 states, rows), see `eventsim.ceiling`
     NUMBERS,  # float64 (2,): duration and delay, ms
     STATUS,  # int64 (batch,)
     FIRE_TIME,  # float64 (batch, fires), ms
@@ -54,7 +56,7 @@ from norse_bridge.events.flow import bind_adjoint, bind_flow, bind_parameters
     SCRATCH,  # a worker's own memory, `worker_words` numbers each
     WORDS,
     SIZE,
-) = range(34)
+) = range(35)
 
 # A step is e for arrival e from outside, -1 - 2 f where spike f arrives, -2 - 2 f where it is fired.
 
@@ -73,6 +75,7 @@ def make_forward(model):
     """All that happens in each sample, to FIRE_... and STEP...; STATUS says where there was no room."""
     State, parameters = model.State, bind_parameters(model)
     count = len(model.Params._fields)
+    ceiling, fields = bind_ceiling(model), len(model.State._fields)
     jump, crossing, (coefficients, advance) = bind_jump(model), bind_crossing(model), bind_flow(model)
     receive, slope, margin, reset, initial = (
         jit(f) for f in (model.ports["i"], model.slope, model.margin, model.reset, model.initial)
@@ -103,7 +106,9 @@ def make_forward(model):
     def predict(c, states, table, time, key, entries, n):
         """When neuron n fires by itself, to the queue; returns the number of its entries."""
         many, p = c[NEURONS], parameters(table, n if c[ROWS] > 1 else 0)
-        found = states[LAST * many + n] + crossing(State(states[V * many + n], states[I * many + n]), p)
+        s, found = State(states[V * many + n], states[I * many + n]), math.inf
+        if not ceiling(s, p, view2(c[RISES], 2 * fields, c[ROWS], types.float64), n if c[ROWS] > 1 else 0) <= 0.0:
+            found = states[LAST * many + n] + crossing(s, p)
         states[PREDICTED * many + n] = found
         if found < states[QUEUED * many + n]:
             states[QUEUED * many + n] = found
