@@ -1,8 +1,8 @@
 """Spiking layers in continuous time: spike times in, spike times out, with exact gradients.
 
 Nothing here has a time step. The neurons are `eventsim.models.LIF` (and LI as a readout), advanced from event to event by the flow
-and the crossings of the exact engine, so that a trained layer and ``Simulation(network, method="exact")`` fire at the same
-float64 times. The gradient is that of the spike times themselves, without a surrogate; it is computed along the events alone.
+and the crossings of the exact engine, so that a layer and ``Simulation(network, method="exact")`` fire at the same float64 times
+for the same spikes. (Between layers times go from ms to s and back, which costs a rounding.) The gradient is that of the spike times themselves, without a surrogate; it is computed along the events alone.
 
 Spikes
     A tensor ``(batch, neurons, spikes)``: the times in s of each neuron's spikes, ascending, filled up with inf. ``times[..., 0]``

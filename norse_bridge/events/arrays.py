@@ -96,7 +96,11 @@ def arrivals_of(times, duration: float) -> Arrivals:
 def check_spikes(times, weights, label: str) -> None:
     """Refuse what no kernel could read; errors begin with ``label``."""
     for name, tensor, axes in (("times", times, "(batch, inputs, spikes)"), ("weights", weights, "(neurons, inputs)")):
-        if not isinstance(tensor, torch.Tensor) or tensor.dtype not in (torch.float32, torch.float64) or tensor.device.type != "cpu":
+        if (
+            not isinstance(tensor, torch.Tensor)
+            or tensor.dtype not in (torch.float32, torch.float64)
+            or tensor.device.type != "cpu"
+        ):
             raise SimulationError(f"{label}: {name} must be a float32 or float64 tensor on the CPU")
         if tensor.ndim != axes.count(",") + 1:
             raise SimulationError(f"{label}: {name} must have the axes {axes}, not the shape {tuple(tensor.shape)}")

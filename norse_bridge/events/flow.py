@@ -1,6 +1,7 @@
 """What the kernels of this package share: the flow of a model of eventsim and of its adjoint, and parameters in rows.
 
-All in float64 and in milliseconds. Nothing of a model is written here again, but what the adjoint needs of an arrival (`bind_adjoint`).
+All in float64 and in milliseconds. Nothing of a model is written here again but the decay of a current, which the adjoint needs
+where an arrival moves (`bind_adjoint`).
 """
 
 from __future__ import annotations

@@ -60,7 +60,9 @@ class EventLIF(_EventLayer):
     ``weights`` : (hidden, inputs)
     """
 
-    def __init__(self, input_size, hidden_size, p: LIFParameters = lif.DEFAULT, *, spikes=None, duration=math.inf, mean=MEAN, std=STD):
+    def __init__(
+        self, input_size, hidden_size, p: LIFParameters = lif.DEFAULT, *, spikes=None, duration=math.inf, mean=MEAN, std=STD
+    ):
         super().__init__(input_size, hidden_size, p, duration, mean, std)
         self.spikes = spikes
 

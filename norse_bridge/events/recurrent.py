@@ -63,7 +63,7 @@ from norse_bridge.events.flow import bind_adjoint, bind_flow, bind_parameters
 DONE, NO_ROOM_FOR_SPIKES, NO_ROOM_IN_QUEUE = range(3)  # statuses of a sample
 FIRE_BIT = 62  # of a key: after all that arrives. Below: the neuron, and for an arrival the spike.
 NEURON_SHIFT = 32
-V, I, LAST, PREDICTED, QUEUED, RANK, STATES = range(7)  # of a neuron; backward V and I are the adjoint variables
+VOLTAGE, CURRENT, LAST, PREDICTED, QUEUED, RANK, STATES = range(7)  # of a neuron; backward the first two are the adjoint's
 
 
 def worker_words(neurons: int, heap: int) -> int:
@@ -92,7 +92,7 @@ def make_forward(model):
                 continue
             if c[ROWS] > 1:
                 p = parameters(table, n)
-            s, last = State(states[V * many + n], states[I * many + n]), states[LAST * many + n]
+            s, last = State(states[VOLTAGE * many + n], states[CURRENT * many + n]), states[LAST * many + n]
             if t > last:
                 if c[ROWS] > 1 or t - last != gap:
                     gap = t - last
@@ -100,13 +100,13 @@ def make_forward(model):
                 s = advance(s, k, p)
                 states[LAST * many + n] = t
             s = receive(s, weights[n], p)
-            states[V * many + n], states[I * many + n] = s.v, s.i
+            states[VOLTAGE * many + n], states[CURRENT * many + n] = s.v, s.i
 
     @jit
     def predict(c, states, table, time, key, entries, n):
         """When neuron n fires by itself, to the queue; returns the number of its entries."""
         many, p = c[NEURONS], parameters(table, n if c[ROWS] > 1 else 0)
-        s, found = State(states[V * many + n], states[I * many + n]), math.inf
+        s, found = State(states[VOLTAGE * many + n], states[CURRENT * many + n]), math.inf
         if not ceiling(s, p, view2(c[RISES], 2 * fields, c[ROWS], types.float64), n if c[ROWS] > 1 else 0) <= 0.0:
             found = states[LAST * many + n] + crossing(s, p)
         states[PREDICTED * many + n] = found
@@ -119,10 +119,10 @@ def make_forward(model):
     def fire(c, states, table, b, n, t, f):
         """Neuron n fires at t: spike f of the sample b."""
         many, p = c[NEURONS], parameters(table, n if c[ROWS] > 1 else 0)
-        s = jump(State(states[V * many + n], states[I * many + n]), t - states[LAST * many + n], p)
+        s = jump(State(states[VOLTAGE * many + n], states[CURRENT * many + n]), t - states[LAST * many + n], p)
         before = slope(s, p)
         s = reset(s, 1.0, p)
-        states[V * many + n], states[I * many + n], states[LAST * many + n] = s.v, s.i, t
+        states[VOLTAGE * many + n], states[CURRENT * many + n], states[LAST * many + n] = s.v, s.i, t
         states[PREDICTED * many + n], states[QUEUED * many + n] = math.inf, math.inf
         at = b * c[FIRES] + f
         view(c[FIRE_TIME], c[BATCH] * c[FIRES], types.float64)[at] = t
@@ -148,7 +148,7 @@ def make_forward(model):
         for n in range(many):
             p = parameters(table, n if c[ROWS] > 1 else 0)
             s = initial(p)
-            states[V * many + n], states[I * many + n], states[LAST * many + n] = s.v, s.i, 0.0
+            states[VOLTAGE * many + n], states[CURRENT * many + n], states[LAST * many + n] = s.v, s.i, 0.0
             states[PREDICTED * many + n], states[QUEUED * many + n] = math.inf, math.inf
             states[RANK * many + n] = 0.0
             everybody = everybody or margin(s, p) > 0.0
@@ -232,7 +232,7 @@ def make_backward(model):
         p = parameters(table, 0)
         k = coefficients(0.0, p)
         for n in range(many):
-            v, i = states[V * many + n], states[I * many + n]
+            v, i = states[VOLTAGE * many + n], states[CURRENT * many + n]
             if v == 0.0 and i == 0.0:
                 continue  # nothing that happens to it from here on counts
             if c[ROWS] > 1:
@@ -243,7 +243,7 @@ def make_backward(model):
                     gap = last - t
                     k = coefficients(gap, p)
                 v, i = back(v, i, k, p)
-                states[V * many + n], states[I * many + n], states[LAST * many + n] = v, i, t
+                states[VOLTAGE * many + n], states[CURRENT * many + n], states[LAST * many + n] = v, i, t
             of_weights[n] += i
             of_time += weights[n] * rise(v, i, p)
         return of_time
@@ -282,11 +282,11 @@ def make_backward(model):
                         weights, grown = view(c[RECURRENT] + at, many, types.float64), view(of_recurrent + at, many, types.float64)
                         of_fire[f] += unreach(c, states, table, weights, grown, t)
                         continue
-                    v, i, last = states[V * many + n], states[I * many + n], states[LAST * many + n]
+                    v, i, last = states[VOLTAGE * many + n], states[CURRENT * many + n], states[LAST * many + n]
                     p = parameters(table, n if c[ROWS] > 1 else 0)
                     if (v != 0.0 or i != 0.0) and t < last:
                         v, i = back(v, i, coefficients(last - t, p), p)
-                    states[V * many + n] = factors[2 * f] * v + factors[2 * f + 1] * of_fire[f]
-                    states[I * many + n], states[LAST * many + n] = i, t
+                    states[VOLTAGE * many + n] = factors[2 * f] * v + factors[2 * f + 1] * of_fire[f]
+                    states[CURRENT * many + n], states[LAST * many + n] = i, t
 
     return kernel

@@ -17,7 +17,9 @@ def first_spike_loss(times, labels, tau, late):
     Goeltz et al. (2021), Nat. Mach. Intell. 3:823, eq. 6, without its regularisation.
     """
     if not tau > 0.0 or times.ndim != 3:
-        raise SimulationError(f"first_spike_loss: tau must be above 0 and times (batch, classes, spikes), not {tau!r}, {times.shape}")
+        raise SimulationError(
+            f"first_spike_loss: tau must be above 0 and times (batch, classes, spikes), not {tau!r}, {times.shape}"
+        )
     first = times[..., 0]
     return torch.nn.functional.cross_entropy(-torch.where(first < late, first, late) / tau, labels)
 
