@@ -2,7 +2,8 @@
 
 Nothing here has a time step. The neurons are `eventsim.models.LIF` (and LI as a readout), advanced from event to event by the flow
 and the crossings of the exact engine, so that a layer and ``Simulation(network, method="exact")`` fire at the same float64 times
-for the same spikes. (Between layers times go from ms to s and back, which costs a rounding.) The gradient is that of the spike times themselves, without a surrogate; it is computed along the events alone.
+for the same spikes. (Between layers times go from ms to s and back, which costs a rounding.) The gradient is that of the spike
+times themselves, without a surrogate; it is computed along the events alone.
 
 Spikes
     A tensor ``(batch, neurons, spikes)``: the times in s of each neuron's spikes, ascending, filled up with inf. ``times[..., 0]``
@@ -64,14 +65,14 @@ Cost: forward one jump and a cheap test for each arrival and neuron, a search fo
 at neurons with a later spike that counts. Memory is a few numbers for each spike.
 
 What to know
-    * Near a grazing spike v'- is close to 0, and (4) grows without bound: dt/dw = -(dv/dw)/v'- truly diverges there, as the inverse
-      square root of how far the peak exceeds the threshold. Nothing is clipped here; `torch.nn.utils.clip_grad_norm_`, or an optimiser that
-      normalises its steps (Adam), copes.
+    * Near a grazing spike v'- is close to 0, and (4) grows without bound: dt/dw = -(dv/dw)/v'- truly diverges there, as the
+      inverse square root of how far the peak exceeds the threshold. Nothing is clipped here; an optimiser that normalises its
+      steps (Adam) copes, or `torch.nn.utils.clip_grad_norm_`.
     * The number of spikes is locally constant. The gradient says nothing of spikes that would appear or vanish, and a silent neuron
       has none: begin with weights that let it fire, or push it (`push_silent`).
-    * At one time all arrivals count before anybody fires, in the order of their inputs, and a voltage is read before what arrives at
-      that very time. Two spikes at one time are no problem; where an arrival coincides with a spike of the neuron that it reaches, L
-      has a kink, and the gradient is that of the arrival coming no later.
+    * At one time all arrivals count before anybody fires, in the order of their inputs, and a voltage is read before what arrives
+      at that very time. Two spikes at one time are no problem; where an arrival coincides with a spike of the neuron that it
+      reaches, L has a kink, and the gradient is that of the arrival coming no later.
     * There is no refractory period.
     * Gradients of gradients are refused by torch.
 """

@@ -65,13 +65,13 @@ def _rises(model, values: bytes, rows: int) -> np.ndarray:
 class Arrivals(NamedTuple):
     """What arrives in each sample, in the order of time.
 
-    time : (batch, events), ms, inf behind the last one; source : (batch, events), int32; count : (batch,)
+    time : (batch, events), ms, inf behind the last one; source : (batch, events), int32; many : (batch,)
     order : (batch, events), the place of each among the inputs' spikes; shape : of the tensor of spike times
     """
 
     time: torch.Tensor
     source: torch.Tensor
-    count: torch.Tensor
+    many: torch.Tensor
     order: torch.Tensor
     shape: torch.Size
 
