@@ -64,8 +64,8 @@ def main(epochs=40, hidden=200, samples=5000, tests=1000, seed=0, path="yin_yang
     torch.manual_seed(seed)
     times, labels = yin_yang(samples, 42)
     test_times, test_labels = yin_yang(tests, 40)
-    net = torch.nn.Sequential(EventLIF(5, hidden, P), EventLI(hidden, 3, LI))
-    optimizer = torch.optim.Adam(net.parameters(), 5e-3)
+    net = torch.nn.Sequential(EventLIF(5, hidden, P, mean=10.0, std=3.0), EventLI(hidden, 3, LI))
+    optimizer = torch.optim.Adam(net.parameters(), 1e-2)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
     losses, accuracies = [], []
     with tqdm(range(epochs), unit="epoch") as bar:
