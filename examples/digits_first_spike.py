@@ -1,8 +1,8 @@
 """Classify scikit-learn's digits with neurons of which only the first spike counts, with exact gradients of spike times.
 
 The brighter a pixel the earlier it fires, once; a dark one does not fire at all. Of each of 100 LIF neurons the first spike goes to
-ten leaky integrators, and the greatest voltage wins. Run it with ``python examples/digits_first_spike.py``; it needs torch and scikit-learn, and writes digits_first_spike.png
-if matplotlib is there.
+ten leaky integrators, and the greatest voltage wins. Run it with ``python examples/digits_first_spike.py``; it needs torch and
+scikit-learn, and writes digits_first_spike.png if matplotlib is there.
 """
 
 import importlib.util

@@ -35,7 +35,7 @@ def test_train_dense_simulate_sparse():
 
 @pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs torch")
 def test_yin_yang(tmp_path):
-    accuracy = main_of("yin_yang.py")(epochs=2, hidden=60, samples=600, tests=200, path=tmp_path / "y.png")
+    accuracy = main_of("yin_yang.py")(epochs=12, hidden=60, samples=1500, tests=200, path=tmp_path / "y.png")
     assert accuracy > 0.5 and (tmp_path / "y.png").exists()
 
 
