@@ -76,6 +76,8 @@ def bind_crossing(model):
             else:
                 low = t
             found = t - m / slope(at, p)
+            if found == t:
+                break  # nearer than two numbers can be
             if not (low < found < high):  # also where the slope is 0
                 found = low + 0.5 * (high - low)
             if found == t or not (low < found < high):

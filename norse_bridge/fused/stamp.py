@@ -8,9 +8,11 @@ from pathlib import Path
 
 from norse_bridge import surrogate
 
+HERE = Path(__file__).parent
+
 
 @functools.cache
-def stamp() -> str:
-    """A hash of the sources; that of eventsim's is looked at where code is kept."""
-    files = [*Path(__file__).parent.glob("*.py"), Path(str(surrogate.__file__))]
+def stamp(*folders: Path) -> str:
+    """A hash of the sources here and in other folders; that of eventsim's is looked at where code is kept."""
+    files = [path for folder in (HERE, *folders) for path in folder.glob("*.py")] + [Path(str(surrogate.__file__))]
     return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(files))).hexdigest()[:16]

@@ -33,6 +33,19 @@ def test_train_dense_simulate_sparse():
     assert differing == 0 and accuracy > 0.8
 
 
+@pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs torch")
+def test_yin_yang(tmp_path):
+    accuracy = main_of("yin_yang.py")(epochs=12, hidden=60, samples=1500, tests=200, path=tmp_path / "y.png")
+    assert accuracy > 0.5 and (tmp_path / "y.png").exists()
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs torch")
+def test_digits_first_spike(tmp_path):
+    pytest.importorskip("sklearn")
+    accuracy = main_of("digits_first_spike.py")(epochs=20, hidden=60, samples=600, path=tmp_path / "d.png")
+    assert accuracy > 0.6 and (tmp_path / "d.png").exists()
+
+
 def test_no_example_is_left_out():
     tested = Path(__file__).read_text()
     assert all(path.name in tested for path in EXAMPLES.glob("*.py"))
