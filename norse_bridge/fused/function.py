@@ -11,11 +11,20 @@ import torch
 
 from eventsim.errors import ModelError
 from norse_bridge.fused import kernels, recurrent
-from norse_bridge.fused.kernels import LENGTH, SPACING, LoopSpec, compile_loop, make_backward, make_forward, rows_of
+from norse_bridge.fused.kernels import (
+    LENGTH,
+    SPACING,
+    LoopSpec,
+    compile_loop,
+    make_backward,
+    make_backward_range,
+    make_forward,
+    make_forward_range,
+    rows_of,
+)
 from norse_bridge.fused.memory import empty
 from norse_bridge.fused.product_function import OuterSum
 from norse_bridge.fused.products import LANE_BYTES, in_blocks
-from norse_bridge.fused.recurrent import make_recurrent_backward, make_recurrent_forward
 from norse_bridge.fused.rows import STREAMED
 from norse_bridge.fused.threads import run_on_threads
 
@@ -50,14 +59,14 @@ def _address(tensor) -> int:
 class Kernel:
     """A compiled loop with the addresses that it reads.
 
-    maker : what makes it of the spec; size : of its context; words : the context's words, numbers or tensors; own_bytes : the
+    kernel : compiled; size : of its context; words : the context's words, numbers or tensors; own_bytes : the
     memory of each worker
 
     The tensors given here are kept as long as this; `point` changes words before the next `run`, whose tensors the caller keeps.
     """
 
-    def __init__(self, maker, spec: LoopSpec, size: int, words: dict[int, Any], workers: int, own_bytes: int):
-        self.kernel, self.held, self.workers = compile_loop(maker, spec), words, workers
+    def __init__(self, kernel, size: int, words: dict[int, Any], workers: int, own_bytes: int):
+        self.kernel, self.held, self.workers = kernel, words, workers
         self.context = (ctypes.c_int64 * size)()
         self.scratch = torch.empty(workers * own_bytes + LANE_BYTES, dtype=torch.uint8)
         address = self.scratch.data_ptr()
@@ -98,7 +107,7 @@ def _run(maker, plan: Plan, words: dict[int, Any], x, of_x=None):
     }
     workers = _workers(plan.steps * plan.elements, -(-plan.elements // LENGTH))
     own_bytes = rows_of(plan.spec).size * LENGTH * plan.spec.dtype.itemsize
-    Kernel(maker, plan.spec, kernels.SIZE, {**known, **words}, workers, own_bytes).run(plan.elements)
+    Kernel(compile_loop(maker, plan.spec), kernels.SIZE, {**known, **words}, workers, own_bytes).run(plan.elements)
 
 
 def tabulate(plan: Plan, coefficients):
@@ -247,7 +256,7 @@ class RecurrentLoop(torch.autograd.Function):
             recurrent.FIRED: fired,
             recurrent.RECEIVED: state.new_empty((2, SPACING, *z.shape)),
         }
-        _recurrent_kernel(make_recurrent_forward, plan, words, x, input_weights, weights).run(len(z))
+        _recurrent_kernel(recurrent.compile_forward, plan, words, x, input_weights, weights).run(len(z))
         ctx.plan, ctx.again = plan, again
         ctx.save_for_backward(x, input_weights, weights, z, state, *coefficients, table, stored, fired)
         return (outputs, end) if history is None else (outputs, end, history)
@@ -281,8 +290,9 @@ class RecurrentLoop(torch.autograd.Function):
             recurrent.OF_LATER: of_later,
             recurrent.BLOCKS_BACK: in_blocks(weights),
             recurrent.INPUT_BLOCKS_BACK: None if of_x is None else in_blocks(input_weights),
+            recurrent.BACK: compile_loop(make_backward_range, plan.spec).address,
         }
-        kernel = _recurrent_kernel(make_recurrent_backward, plan, words, x, input_weights, weights)
+        kernel = _recurrent_kernel(recurrent.compile_backward, plan, words, x, input_weights, weights)
         for chunk in reversed(range(len(stored))):
             begin, end = chunk * plan.every, min(len(x), (chunk + 1) * plan.every)
             steps = end - begin
@@ -310,12 +320,13 @@ class RecurrentLoop(torch.autograd.Function):
         return None, None, of_x, *sums, of_z, of_state, *spread(plan.spec.wanted, found, coefficients)
 
 
-def _recurrent_kernel(maker, plan: Plan, words: dict[int, Any], x, input_weights, weights) -> Kernel:
+def _recurrent_kernel(compile_kernel, plan: Plan, words: dict[int, Any], x, input_weights, weights) -> Kernel:
     """The kernel of a recurrent loop, ready to run."""
     (_, batch, senders), hidden = x.shape, len(weights)
     workers = _workers(len(x) * plan.elements * SENDERS_WORK, batch)
     group, widest = recurrent.group_of(batch, workers), max(senders, hidden)
     at_once = recurrent.steps_at_once(group, widest)
+    forward = plan.spec._replace(wanted=(False,) * len(plan.spec.wanted))  # one kernel, whatever is trained
     known = {
         kernels.ELEMENTS: plan.elements,
         recurrent.BATCH: batch,
@@ -325,6 +336,9 @@ def _recurrent_kernel(maker, plan: Plan, words: dict[int, Any], x, input_weights
         recurrent.AT_ONCE: at_once,
         recurrent.INPUT_BLOCKS: in_blocks(input_weights.T),
         recurrent.BLOCKS: in_blocks(weights.T),
+        recurrent.STATES: plan.spec.states,
+        recurrent.ROW_BYTES: rows_of(plan.spec).size * LENGTH * plan.spec.dtype.itemsize,
+        recurrent.AGAIN: compile_loop(make_forward_range, forward).address,
     }
     own_bytes = recurrent.worker_bytes(plan.spec, group * at_once, widest)
-    return Kernel(maker, plan.spec, recurrent.SIZE, {**known, **words}, workers, own_bytes)
+    return Kernel(compile_kernel(plan.spec.dtype), recurrent.SIZE, {**known, **words}, workers, own_bytes)

@@ -380,6 +380,31 @@ def backward_block(spec: LoopSpec):
     return jit(block)
 
 
+def _of_a_range(spec: LoopSpec, block: Any):
+    """The kernel ``(context, first, count)`` that calls ``block`` for one block after another of so many elements from first on;
+    its scratch array is SCRATCH itself."""
+    real, size = REALS[spec.dtype], rows_of(spec).size * LENGTH
+
+    def kernel(context, first, count):
+        c = values_at(context, SIZE)
+        a = view(c[SCRATCH], size, real)
+        for begin in range(first, first + count, LENGTH):
+            block(c, a, begin, min(LENGTH, first + count - begin))
+        return count
+
+    return kernel
+
+
+def make_forward_range(spec: LoopSpec):
+    """The kernel ``(context, first, count)`` of the way forward of some elements."""
+    return _of_a_range(spec, forward_block(spec))
+
+
+def make_backward_range(spec: LoopSpec):
+    """The kernel ``(context, first, count)`` of the way back of some elements."""
+    return _of_a_range(spec, backward_block(spec))
+
+
 def make_forward(spec: LoopSpec):
     """The kernel ``(context, worker, elements)`` of the way forward."""
     return _by_blocks(spec, forward_block(spec))

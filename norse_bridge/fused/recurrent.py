@@ -1,8 +1,9 @@
-"""The two kernels of a recurrent time loop: all steps of some samples forward, and some steps of them back again.
+"""The two kernels of recurrent time loops: all steps of some samples forward, and some steps of them back again.
 
 A worker takes a group of samples, which have nothing to do with other samples, and goes with them from step to step: what comes
-from outside as one product for many steps, what is fed back as one for each, then the step of the neurons
-(`norse_bridge.fused.kernels`). All products are sums over those that fire (`norse_bridge.fused.products`).
+from outside as one product for many steps, what is fed back as one for each, then the step of the neurons. That step is a kernel of
+`norse_bridge.fused.kernels`, called through its address: these here are compiled once for all models. All products are sums over
+those that fire (`norse_bridge.fused.products`).
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from __future__ import annotations
 import numpy as np
 from numba import types
 
-from eventsim.cpu.pointers import atomic_add, values_at, view
+from eventsim.cpu.pointers import KERNEL, atomic_add, call_kernel, values_at, view
 from eventsim.cpu.scalar import REALS
+from eventsim.jit import compile_callback, compiled_once
 from eventsim.jit import jit_borrowing as jit
 from norse_bridge.fused import kernels
 from norse_bridge.fused.kernels import (
@@ -31,11 +33,10 @@ from norse_bridge.fused.kernels import (
     STORED,
     STREAM,
     LoopSpec,
-    backward_block,
-    forward_block,
     rows_of,
 )
 from norse_bridge.fused.products import LANE_BYTES, column_functions, spare_bytes
+from norse_bridge.fused.stamp import stamp
 
 # Words of a context, after those of `norse_bridge.fused.kernels`: addresses of arrays, and numbers
 (
@@ -58,8 +59,12 @@ from norse_bridge.fused.products import LANE_BYTES, column_functions, spare_byte
     ANY_GRADIENT,  # (steps, batch, hidden): the gradient of the outputs
     OF_OUTSIDE,  # (steps, batch, senders): the gradient of what comes from outside, or 0
     INPUT_BLOCKS_BACK,  # the weights from outside the other way round
+    STATES,  # how many a neuron has, rho included
+    ROW_BYTES,  # of the scratch rows of its step
+    AGAIN,  # the addresses of the kernels of its step, forward
+    BACK,  # and back
     SIZE,
-) = range(kernels.SIZE, kernels.SIZE + 20)
+) = range(kernels.SIZE, kernels.SIZE + 24)
 
 CONTEXT_BYTES = 8 * (kernels.SIZE + 4)  # a worker's own context for the step of its neurons, two inputs, two gradients
 GROUP_LIMIT = 16  # samples
@@ -90,11 +95,11 @@ def worker_bytes(spec: LoopSpec, rows: int, widest: int) -> int:
     return sum(-(-size // LANE_BYTES) * LANE_BYTES for size in sizes)
 
 
-def _tools(spec: LoopSpec):
+def _tools(dtype: np.dtype):
     """What both kernels need."""
-    real, width = REALS[spec.dtype], spec.dtype.itemsize
+    real, width = REALS[dtype], dtype.itemsize
     compress, sum_blocks = column_functions(real)
-    own_words, row_bytes, sums_bytes = kernels.SIZE, rows_of(spec).size * LENGTH * width, spare_bytes(spec.dtype)
+    own_words, sums_bytes = kernels.SIZE, spare_bytes(dtype)
 
     @jit
     def aligned(size):
@@ -105,7 +110,7 @@ def _tools(spec: LoopSpec):
         """The addresses of a worker's `worker_bytes`: scratch, context, indices, values, counts, sums."""
         rows = c[GROUP] * c[AT_ONCE]
         widest = max(c[SENDERS], c[HIDDEN])
-        context = aligned(row_bytes)
+        context = aligned(c[ROW_BYTES])
         indices = context + aligned(CONTEXT_BYTES)
         values = indices + aligned(4 * rows * widest)
         counts = values + aligned(width * rows * widest)
@@ -114,7 +119,7 @@ def _tools(spec: LoopSpec):
         return mine, mine + context, mine + indices, mine + values, mine + counts, mine + sums
 
     @jit
-    def own_context(c, at):
+    def own_context(c, at, scratch):
         """A worker's own copy of the words of a step."""
         own = view(at, own_words, types.int64)
         for word in range(own_words):
@@ -122,6 +127,7 @@ def _tools(spec: LoopSpec):
         own[INPUT] = at + 8 * own_words
         own[INPUT_GRADIENT] = own[INPUT] + 16
         own[STREAM] = 0
+        own[SCRATCH] = scratch
         return own, view(own[INPUT], 2, types.int64), view(own[INPUT_GRADIENT], 2, types.int64)
 
     @jit
@@ -152,14 +158,14 @@ def _tools(spec: LoopSpec):
     return places, own_context, multiply, receive
 
 
-def make_recurrent_forward(spec: LoopSpec):
+@compiled_once
+def compile_forward(dtype: np.dtype):
     """The kernel ``(context, worker, batch)``: all steps of all samples, a group after another.
 
     Modifies OUTPUT, STATE, STORED, HISTORY, FIRED, RECEIVED and SCRATCH.
     """
-    real, width, states, block = REALS[spec.dtype], spec.dtype.itemsize, spec.states, forward_block(spec)
-    places, own_context, multiply, receive = _tools(spec)
-    scratch = rows_of(spec).size * LENGTH
+    real, width = REALS[dtype], dtype.itemsize
+    places, own_context, multiply, receive = _tools(dtype)
 
     @jit
     def note(out, fired, first, count):
@@ -170,9 +176,8 @@ def make_recurrent_forward(spec: LoopSpec):
 
     @jit
     def run_group(c, place, own, inputs, first, group):
-        steps, elements, batch, hidden = c[STEPS], c[ELEMENTS], c[BATCH], c[HIDDEN]
+        steps, elements, batch, hidden, states = c[STEPS], c[ELEMENTS], c[BATCH], c[HIDDEN], c[STATES]
         row, begin, count = elements * width, first * hidden, group * hidden
-        a = view(place[0], scratch, real)
         fed = c[RECEIVED] + SPACING * row
         inputs[1] = fed
         own[STEPS], own[EVERY] = 1, 1
@@ -186,35 +191,33 @@ def make_recurrent_forward(spec: LoopSpec):
             own[OUTPUT] = c[OUTPUT] + t * row
             own[STORED] = c[STORED] + t // SPACING * states * row if c[STORED] and k == 0 else 0
             own[HISTORY] = c[HISTORY] + t * states * row if c[HISTORY] else 0
-            for e in range(begin, begin + count, LENGTH):
-                block(own, a, e, min(LENGTH, begin + count - e))
+            call_kernel(c[AGAIN], own, begin, count)
             if c[FIRED]:
                 note(own[OUTPUT], c[FIRED] + t * elements, begin, count)
 
     def kernel(context, worker, batch):
         c = values_at(context, SIZE)
         place = places(c, worker)
-        own, inputs, _ = own_context(c, place[1])
+        own, inputs, _ = own_context(c, place[1], place[0])
         first = atomic_add(c, NEXT, c[GROUP])
         while first < batch:
             run_group(c, place, own, inputs, first, min(c[GROUP], batch - first))
             first = atomic_add(c, NEXT, c[GROUP])
         return 0
 
-    return kernel
+    return compile_callback(KERNEL, kernel, f"{stamp()} recurrent forward {dtype}", borrowing=True)
 
 
-def make_recurrent_backward(spec: LoopSpec):
+@compiled_once
+def compile_backward(dtype: np.dtype):
     """The kernel ``(context, worker, batch)``: the gradient of STEPS steps, no more than SPACING, of all samples.
 
     Reads FROM_OUTSIDE, FED_BACK, ANY_GRADIENT, HISTORY_GRADIENT, LATER; modifies STATE (that before the first step, lost),
     RECEIVED, KEPT, OUTPUT_GRADIENT (one row: scratch), STATE_GRADIENT, OF_RECEIVED, OF_LATER, OF_OUTSIDE, SCRATCH, and adds to
     COEFFICIENT_GRADIENT.
     """
-    real, width, states = REALS[spec.dtype], spec.dtype.itemsize, spec.states
-    again, back = forward_block(spec), backward_block(spec)
-    places, own_context, multiply, receive = _tools(spec)
-    scratch = rows_of(spec).size * LENGTH
+    real, width = REALS[dtype], dtype.itemsize
+    places, own_context, multiply, receive = _tools(dtype)
 
     @jit
     def add(out, other, first, count):
@@ -230,9 +233,9 @@ def make_recurrent_backward(spec: LoopSpec):
 
     @jit
     def run_group(c, place, own, inputs, gradients, first, group):
-        steps, elements, batch, hidden = c[STEPS], c[ELEMENTS], c[BATCH], c[HIDDEN]
+        steps, elements, batch, hidden, states = c[STEPS], c[ELEMENTS], c[BATCH], c[HIDDEN], c[STATES]
         row, begin, count = elements * width, first * hidden, group * hidden
-        a, second = view(place[0], scratch, real), SPACING * row
+        second = SPACING * row
         receive(c, place, 0, steps, first, group)
         for k in range(0, steps, c[AT_ONCE]):
             n = min(c[AT_ONCE], steps - k)
@@ -240,8 +243,7 @@ def make_recurrent_backward(spec: LoopSpec):
             multiply(place, source, hidden, c[BLOCKS], hidden, n, first, group, batch, out)
         inputs[0], inputs[1] = c[RECEIVED], c[RECEIVED] + second
         own[STEPS], own[EVERY], own[STORED], own[OUTPUT], own[HISTORY] = steps, 1, c[KEPT], c[OF_RECEIVED], 0
-        for e in range(begin, begin + count, LENGTH):
-            again(own, a, e, min(LENGTH, begin + count - e))
+        call_kernel(c[AGAIN], own, begin, count)
         own[STEPS], later = 1, c[LATER]
         for k in range(steps - 1, -1, -1):
             of_later = c[OF_RECEIVED] + second + (k + 1) * row if k < steps - 1 else c[OF_LATER]
@@ -255,8 +257,7 @@ def make_recurrent_backward(spec: LoopSpec):
                 inputs[port] = c[RECEIVED] + port * second + k * row
                 gradients[port] = c[OF_RECEIVED] + port * second + k * row
             own[HISTORY_GRADIENT] = c[HISTORY_GRADIENT] + k * states * row if c[HISTORY_GRADIENT] else 0
-            for e in range(begin, begin + count, LENGTH):
-                back(own, a, e, min(LENGTH, begin + count - e))
+            call_kernel(c[BACK], own, begin, count)
         copy(c[OF_LATER], c[OF_RECEIVED] + second, begin, count)
         for k in range(0, steps if c[OF_OUTSIDE] else 0, c[AT_ONCE]):
             source, out = c[OF_RECEIVED] + k * row, c[OF_OUTSIDE] + k * batch * c[SENDERS] * width
@@ -266,11 +267,11 @@ def make_recurrent_backward(spec: LoopSpec):
     def kernel(context, worker, batch):
         c = values_at(context, SIZE)
         place = places(c, worker)
-        own, inputs, gradients = own_context(c, place[1])
+        own, inputs, gradients = own_context(c, place[1], place[0])
         first = atomic_add(c, NEXT, c[GROUP])
         while first < batch:
             run_group(c, place, own, inputs, gradients, first, min(c[GROUP], batch - first))
             first = atomic_add(c, NEXT, c[GROUP])
         return 0
 
-    return kernel
+    return compile_callback(KERNEL, kernel, f"{stamp()} recurrent backward {dtype}", borrowing=True)
