@@ -26,6 +26,7 @@ EARLY = 1.0 - 1e-9  # times the model's `earliest`: a crossing that is found nev
 FIRST_STEP, LEAST_STEP = 1.0, 1e-9  # ms, of the search for a time behind a crossing; it doubles
 TRIES = 200  # of Newton's method: halving alone needs no more than 60
 FAINT = 1e-9  # of the slope at first: a later one below it may have any sign, after long gaps it is rounding alone
+ROUNDING = 2.0**-50  # of v: by so much a state that comes near to where it ends may miss it
 FLAT = 1e-9  # of the bracket, how well the place of a peak has to be known: its height then is, to 1e-18
 
 
@@ -148,23 +149,28 @@ def bind_crossing(model):
         if margin(s, p) > 0.0:
             return 0.0
         low, rising, turn = 0.0, slope(s, p), bend(ops, s, p)
+        end = rest(s, p)
+        ends = margin(end, p)
+        # Where it ends at the threshold itself it comes near from below, and what is above is rounding.
+        rounding = ROUNDING * (abs(s.v) + abs(end.v))
+        least = rounding if abs(ends) <= rounding else 0.0
         if turn < END:
             at = jump(s, turn, p)
-            if margin(at, p) > 0.0:
+            if margin(at, p) > least:
                 return root(s, p, 0.0, turn)
             later = slope(at, p)
             if rising > 0.0 and later < FAINT * rising:
                 top = highest_before(s, p, turn)
-                if margin(jump(s, top, p), p) > 0.0:
+                if margin(jump(s, top, p), p) > least:
                     return root(s, p, 0.0, top)
             low, rising = turn, later
-        if margin(rest(s, p), p) > 0.0:
+        if ends > least:
             high = behind(s, p, low, False)
             return root(s, p, low, high) if high < math.inf else math.inf
         if not rising > 0.0:
             return math.inf  # it falls, and comes back to where it ends at most
         top = highest(s, p, low)
-        if top < math.inf and margin(jump(s, top, p), p) > 0.0:
+        if top < math.inf and margin(jump(s, top, p), p) > least:
             return root(s, p, low, top)
         return math.inf
 

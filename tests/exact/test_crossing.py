@@ -121,7 +121,7 @@ def test_a_crossing_is_found_however_short_the_time_constants_are():
 
 
 @pytest.mark.parametrize("v", [-10.0, -0.7, 0.1, 0.2999])
-@pytest.mark.parametrize("model", [LIF, LIFDelta], ids=str)
+@pytest.mark.parametrize("model", [LIF, LIFDelta, LIFExcInh, LIFAlpha, AdaLIF, LSNN], ids=str)
 def test_a_leak_at_the_threshold_is_never_above_it(model, v):
     """v comes close to it from below, and no rounding makes that a spike."""
     for level in (0.3, 0.1, 1.0, -50.0):
