@@ -74,7 +74,7 @@ torch.rand(2000, 2000).add_(1)
 child = os.fork()
 if child == 0:
     torch.set_num_threads(1)
-    x = torch.rand(60, 4, 4500)
+    x = torch.rand(300, 4, 1000)  # small states: operations of torch on large ones would wait
     torch.set_num_threads(2)
     with torch.no_grad():
         nb.LIF()(x)
