@@ -268,12 +268,16 @@ def tensors(values) -> list[torch.Tensor]:
     return found
 
 
+def autocast(kind: str) -> bool:
+    """Whether torch chooses the types of operations on this kind of device."""
+    return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+
+
 def compute_dtype(x, *tuples) -> torch.dtype:
     """The type in which a step runs: that of the input, widened by tensors in the tuples that have axes (0-d ones do not widen).
     Under autocast it is float32 at least: what a time constant adds to a state in a step is lost in half precision."""
     dtype = x.dtype if x.dtype.is_floating_point else torch.get_default_dtype()
-    kind = x.device.type
-    if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
+    if torch._C._is_any_autocast_enabled() and autocast(x.device.type):
         dtype = torch.promote_types(dtype, torch.float32)
     for values in tuples:
         for tensor in tensors(values):

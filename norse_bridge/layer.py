@@ -106,7 +106,7 @@ class SpikingLayer(_OfFamily):
         p = self.p
         if state is None and self._spreads(x):
             b = bound(self.family, p, self.dt, compute_dtype(x, p))
-            s, rho = resting(self.family, b)
+            s = rho = None
         else:
             s, rho, _ = split(self.family, self.initial_state(x) if state is None else state)
             b = bound(self.family, p, self.dt, compute_dtype(x, s, p))
@@ -253,23 +253,6 @@ class RecurrentLayer(RecurrentSpikingLayer):
         record_states=False,
     ):
         super().__init__(input_size, hidden_size, p, dt, input_weights, recurrent_weights, autapses, record_states)
-
-
-def resting(family, b):
-    """``(State, rho)`` at rest as the parameters give it, one number for all neurons if they do; v with a gradient switched on."""
-    if b.made is None:
-        found = family.model.initial(b.params)
-        return found._replace(v=found.v + torch.zeros((), dtype=b.dtype, requires_grad=True)), _unheld(family, b)
-    if "rest" not in b.made:
-        with torch.inference_mode(False), torch.no_grad():
-            b.made["rest"] = family.model.initial(b.params), _unheld(family, b)
-    found, rho = b.made["rest"]
-    return found._replace(v=found.v.detach().requires_grad_()), rho
-
-
-def _unheld(family, b):
-    """rho of a neuron that is not held, or None without a refractory period."""
-    return torch.zeros((), dtype=b.dtype) if family.refractory else None
 
 
 def rest(layer, x, shape, v_shape):

@@ -9,7 +9,6 @@ loop, too.
 from __future__ import annotations
 
 import contextlib
-import math
 import warnings
 from typing import Any, NamedTuple
 
@@ -61,8 +60,14 @@ class Recurrence(NamedTuple):
     z: Any
 
 
+def at_rest(b):
+    """``(State, rho or None)`` of neurons at rest, one number for all where the parameters are; v with a gradient switched on."""
+    s, rho = b.model.initial(b.params), torch.zeros((), dtype=b.dtype) if b.period is not None else None
+    return s._replace(v=s.v + torch.zeros((), dtype=b.dtype, requires_grad=True)), rho
+
+
 def run(b, x, s, rho, recurrence=None, record=False) -> Run:
-    """All steps of a layer. x: (time, ...); s, rho: what broadcasts to a row of x, or with recurrence to its z."""
+    """All steps of a layer. x: (time, ...); s, rho: what broadcasts to a row of x, or with recurrence to its z; s None: at rest."""
     if _chosen[-1][0] == "plain":
         return plain_run(b, x, s, rho, recurrence, record)
     if torch.compiler.is_compiling():  # torch.compile cannot look into compiled code and leaves it as a call
@@ -86,7 +91,7 @@ def _run_if_possible(b, x, s, rho, recurrence, record):
 
 def obstacle(b, x, s, rho, recurrence=None) -> str:
     """Why a loop cannot be fused, or nothing."""
-    states = [*s, *_some(rho)]
+    states = [] if s is None else [*s, *_some(rho)]
     given = [x, *states, *(recurrence or ())]
     if any(type(tensor) not in (torch.Tensor, torch.nn.Parameter) or tensor.device.type != "cpu" for tensor in given) or any(
         tensor.layout != torch.strided for tensor in given
@@ -169,6 +174,8 @@ def plain_run(b, x, s, rho, recurrence: Any = None, record=False) -> Run:
     """The loop of torch operations: the reference."""
     step = stepper(b)
     shape = recurrence.z.shape if recurrence else x.shape[1:]
+    if s is None:
+        s, rho = at_rest(b)
     s, rho = b.model.State(*(_spread(value, shape, b.dtype) for value in s)), None if rho is None else _spread(rho, shape, b.dtype)
     z: Any = recurrence.z if recurrence else None
     outputs, states = [], []
@@ -184,60 +191,83 @@ def plain_run(b, x, s, rho, recurrence: Any = None, record=False) -> Run:
 
 def fused_run(b, x, s, rho, recurrence=None, record=False) -> Run:
     """The loop as compiled calls, one forward and one for its gradient (with recurrence one for each 16 steps)."""
-    from norse_bridge.fused.function import Plan, RecurrentLoop, TimeLoop
-    from norse_bridge.fused.kernels import SPACING, LoopSpec
+    from norse_bridge.fused import function
+
+    shape = recurrence.z.shape if recurrence else x.shape[1:]
+    form, coefficients, begin = _form(b), [], _begin(b, s, rho, shape)
+    if b.made is None:
+        coefficients = [value.expand(shape) if value.ndim else value for value in coefficients_of(b)]
+
+    def again(x, *rest):
+        """The outputs of the functions below, by the plain loop."""
+        back, (state, *numbers) = (Recurrence(*rest[:3]), rest[3:]) if recurrence else (None, rest)
+        ran = plain_run(with_coefficients(b, numbers) if numbers else b, x, *_named(b, state.unbind(0)), back, record)
+        ends = (value.expand(shape) for value in (*ran.s, *_some(ran.rho)))
+        history = [torch.stack([*ran.states[0], *_some(ran.states[1])], 1)] if record else []
+        # Nothing here may refer to what the functions return: their graph holds `again`, and a circle would never be freed.
+        return ran.outputs, *ends, *history
+
+    seen = s is not None or b.made is None  # at rest the state depends on the parameters, and they may want a gradient
+    plan = function.Plan(form.spec, x.shape[0], tuple(shape), record, torch.is_grad_enabled(), form.table, seen)
+    if recurrence:
+        weights = (_typed(part, b.dtype) for part in recurrence)
+        found = function.RecurrentLoop.apply(plan, again, _typed(x, b.dtype), *weights, begin, *coefficients)
+    else:
+        found = function.TimeLoop.apply(plan, again, _typed(x, b.dtype), begin, *coefficients)
+    outputs, end = found[0], found[1 : 1 + form.spec.states]
+    s, rho = _named(b, end)
+    states = _named(b, [value.contiguous() for value in found[-1].unbind(1)]) if record else None
+    return Run(outputs, s, rho, states)
+
+
+class Form(NamedTuple):
+    """What compiled loops over a step have in common. spec : a LoopSpec; begin : the states at rest, (states,); table : of the
+    coefficients; both None where they may have a gradient"""
+
+    spec: Any
+    begin: Any
+    table: Any
+
+
+def _form(b) -> Form:
+    if b.made is None:
+        return _form_of(b)
+    if "form" not in b.made:
+        with torch.inference_mode(False), torch.no_grad():  # whoever asks next may want a gradient
+            s, rho = at_rest(b)
+            begin, table = torch.stack([*s, *_some(rho)]), torch.stack(coefficients_of(b))
+        b.made["form"] = _form_of(b)._replace(begin=begin, table=table)  # nothing wants a gradient of these, they stay the same
+    return b.made["form"]
+
+
+def _form_of(b) -> Form:
+    from norse_bridge.fused.kernels import LoopSpec
     from norse_bridge.fused.memory import NUMPY_TYPE
 
-    dtype, steps = b.dtype, x.shape[0]
-    shape = recurrence.z.shape if recurrence else x.shape[1:]
     given = coefficients_of(b)
-    own = any(value.ndim for value in given)
-    coefficients = [value.expand(shape).reshape(-1) if value.ndim else value for value in given]
-    rows, elements = [value.to(dtype) for value in (*s, *_some(rho))], math.prod(shape)
-    if any(value.ndim for value in rows):
-        begin = torch.stack([value.expand(shape).reshape(-1) for value in rows])  # (states, elements)
-    else:
-        begin = torch.stack(rows)[:, None].expand(-1, elements)
-    table = None
-    if b.made is not None:  # nothing wants a gradient of its numbers, and their table is the same for ever
-        if "table" not in b.made:
-            with torch.inference_mode(False), torch.no_grad():
-                b.made["table"] = torch.stack(given)
-        table, coefficients = b.made["table"], []
     spec = LoopSpec(
         model=b.model,
         order=b.order,
         ports=b.ports,
         refractory=b.period is not None,
-        dtype=NUMPY_TYPE[dtype],
-        own=own,
+        dtype=NUMPY_TYPE[b.dtype],
+        own=any(value.ndim for value in given),
         method=b.method,
         detach=b.detach,
         wanted=(False,) * len(given),
     )
+    return Form(spec, None, None)
 
-    form = (steps, *shape) if recurrence else (steps, elements)
 
-    def again(x, *rest):
-        """The outputs of the functions below, by the plain loop."""
-        back, rest = (Recurrence(*rest[:3]), rest[3:]) if recurrence else (None, rest)
-        rows = x if recurrence else x.reshape(steps, *shape)
-        states = _named(b, [value.reshape(shape) for value in rest[0]])
-        numbers = b
-        if len(rest) > 1:
-            numbers = with_coefficients(b, [value.reshape(shape) if value.ndim else value for value in rest[1:]])
-        ran = plain_run(numbers, rows, *states, back, record)
-        end = torch.stack([value.expand(shape).reshape(-1) for value in (*ran.s, *_some(ran.rho))])
-        history = [torch.stack([*ran.states[0], *_some(ran.states[1])], 1).flatten(2)] if record else []
-        # Nothing here may refer to what the functions return: their graph holds `again`, and a circle would never be freed.
-        return ran.outputs.reshape(form), end, *history
+def _begin(b, s, rho, shape):
+    """The states of the beginning, stacked: (states, ...), or (states,) where each is one number for all neurons."""
+    if s is None and b.made is not None:
+        return _form(b).begin.detach().requires_grad_()
+    if s is None:
+        s, rho = at_rest(b)
+    rows = [value.to(b.dtype) for value in (*s, *_some(rho))]
+    return torch.stack([value.expand(shape) for value in rows] if any(value.ndim for value in rows) else rows)
 
-    plan = Plan(spec, steps, elements, SPACING, record, torch.is_grad_enabled(), table)
-    if recurrence:
-        found = RecurrentLoop.apply(plan, again, x.to(dtype), *(part.to(dtype) for part in recurrence), begin, *coefficients)
-    else:
-        found = TimeLoop.apply(plan, again, x.to(dtype).reshape(steps, -1), begin, *coefficients)
-    outputs, end, *history = found
-    s, rho = _named(b, [value.reshape(shape).clone() for value in end.unbind(0)])
-    states = _named(b, [value.reshape(steps, *shape).contiguous() for value in history[0].unbind(1)]) if record else None
-    return Run(outputs.reshape(steps, *shape), s, rho, states)
+
+def _typed(tensor, dtype):
+    return tensor if tensor.dtype is dtype else tensor.to(dtype)

@@ -41,7 +41,8 @@ class ParameterStore(torch.nn.Module):
 
     def values(self):
         """The tuple again, with the tensors as they are now."""
-        return self.kind(*(_value(getattr(self, name)) for name in self.kind._fields))
+        buffers = self._buffers  # most are in here, and torch's own way to them is long
+        return self.kind(*(buffers[name] if name in buffers else _value(getattr(self, name)) for name in self.kind._fields))
 
     def _load_from_state_dict(self, state_dict, prefix, *rest):
         """A state dict saved by Norse, which never stores parameter tuples, leaves them as they are."""

@@ -64,7 +64,7 @@ def test_the_readme_holds_both_commands():
     lines = [line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("python3 -m venv ")]
     assert len(lines) == 2
     assert "constraints.txt" in lines[0] and lines[0].endswith("eventsim demo")
-    assert "constraints.txt" in lines[1] and lines[1].endswith("pytest")
+    assert "constraints.txt" in lines[1] and lines[1].endswith("pytest -n auto")
 
 
 def test_the_first_code_of_the_readme_is_short():

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import math
 import warnings
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
 from eventsim.errors import ModelError
@@ -36,20 +38,30 @@ SMALL_WORK = 1 << 20  # steps times neurons below which one thread is as fast as
 class Plan(NamedTuple):
     """A loop to run: the spec, and its arrays' extents.
 
-    steps, elements : elements are the neurons of all samples
-    every : steps between stored states
+    steps, shape : of what comes out, (steps, *shape); an element is a neuron of a sample
     recorded : whether the states after every step are wanted
     kept : whether a gradient may be asked for, and states are stored for it
     table : the coefficients as kernels read them, where no gradient of them can be asked for; else None
+    seen : whether anybody can ask for the gradient of the state at the beginning
     """
 
     spec: LoopSpec
     steps: int
-    elements: int
-    every: int
+    shape: tuple[int, ...]
     recorded: bool
     kept: bool
     table: torch.Tensor | None
+    seen: bool
+
+    @property
+    def elements(self) -> int:
+        """The neurons of all samples."""
+        return math.prod(self.shape)
+
+    @property
+    def chunks(self) -> int:
+        """How many times the states are stored."""
+        return -(-self.steps // SPACING)
 
 
 def _address(tensor) -> int:
@@ -100,7 +112,7 @@ def _run(maker, plan: Plan, words: dict[int, Any], x, of_x=None):
     known = {
         kernels.STEPS: plan.steps,
         kernels.ELEMENTS: plan.elements,
-        kernels.EVERY: plan.every,
+        kernels.EVERY: SPACING,
         kernels.INPUT: ctypes.addressof(inputs),
         kernels.INPUT_GRADIENT: ctypes.addressof(gradients),
         kernels.STREAM: int(_past_caches(plan, of_x if kernels.OUTPUT not in words else words[kernels.OUTPUT])),
@@ -114,7 +126,7 @@ def tabulate(plan: Plan, coefficients):
     """The coefficients as the kernels read them: (coefficients, elements) if they differ between elements, else (.., 1)."""
     if plan.table is not None:
         return plan.table
-    columns = [c.detach().expand(plan.elements) for c in coefficients] if plan.spec.own else coefficients
+    columns = [c.detach().expand(plan.shape).reshape(-1) for c in coefficients] if plan.spec.own else coefficients
     return torch.stack(columns).detach().contiguous()
 
 
@@ -124,7 +136,8 @@ def spread(wanted, found, coefficients):
     if not coefficients:
         return []
     return [
-        None if not want else next(rows).sum() if c.ndim == 0 else next(rows) for want, c in zip(wanted, coefficients, strict=True)
+        None if not want else next(rows).sum() if c.ndim == 0 else next(rows).view(c.shape)
+        for want, c in zip(wanted, coefficients, strict=True)
     ]
 
 
@@ -167,11 +180,29 @@ def pulled_back(by_the_kernel):
 
 def _plain(tensor):
     """The tensor as kernels read it: its numbers one after another, none of them to be negated on the way."""
-    return tensor.resolve_neg().contiguous()
+    return tensor if tensor.is_contiguous() and not tensor.is_neg() else tensor.resolve_neg().contiguous()
 
 
-def _contiguous_copy(tensor):
-    return _plain(tensor.detach()).clone()
+def _begun(plan: Plan, state) -> list[torch.Tensor]:
+    """The states of the beginning for each neuron, to be those of the end: tensors of their own, in memory one after another."""
+    rows = np.empty((plan.spec.states, *plan.shape), plan.spec.dtype)
+    given = (state.resolve_neg() if state.is_neg() else state).detach().numpy()
+    rows[...] = given if given.ndim == rows.ndim else given.reshape(-1, *(1 for _ in plan.shape))
+    return [torch.from_numpy(row) for row in rows]
+
+
+def _of_beginning(plan: Plan, state, gradient):
+    """The gradient of the state of the beginning, given that of each neuron; None if nobody can ask for it."""
+    if not plan.seen:
+        return None
+    return gradient if state.ndim == gradient.ndim else gradient.flatten(1).sum(1)
+
+
+def _split(plan: Plan, gradients):
+    """The gradients of the outputs, of the states at the end (a copy: (states, ...)) and of the history, or None."""
+    of_outputs, *of_states = map(_plain, gradients)
+    of_history = of_states.pop() if plan.recorded else None
+    return of_outputs, torch.stack(of_states), of_history
 
 
 def _wanting(plan: Plan, needs) -> Plan:
@@ -180,40 +211,38 @@ def _wanting(plan: Plan, needs) -> Plan:
 
 
 class TimeLoop(torch.autograd.Function):
-    """``apply(plan, again, x, state, *coefficients) -> (outputs, state at the end[, history])``.
+    """``apply(plan, again, x, state, *coefficients) -> (outputs, *states at the end[, history])``.
 
-    x : (steps, elements); state : (states, elements); coefficients : 0-d, or (elements,)
+    x : (steps, ...); state : (states, ...), or (states,) where each is one number for all; coefficients : 0-d, or (...)
+    outputs : (steps, ...); states at the end : (...) each; history : (steps, states, ...)
     again : ``(x, state, *coefficients) -> outputs`` by the plain loop: for gradients of gradients
     """
 
     @staticmethod
     def forward(ctx, plan, again, x, state, *coefficients):
-        table, end = tabulate(plan, coefficients), _contiguous_copy(state)
-        chunks = -(-plan.steps // plan.every)
-        stored = empty((chunks, plan.spec.states, plan.elements), state) if plan.kept else None
-        outputs = empty((plan.steps, plan.elements), state)
-        history = empty((plan.steps, *state.shape), state) if plan.recorded else None
+        table, end = tabulate(plan, coefficients), _begun(plan, state)
+        stored = empty((plan.chunks, len(end), *plan.shape), state) if plan.kept else None
+        outputs = empty((plan.steps, *plan.shape), state)
+        history = empty((plan.steps, len(end), *plan.shape), state) if plan.recorded else None
         words = {
             kernels.COEFFICIENTS: table,
             kernels.OUTPUT: outputs,
-            kernels.STATE: end,
+            kernels.STATE: end[0],
             kernels.STORED: stored,
             kernels.HISTORY: history,
         }
         _run(make_forward, plan, words, _plain(x))
         ctx.plan, ctx.again = plan, again
         ctx.save_for_backward(x, state, *coefficients, table, stored)
-        return (outputs, end, history) if plan.recorded else (outputs, end)
+        return (outputs, *end, history) if plan.recorded else (outputs, *end)
 
     @staticmethod
     @pulled_back
     def backward(ctx, *gradients):
-        x, _, *coefficients, table, stored = ctx.saved_tensors
+        x, state, *coefficients, table, stored = ctx.saved_tensors
         x, table, stored = _plain(x), _plain(table), _plain(stored)
         plan = _wanting(ctx.plan, ctx.needs_input_grad[4:])
-        of_outputs, of_state, of_history = _plain(gradients[0]), _contiguous_copy(gradients[1]), None
-        if plan.recorded:
-            of_history = _plain(gradients[2])
+        of_outputs, of_state, of_history = _split(plan, gradients)
         of_x, found = empty(x.shape, x), x.new_zeros((sum(plan.spec.wanted), plan.elements))
         words = {
             kernels.COEFFICIENTS: table,
@@ -224,31 +253,31 @@ class TimeLoop(torch.autograd.Function):
             kernels.COEFFICIENT_GRADIENT: found,
         }
         _run(make_backward, plan, words, x, of_x)
-        return None, None, of_x, of_state, *spread(plan.spec.wanted, found, coefficients)
+        return None, None, of_x, _of_beginning(plan, state, of_state), *spread(plan.spec.wanted, found, coefficients)
 
 
 class RecurrentLoop(torch.autograd.Function):
-    """``apply(plan, again, x, input_weights, weights, z, state, *coefficients) -> (outputs, state at the end[, history])``.
+    """``apply(plan, again, x, input_weights, weights, z, state, *coefficients) -> (outputs, *states at the end[, history])``.
 
     x : (steps, batch, inputs); input_weights : (hidden, inputs); weights : (hidden, hidden); z : (batch, hidden), the spikes before
-    the first step; state : (states, batch * hidden); coefficients, again : as in `TimeLoop`
+    the first step; state, coefficients, again and what comes out : as in `TimeLoop`, with (batch, hidden)
 
     What is kept for the way back: a byte for each spike and every 16th state. What was received is computed again.
     """
 
     @staticmethod
     def forward(ctx, plan, again, x, input_weights, weights, z, state, *coefficients):
-        table, end, given = tabulate(plan, coefficients), _contiguous_copy(state), _plain(x)
+        table, end, given = tabulate(plan, coefficients), _begun(plan, state), _plain(x)
         steps, kept = len(x), plan.kept
         outputs = empty((steps, *z.shape), state)
-        stored = empty((-(-steps // plan.every), *state.shape), state) if kept else None
+        stored = empty((plan.chunks, len(end), *z.shape), state) if kept else None
         fired = torch.empty((steps, *z.shape), dtype=torch.uint8) if kept else None
-        history = empty((steps, *state.shape), state) if plan.recorded else None
+        history = empty((steps, len(end), *z.shape), state) if plan.recorded else None
         words = {
             kernels.STEPS: steps,
             kernels.COEFFICIENTS: table,
             kernels.OUTPUT: outputs,
-            kernels.STATE: end,
+            kernels.STATE: end[0],
             kernels.STORED: stored,
             kernels.HISTORY: history,
             recurrent.FROM_OUTSIDE: given,
@@ -259,16 +288,15 @@ class RecurrentLoop(torch.autograd.Function):
         _recurrent_kernel(recurrent.compile_forward, plan, words, x, input_weights, weights).run(len(z))
         ctx.plan, ctx.again = plan, again
         ctx.save_for_backward(x, input_weights, weights, z, state, *coefficients, table, stored, fired)
-        return (outputs, end) if history is None else (outputs, end, history)
+        return (outputs, *end) if history is None else (outputs, *end, history)
 
     @staticmethod
     @pulled_back
     def backward(ctx, *gradients):
-        x, input_weights, weights, z, _, *coefficients, table, stored, fired = ctx.saved_tensors
+        x, input_weights, weights, z, state, *coefficients, table, stored, fired = ctx.saved_tensors
         x, input_weights, weights, z, table, stored, fired = map(_plain, (x, input_weights, weights, z, table, stored, fired))
         plan = _wanting(ctx.plan, ctx.needs_input_grad[7:])
-        of_outputs, of_state = _plain(gradients[0]), _contiguous_copy(gradients[1])
-        of_history = _plain(gradients[2]) if plan.recorded else None
+        of_outputs, of_state, of_history = _split(plan, gradients)
         needs, hidden, of_x = ctx.needs_input_grad, len(weights), None
         of_input_weights = OuterSum(x.shape[2], hidden, x) if needs[3] else None
         of_weights = OuterSum(hidden, hidden, x) if needs[4] else None
@@ -294,7 +322,7 @@ class RecurrentLoop(torch.autograd.Function):
         }
         kernel = _recurrent_kernel(recurrent.compile_backward, plan, words, x, input_weights, weights)
         for chunk in reversed(range(len(stored))):
-            begin, end = chunk * plan.every, min(len(x), (chunk + 1) * plan.every)
+            begin, end = chunk * SPACING, min(len(x), (chunk + 1) * SPACING)
             steps = end - begin
             fed_back[0] = fired[begin - 1] if begin else z
             fed_back[1:steps] = fired[begin : end - 1]
@@ -317,7 +345,8 @@ class RecurrentLoop(torch.autograd.Function):
                 of_weights.add(fed_back[:steps].flatten(0, 1), of_fed_back)
         of_z = of_later @ weights if needs[5] else None
         sums = (None if outer is None else outer.sum() for outer in (of_input_weights, of_weights))
-        return None, None, of_x, *sums, of_z, of_state, *spread(plan.spec.wanted, found, coefficients)
+        of_begin = _of_beginning(plan, state, of_state)
+        return None, None, of_x, *sums, of_z, of_begin, *spread(plan.spec.wanted, found, coefficients)
 
 
 def _recurrent_kernel(compile_kernel, plan: Plan, words: dict[int, Any], x, input_weights, weights) -> Kernel:

@@ -9,6 +9,7 @@ way back. What the way back needs of the way forward is computed again, from sta
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -112,8 +113,7 @@ def rows_of(spec: LoopSpec) -> Rows:
         sum(spec.wanted),
         SPACING * spec.states,
     )
-    starts = np.cumsum((0, *sizes))
-    return Rows(*(int(start) for start in starts))
+    return Rows(*itertools.accumulate(sizes, initial=0))
 
 
 @functools.cache

@@ -6,6 +6,7 @@ that takes longer than its steps.
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import threading
@@ -63,13 +64,13 @@ def empty(shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
     """A tensor without values, of the type of another one. NumPy, unlike torch, asks the system for large pages where an array is
     large."""
     kind = NUMPY_TYPE[like.dtype]
-    size = int(np.prod(shape, dtype=np.int64)) * kind.itemsize
+    size = math.prod(shape) * kind.itemsize
     if size < LARGE_BYTES:
         return torch.from_numpy(np.empty(shape, kind))
     piece = _find(size)
     if piece is None:
         piece = np.empty(size, np.uint8)
-    lent = piece.view(kind).reshape(shape)
+    lent = np.ndarray(shape, kind, piece)
     seen = weakref.ref(lent, _gone)
     _lent[id(seen)] = seen, piece
     return torch.from_numpy(lent)

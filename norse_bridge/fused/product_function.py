@@ -6,23 +6,21 @@ import ctypes
 
 import torch
 
-from norse_bridge.fused import products
+from norse_bridge.fused import outer, products
 from norse_bridge.fused.memory import NUMPY_TYPE
 from norse_bridge.fused.products import (
     columns_of,
-    compile_outer,
     compile_product,
+    in_blocks,
     lanes_of,
-    out_of_blocks,
-    outer_bytes,
     scratch_bytes,
 )
 from norse_bridge.fused.threads import run_on_threads
 
 SMALL_WORK = 1 << 18  # products of two numbers below which one thread is as fast as several
-AT_ONCE = 1 << 22  # numbers that a worker has room for
+AT_ONCE = 1 << 16  # rows that a worker has room for
 Words = ctypes.c_int64 * products.SIZE
-OuterWords = ctypes.c_int64 * products.OUTER_SIZE
+OuterWords = ctypes.c_int64 * outer.SIZE
 
 
 class Product(torch.autograd.Function):
@@ -60,21 +58,19 @@ class OuterSum:
     """The gradient of weights ``(outputs, inputs)``: the sum over all rows of ``g x^T``, to which rows are added piece by piece."""
 
     def __init__(self, inputs: int, outputs: int, like):
-        self.outputs, self.kind = outputs, NUMPY_TYPE[like.dtype]
-        columns = columns_of(self.kind)
-        self.blocks = like.new_zeros((-(-outputs // columns), inputs, columns))
+        self.kind, self.total = NUMPY_TYPE[like.dtype], like.new_zeros((inputs, outputs))
 
     def add(self, x, gradient):
-        """x : (rows, inputs); gradient : (rows, outputs); both contiguous"""
-        (rows, inputs), blocks = x.shape, len(self.blocks)
-        piece = max(1, min(rows, AT_ONCE // max(1, inputs)))
-        workers = min(torch.get_num_threads(), blocks) if rows * inputs * self.outputs >= SMALL_WORK else 1
-        scratch = torch.empty(workers * outer_bytes(piece, inputs, self.kind), dtype=torch.uint8)
-        for first in range(0, rows, piece):
-            count = min(piece, rows - first)
-            addresses = x[first].data_ptr(), gradient[first].data_ptr(), self.blocks.data_ptr(), scratch.data_ptr()
-            run_on_threads(compile_outer(self.kind), OuterWords(count, inputs, self.outputs, *addresses), blocks, workers)
+        """x : (rows, inputs); gradient : (rows, outputs)"""
+        inputs, outputs = self.total.shape
+        for some, of_some in zip(x.split(AT_ONCE), gradient.split(AT_ONCE), strict=True):
+            rows, pieces = len(some), -(-inputs // outer.PIECE)
+            workers = min(torch.get_num_threads(), pieces) if rows * inputs * outputs >= SMALL_WORK else 1
+            turned, blocks = some.T.contiguous(), in_blocks(of_some)
+            scratch = torch.empty(workers * outer.worker_bytes(rows, self.kind), dtype=torch.uint8)
+            addresses = (tensor.data_ptr() for tensor in (turned, blocks, self.total, scratch))
+            run_on_threads(outer.compile_outer(self.kind), OuterWords(rows, outputs, *addresses), inputs, workers)
 
     def sum(self):
         """What has been added, (outputs, inputs)."""
-        return out_of_blocks(self.blocks, self.outputs).T.contiguous()
+        return self.total.T.contiguous()

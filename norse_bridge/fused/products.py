@@ -26,7 +26,7 @@ from norse_bridge.fused.stamp import stamp
 
 LANE_BYTES = 64  # of a vector: one register where they are long, two or four where they are short
 TILE = 4  # rows whose products are formed at once where most of their numbers are not 0
-DENSE = 0.6  # share of numbers that are not 0 from which that is faster
+DENSE = 0.3  # share of numbers that are not 0 from which that is faster
 SUMS = 6  # vectors of sums at once: as many as leave room for their factors in the registers of every processor
 _INT64 = ir.IntType(64)
 
@@ -56,15 +56,20 @@ def columns_of(dtype) -> int:
     return SUMS * lanes_of(dtype)
 
 
-def _accumulate(builder, vector, count, add, many=SUMS):
-    """As many vectors of sums over k = 0 ... count - 1: ``add(k, sums) -> sums``."""
-    sums = [cgutils.alloca_once(builder, vector) for _ in range(many)]
-    for place in sums:
-        builder.store(ir.Constant(vector, [0.0] * vector.count), place)
+def _accumulate(builder, begin, count, add):
+    """Vectors of sums over k = 0 ... count - 1: ``add(k, sums) -> sums``. begin : the sums to begin with"""
+    sums = [cgutils.alloca_once(builder, value.type) for value in begin]
+    for value, place in zip(begin, sums, strict=True):
+        builder.store(value, place)
     with cgutils.for_range(builder, count) as loop:
         for place, value in zip(sums, add(loop.index, [builder.load(place) for place in sums]), strict=True):
             builder.store(value, place)
     return [builder.load(place) for place in sums]
+
+
+def _zeros(vector, many=SUMS):
+    """As many vectors of zeros."""
+    return [ir.Constant(vector, [0.0] * vector.count)] * many
 
 
 def _splat(builder, number, vector):
@@ -88,9 +93,9 @@ def _fma(builder, a, b, c):
 
 
 @functools.cache
-def _sum_columns(real: Any):
+def _sum_columns(real: Any, more: bool):
     """An intrinsic ``(block, indices, values, count, out)``: the sum over k of ``values[k]`` times row ``indices[k]`` of a block of
-    `columns_of` columns, to ``out``; all are addresses but ``count``."""
+    `columns_of` columns, to ``out``; all are addresses but ``count``. more : whether it is added to what is there, term by term"""
     width = real.bitwidth // 8
     lanes = lanes_of(f"f{width}")
 
@@ -112,9 +117,11 @@ def _sum_columns(real: Any):
                     made.append(_fma(builder, factor, weights, total))
                 return made
 
-            for place, total in enumerate(_accumulate(builder, vector, count, add)):
-                at = _at(builder, out, number, _INT64(place * lanes))
-                builder.store(total, builder.bitcast(at, vector.as_pointer()), align=width)
+            to = [_at(builder, out, number, _INT64(place * lanes)) for place in range(SUMS)]
+            to = [builder.bitcast(at, vector.as_pointer()) for at in to]
+            begin = [builder.load(at, align=width) for at in to] if more else _zeros(vector)
+            for at, total in zip(to, _accumulate(builder, begin, count, add), strict=True):
+                builder.store(total, at, align=width)
             return context.get_dummy_value()
 
         return types.void(*[types.int64] * 5), codegen
@@ -123,10 +130,10 @@ def _sum_columns(real: Any):
 
 
 @functools.cache
-def _sum_tile(real: Any):
+def _sum_tile(real: Any, more: bool):
     """An intrinsic ``(block, rows, count, out)``: for each of `TILE` rows of numbers, with their addresses at ``rows``, the sum
     over k < count of its k-th number times row k of a block of `columns_of` columns, to ``out``.
-    All are addresses but ``count``."""
+    All are addresses but ``count``. more : as in `_sum_columns`"""
     width = real.bitwidth // 8
     lanes = lanes_of(f"f{width}")
     together = 2  # vectors of a row of the block
@@ -148,45 +155,16 @@ def _sum_tile(real: Any):
                     pairs = [(factor, w) for factor in factors for w in weights]
                     return [_fma(builder, *pair, total) for pair, total in zip(pairs, sums, strict=True)]
 
-                for place, total in enumerate(_accumulate(builder, vector, count, add, TILE * together)):
-                    row, column = place // together, part + place % together
-                    at = _at(builder, out, number, _INT64((row * SUMS + column) * lanes))
-                    builder.store(total, builder.bitcast(at, vector.as_pointer()), align=width)
+                to = [(place // together * SUMS + part + place % together) * lanes for place in range(TILE * together)]
+                to = [builder.bitcast(_at(builder, out, number, _INT64(at)), vector.as_pointer()) for at in to]
+                begin = [builder.load(at, align=width) for at in to] if more else _zeros(vector, TILE * together)
+                for at, total in zip(to, _accumulate(builder, begin, count, add), strict=True):
+                    builder.store(total, at, align=width)
             return context.get_dummy_value()
 
         return types.void(*[types.int64] * 4), codegen
 
     return sum_tile
-
-
-@functools.cache
-def _add_columns(real: Any):
-    """An intrinsic ``(block, indices, values, count, given)``: add ``values[k]`` times the `columns_of` numbers at ``given`` to row
-    ``indices[k]`` of a block, for every k; all are addresses but ``count``."""
-    width = real.bitwidth // 8
-    lanes = lanes_of(f"f{width}")
-
-    @intrinsic
-    def add_columns(typingctx, block, indices, values, count, given):
-        def codegen(context, builder, signature, args):
-            number = context.get_value_type(real)
-            vector = ir.VectorType(number, lanes)
-            block, indices, values, count, given = args
-            pointer = [builder.bitcast(_at(builder, given, number, _INT64(v * lanes)), vector.as_pointer()) for v in range(SUMS)]
-            added = [builder.load(one, align=width) for one in pointer]
-            with cgutils.for_range(builder, count) as loop:
-                row = builder.sext(builder.load(_at(builder, indices, ir.IntType(32), loop.index)), _INT64)
-                factor = _splat(builder, builder.load(_at(builder, values, number, loop.index)), vector)
-                first = builder.mul(row, _INT64(SUMS * lanes))
-                for v, one in enumerate(added):
-                    found = _at(builder, block, number, builder.add(first, _INT64(v * lanes)))
-                    place = builder.bitcast(found, vector.as_pointer())
-                    builder.store(_fma(builder, factor, one, builder.load(place, align=width)), place, align=width)
-            return context.get_dummy_value()
-
-        return types.void(*[types.int64] * 5), codegen
-
-    return add_columns
 
 
 @functools.cache
@@ -212,7 +190,7 @@ def _sum_lanes(real: Any):
                 weights = [_splat(builder, builder.load(_at(builder, row, number, j)), vector) for row in addresses]
                 return [_fma(builder, factors, w, total) for total, w in zip(sums, weights, strict=True)]
 
-            for place, total in enumerate(_accumulate(builder, vector, count, add)):
+            for place, total in enumerate(_accumulate(builder, _zeros(vector), count, add)):
                 at = _at(builder, out, number, _INT64(place * lanes))
                 builder.store(total, builder.bitcast(at, vector.as_pointer()), align=width)
             return context.get_dummy_value()
@@ -223,10 +201,11 @@ def _sum_lanes(real: Any):
 
 
 @functools.cache
-def column_functions(real: Any):
-    """``(compress, sum_blocks)``, the two halves of a product with weights `in_blocks`."""
+def column_functions(real: Any, more: bool = False):
+    """``(compress, sum_blocks)``, the two halves of a product with weights `in_blocks`. more : whether `sum_blocks` adds its terms,
+    one after another, to what is there"""
     width = real.bitwidth // 8
-    columns, sum_columns, sum_tile = columns_of(f"f{width}"), _sum_columns(real), _sum_tile(real)
+    columns, sum_columns, sum_tile = columns_of(f"f{width}"), _sum_columns(real, more), _sum_tile(real, more)
 
     @jit
     def compress(source, inputs, indices, values):
@@ -241,11 +220,16 @@ def column_functions(real: Any):
         return found
 
     @jit
-    def take(made, out, n):
-        """The first n sums of a block."""
-        to, given = view(out, n, real), view(made, n, real)
+    def copy(out, source, n):
+        """Copy n numbers."""
+        to, given = view(out, n, real), view(source, n, real)
         for c in range(n):
             to[c] = given[c]
+
+    @jit
+    def place_of(r, group, stride, length, first):
+        """Where number ``first`` of row r lies, in bytes, see below."""
+        return ((r // group * stride + r % group) * length + first) * width
 
     @jit
     def sum_blocks(weights, inputs, outputs, rows, source, indices, values, counts, out, group, stride, spare):
@@ -264,16 +248,18 @@ def column_functions(real: Any):
                 end, found = min(rows, begin + TILE), 0
                 for r in range(begin, end):
                     found += count[r]
+                    if more:
+                        copy(made + (r - begin) * columns * width, out + place_of(r, group, stride, outputs, first), n)
                 if found > DENSE * TILE * inputs:
-                    for place in range(TILE):
-                        r = min(begin + place, rows - 1)
-                        row[place] = source + (r // group * stride + r % group) * inputs * width
+                    for k in range(TILE):
+                        row[k] = source + place_of(min(begin + k, rows - 1), group, stride, inputs, 0)
                     sum_tile(block, spare, inputs, made)
+                else:
+                    for r in range(begin, end):
+                        mine = made + (r - begin) * columns * width
+                        sum_columns(block, indices + r * inputs * 4, values + r * inputs * width, count[r], mine)
                 for r in range(begin, end):
-                    if found <= DENSE * TILE * inputs:
-                        sum_columns(block, indices + r * inputs * 4, values + r * inputs * width, count[r], made)
-                    mine = made if found <= DENSE * TILE * inputs else made + (r - begin) * columns * width
-                    take(mine, out + ((r // group * stride + r % group) * outputs + first) * width, n)
+                    copy(out + place_of(r, group, stride, outputs, first), made + (r - begin) * columns * width, n)
 
     return compress, sum_blocks
 
@@ -293,12 +279,6 @@ def in_blocks(matrix):
     blocks = -(-outputs // columns)
     padded = torch.nn.functional.pad(matrix, (0, blocks * columns - outputs))
     return padded.reshape(inputs, blocks, columns).transpose(0, 1).contiguous()
-
-
-def out_of_blocks(blocks, outputs: int):
-    """The matrix (inputs, outputs) that `in_blocks` made blocks of."""
-    _, inputs, columns = blocks.shape
-    return blocks.transpose(0, 1).reshape(inputs, -1)[:, :outputs]
 
 
 @functools.cache
@@ -367,59 +347,3 @@ def compile_product(dtype: np.dtype):
         return 0
 
     return compile_callback(KERNEL, kernel, f"{stamp()} products {dtype}", borrowing=True)
-
-
-# Words of a context of `compile_outer`
-(
-    ROWS,
-    OF_INPUTS,
-    OF_OUTPUTS,
-    X,  # the address of (rows, inputs)
-    GRADIENT,  # the address of (rows, outputs)
-    SUM,  # the address of (blocks, inputs, `columns_of`)
-    OUTER_SCRATCH,  # the address of the workers' own memory, see `outer_bytes`
-    OUTER_NEXT,  # the first block that no worker has taken
-    OUTER_SIZE,
-) = range(9)
-
-
-def outer_bytes(rows: int, inputs: int, dtype) -> int:
-    """The memory of one worker of the kernel below: values, indices, counts, a block's width of a gradient."""
-    size = rows * inputs * (np.dtype(dtype).itemsize + 4) + 8 * rows + SUMS * LANE_BYTES
-    return -(-size // LANE_BYTES) * LANE_BYTES
-
-
-@compiled_once
-def compile_outer(dtype: np.dtype):
-    """The kernel ``(context, worker, blocks)`` that adds ``x^T g`` to SUM, the gradient of weights: for each row the gradient g
-    times those of x that are not 0, rows in ascending order. A worker takes blocks of outputs as long as there are any."""
-    real, width, columns = REALS[dtype], dtype.itemsize, columns_of(dtype)
-    (compress, _), add_columns = column_functions(real), _add_columns(real)
-
-    def kernel(context, worker, blocks):
-        c = values_at(context, OUTER_SIZE)
-        rows, inputs, outputs = c[ROWS], c[OF_INPUTS], c[OF_OUTPUTS]
-        size = rows * inputs * (width + 4) + 8 * rows + SUMS * LANE_BYTES
-        given = c[OUTER_SCRATCH] + worker * (-(-size // LANE_BYTES) * LANE_BYTES)
-        counts = given + SUMS * LANE_BYTES
-        values = counts + 8 * rows
-        indices = values + rows * inputs * width
-        count, some = view(counts, rows, types.int64), view(given, columns, real)
-        block = atomic_add(c, OUTER_NEXT, 1)
-        if block < blocks:
-            for r in range(rows):
-                count[r] = compress(c[X] + r * inputs * width, inputs, indices + r * inputs * 4, values + r * inputs * width)
-        while block < blocks:
-            n = min(columns, outputs - block * columns)
-            for r in range(rows):
-                gradient = view(c[GRADIENT] + (r * outputs + block * columns) * width, n, real)
-                for place in range(n):
-                    some[place] = gradient[place]
-                for place in range(n, columns):
-                    some[place] = 0
-                to = c[SUM] + block * inputs * columns * width
-                add_columns(to, indices + r * inputs * 4, values + r * inputs * width, count[r], given)
-            block = atomic_add(c, OUTER_NEXT, 1)
-        return 0
-
-    return compile_callback(KERNEL, kernel, f"{stamp()} outer {dtype}", borrowing=True)

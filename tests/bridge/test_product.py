@@ -13,7 +13,7 @@ from bridge_oracles import ordered_product
 import norse_bridge as nb
 from eventsim import SimulationError
 from norse_bridge.fused import recurrent
-from norse_bridge.fused.product_function import Product, multiply
+from norse_bridge.fused.product_function import OuterSum, Product, multiply
 from norse_bridge.layer import RecurrentLayer
 from norse_bridge.neurons.li import FAMILY as LI_FAMILY
 from norse_bridge.product import product
@@ -241,3 +241,17 @@ print("done")
     environment = {**os.environ, "NUMBA_BOUNDSCHECK": "1", "EVENTSIM_CACHE_DIR": "off"}
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300, env=environment)
     assert ran.stdout.strip() == "done" and "Error" not in ran.stderr, ran.stderr
+
+
+@pytest.mark.parametrize("density", [0.0, 0.1, 0.5, 1.0])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (5, 3, 97), (64, 130, 100)], ids=str)
+def test_the_gradient_of_weights_is_a_sum_of_outer_products(shape, dtype, density):
+    rows, inputs, outputs = shape
+    generator = torch.Generator().manual_seed(1)
+    x = (torch.rand((rows, inputs), generator=generator) < density) * torch.randint(1, 4, (rows, inputs), generator=generator)
+    gradient = torch.randint(-8, 9, (rows, outputs), generator=generator)
+    found = OuterSum(inputs, outputs, torch.empty((), dtype=dtype))
+    for piece in range(2):  # what is added comes on top
+        found.add(x[piece::2].to(dtype), gradient[piece::2].to(dtype))
+    assert torch.equal(found.sum(), (gradient.T @ x).to(dtype))  # small whole numbers: no rounding
