@@ -16,6 +16,7 @@ import torch
 from eventsim.cli.demo.comparison import Compared, Comparison, compare
 from eventsim.cli.demo.data import Images, load_digits, load_mnist
 from eventsim.cli.demo.training import DT, PLANS, Plan, decide, make_model, prune, train
+from eventsim.cli.waiting import waiting
 from eventsim.network import Network
 from eventsim.plot import raster
 from eventsim.recording import Recording
@@ -64,6 +65,8 @@ def run_demo(data: str, path: str | None, epochs: int | None, keep: float, test_
         f"{images.train.shape[1]} -> {plan.hidden[0]} -> {plan.hidden[1]} -> 10 neurons"
     )
     start = time.perf_counter()
+    with waiting("compiling"):  # what the first batch needs: two steps and their gradient
+        model(torch.zeros(2, 1, images.train.shape[1]))[0].sum().backward()
     train(model, images, plan, plan.epochs, generator, "training")
     click.echo(f"  trained  {100 * accuracy(model, spikes, labels):.1f} % of the test images right")
     masks = prune(model, keep)
