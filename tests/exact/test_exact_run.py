@@ -220,18 +220,3 @@ def test_neurons_that_fire_without_end_are_an_error():
     run = Simulation(Network([Population("n", 1, LIFDelta(v_leak=3.0, v_th=1.0, v_reset=2.0))]), method="exact")
     with pytest.raises(SimulationError, match="fire without end"):
         run.run(50.0)
-
-
-@pytest.mark.parametrize("neuron", [NEURON, LIFDelta(tau_mem=20.0, v_leak=24.0, v_th=20.0, v_reset=10.0)], ids=["LIF", "LIFDelta"])
-def test_the_grid_converges_to_it_at_first_order(neuron):
-    spikes = SpikeSource(np.arange(1.0, 40.0), np.zeros(39, np.int64))
-    chosen = Network([Population("s", 1, spikes), Population("n", 1, neuron)], [Projection("s", "n", FixedInDegree(1), 0.5, 1.0)])
-    exact = Simulation(chosen, method="exact", record=[Spikes("n")]).run(60.0).spikes["n"].times
-    steps = np.array([2.0**-k for k in range(3, 9)])
-    late = []
-    for dt in steps:
-        times = Simulation(chosen, float(dt), dtype="float64", record=[Spikes("n")]).run(60.0).spikes["n"].times
-        assert len(times) == len(exact) >= 1
-        late.append(times[0] - exact[0])
-        assert 0.0 <= late[-1] <= dt  # the next point of the grid
-        assert np.all(np.abs(times - exact) <= 4.0 * len(exact) * dt)
