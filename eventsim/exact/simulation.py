@@ -461,9 +461,8 @@ class ExactSimulation(Simulation, method="exact"):
                 self._drain()
             elif status == w.ENDLESS:
                 raise SimulationError(f"neurons fire without end at {now[0]} ms: a reset leaves them above their threshold")
-            elif interrupt.asked and now[0] < until:  # else all that happens then happens first
-                self._time = float(now[0])
-                return
+            elif interrupt.asked:  # all that happens at the present time happens first: a run holds its end
+                until = min(until, float(now[0]))
 
     def _drain(self) -> None:
         """Move what was written to the list; the buffer grows with what comes."""
@@ -546,12 +545,21 @@ class _Samples:
 
 
 def _rates(times: np.ndarray, size: int, interval: float, start: float, stop: float) -> RateData:
-    first, last = int(np.floor(start / interval)), int(np.ceil(stop / interval))
-    edges = np.arange(first, last + 1) * interval
-    counts = np.histogram(times, edges)[0] if len(edges) > 1 else np.zeros(0, np.int64)
+    """Spikes (times in ms) that a call of `run` recorded, counted in the bins that it reached.
+
+    A bin holds its end and not its beginning, as on the grid, but that at 0 holds both: a run holds its end, too, so that bins of
+    runs add up however they are cut. Edges are the products k * interval; a quotient may be rounded to either side of them. A bin
+    that was covered by no more than a rounding has a rate of 0.
+    """
+    edges = np.arange(np.floor(start / interval) - 1.0, np.ceil(stop / interval) + 2.0) * interval
+    first = int(np.searchsorted(edges, start, "right")) - 1
+    last = max(int(np.searchsorted(edges, stop, "left")), first + (len(times) > 0))
+    edges = edges[first : last + 1]
+    places = np.maximum(np.searchsorted(edges, times, "left") - 1, 0)
+    counts = np.bincount(places, minlength=last - first).astype(np.int64)
     covered = np.minimum(edges[1:], stop) - np.maximum(edges[:-1], start)
-    rate = counts / np.where(covered > 0, covered, 1.0) * 1000.0 / size
-    return RateData(edges[:-1], counts.astype(np.int64), rate)
+    rate = counts / np.where(covered > GUARD, covered, np.inf) * 1000.0 / size
+    return RateData(edges[:-1], counts, rate)
 
 
 def _check(network: Network) -> None:
