@@ -33,9 +33,6 @@ from eventsim import (
     Uniform,
 )
 from eventsim.exact.loop import compile_drive
-from eventsim.program import SYNAPSES
-from eventsim.random import key
-from eventsim.rows import realise
 
 NEURON = LIF(tau_mem=20.0, tau_syn=2.0, v_leak=24.0, v_th=20.0, v_reset=10.0, refractory=2.0)
 EVERYTHING = (Spikes("cells"), Spikes("inputs"), States("cells", ("v", "i"), interval=0.1), Rates("cells", 2.0))
@@ -169,22 +166,6 @@ def test_the_order_in_which_inputs_were_named_changes_no_bit():
     for turned in (False, True):
         for one, other in zip(expected, spikes(rng.permutation(580), rng.permutation(900), turned), strict=True):
             np.testing.assert_array_equal(one, other)
-
-
-def test_the_same_seed_gives_the_synapses_of_the_grid():
-    neuron = LIFDelta()
-    projection = Projection("n", "n", FixedInDegree(7), weight=Normal(1.0, 0.5), delay=2.0)
-    run = Simulation(Network([Population("n", 40, neuron)], [projection]), method="exact", seed=9)
-    made = run._synapses
-    source = np.repeat(np.repeat(np.arange(40), np.diff(made.parcels_of)), np.diff(made.segments_of))
-    source = np.repeat(source, made.segment[:, 2])
-    theirs = realise(projection, 40, 40, True, key(9, SYNAPSES, 0), 0.1)
-    other = np.repeat(np.arange(40), np.diff(theirs.indptr))
-    one, order = np.lexsort((made.weight, made.target, source)), np.lexsort((theirs.weights, theirs.targets, other))
-    np.testing.assert_array_equal(source[one], other[order])
-    np.testing.assert_array_equal(made.target[one], theirs.targets[order])
-    np.testing.assert_array_equal(made.weight[one], theirs.weights[order])
-    assert run.synapses == 280
 
 
 @pytest.mark.parametrize(
