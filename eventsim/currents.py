@@ -13,10 +13,13 @@ from eventsim.stimuli import Current
 def under_currents(network: Network, population: Population, dt: float, time: float) -> Any:
     """The population's Params under the sum of its currents in the steps that begin at ``time``."""
     params = population.neuron.params
-    for current in network.inputs:
-        if isinstance(current, Current) and current.target == population.name:
-            params = population.neuron.model.inject(params, amplitude_at(current, dt, time))
-    return params
+    mine = [c for c in network.inputs if isinstance(c, Current) and c.target == population.name]
+    if not mine:
+        return params
+    amplitudes = [amplitude_at(current, dt, time) for current in mine]
+    if len(amplitudes) > 1:  # summed by size: the order in which they were named changes no bit
+        amplitudes = [np.sort(np.stack(np.broadcast_arrays(*amplitudes)), axis=0).sum(axis=0)[()]]
+    return population.neuron.model.inject(params, amplitudes[0])
 
 
 def amplitude_at(current: Current, dt: float, time: float) -> Any:

@@ -52,7 +52,7 @@ class Rates:
     """Record how many spikes a population fires in each interval, but not which.
 
     population : its name
-    interval : ms, a multiple of dt; bins begin at its multiples
+    interval : ms, a multiple of dt; bins begin at its multiples, and a spike where two meet counts in the one that ends there
     """
 
     population: str

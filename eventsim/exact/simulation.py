@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -11,57 +12,28 @@ import numpy as np
 from tqdm import tqdm
 
 from eventsim.ceiling import rises
-from eventsim.coefficients import holds_whole
 from eventsim.currents import next_change, under_currents
-from eventsim.errors import NetworkError, SimulationError
+from eventsim.errors import SimulationError
 from eventsim.exact import layout as w
+from eventsim.exact.checks import check_network
 from eventsim.exact.crossing import END
 from eventsim.exact.loop import compile_drive
 from eventsim.exact.neurons import ExactSpec, compile_event
-from eventsim.exact.sources import (
-    COLUMNS,
-    CONSTANT,
-    CURVE,
-    EFFECT,
-    EQUILIBRIUM,
-    GAMMA,
-    KEY,
-    LAW,
-    LAW_SHIFT,
-    PROCESS_NUMBERS,
-    PROCESS_WORDS,
-    RATE,
-    SHAPE,
-    VARYING,
-    first_events,
-)
+from eventsim.exact.recorders import Samples, check_exact_recorders, sort_out
+from eventsim.exact.sources import PROCESS_NUMBERS, PROCESS_WORDS, first_events, make_processes
 from eventsim.exact.synapses import build_synapses
 from eventsim.interrupt import DeferredInterrupt
 from eventsim.models.model import Neuron
-from eventsim.network import Network, Population, used_ports
+from eventsim.network import Network, used_ports
 from eventsim.program import NOISE, SOURCE, initial_state
 from eventsim.random import key
-from eventsim.rate_curve import make_curve, member_of
-from eventsim.recording import (
-    RateData,
-    Rates,
-    Recorder,
-    Recording,
-    SpikeData,
-    StateData,
-    States,
-    check_recorders,
-    chosen_neurons,
-)
+from eventsim.recording import Recorder, Recording, States
 from eventsim.simulation import Counters, Simulation
-from eventsim.stages import zero_delay_levels
-from eventsim.stimuli import Current, GammaSource, Increment, PoissonNoise, PoissonSource, SpikeSource
-from eventsim.varying_rate import VaryingRate, peak_rate
+from eventsim.stimuli import Current, GammaSource, PoissonNoise, PoissonSource, SpikeSource
 
 PIECE = 500_000  # events between two looks at Ctrl-C: about a tenth of a second
 ROOM = 1 << 12  # entries of the queue and spikes of the buffer, at first
 BAR = "{percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} ms [{elapsed}<{remaining}]"
-FASTEST = 1e9  # spikes/s of one process: intervals must not vanish beside the time of a long run
 GUARD = 1e-9  # ms: what changes at a time has changed then, whatever its rounding
 
 
@@ -98,8 +70,8 @@ class ExactSimulation(Simulation, method="exact"):
         key(seed)  # refuses what is no seed
         self._network, self._seed, self._time = network, seed, 0.0
         self._offsets = [int(o) for o in np.concatenate([[0], np.cumsum([p.size for p in network.populations])])]
-        _check(network)
-        self._recorders = _check_recorders(record, network)
+        check_network(network)
+        self._recorders = check_exact_recorders(record, network)
         self._members = [p for p, population in enumerate(network.populations) if isinstance(population.neuron, Neuron)]
         self._recording: Recording | None = None
         self._make_groups()
@@ -192,24 +164,9 @@ class ExactSimulation(Simulation, method="exact"):
             )
 
     def _add_processes(self, given: Any, stream: np.uint64, members: np.ndarray, effects: np.ndarray) -> None:
-        """One process for each of ``members``, which its random numbers are keyed by; the streams are those of the grid engine."""
-        n = len(members)
-        numbers, words = np.zeros((n, PROCESS_NUMBERS)), np.zeros((n, PROCESS_WORDS), np.int64)
-        if isinstance(given.rate, VaryingRate):
-            law, curve = VARYING, make_curve(given.rate, 0, n)
-            begin, own = sum(map(len, self._curves)), given.rate.values.ndim == 2
-            numbers[:, CURVE] = begin
-            numbers[:, COLUMNS] = [begin + member_of(curve, 0, member * own) for member in range(n)]
-            self._curves.append(curve)
-        else:
-            law = CONSTANT
-            numbers[:, RATE] = given.rate / 1000.0
-            if isinstance(given, GammaSource):
-                law = EQUILIBRIUM if given.start == "equilibrium" else GAMMA
-                numbers[:, SHAPE] = given.shape
-        words[:, KEY], words[:, EFFECT] = stream.astype(np.int64), effects
-        words[:, LAW] = (law << LAW_SHIFT) + members
+        numbers, words, curve = make_processes(given, stream, members, effects, sum(map(len, self._curves)))
         self._processes.append((numbers, words))
+        self._curves.append(curve)
 
     def _make_queue(self) -> None:
         self._queue = np.zeros(w.QUEUE_SIZE, np.int64)
@@ -425,12 +382,12 @@ class ExactSimulation(Simulation, method="exact"):
         start, stop = self._time, self._time + float(duration)
         self._chunks.clear()
         self._loop[w.SPIKE_COUNT] = 0
-        samples = [_Samples(self, recorder) for recorder in self._recorders if isinstance(recorder, States)]
+        samples = [self._samples(recorder) for recorder in self._recorders if isinstance(recorder, States)]
         bar = tqdm(total=stop, initial=start, delay=1.0, bar_format=BAR) if progress else nullcontext()
         with bar as shown, DeferredInterrupt() as interrupt:
             while True:
                 change = min((next_change(c, GUARD, self._time) for c in self._varying), default=np.inf)
-                sample = min((s.next_time(self._time, start) for s in samples), default=np.inf)
+                sample = min((s.next_time() for s in samples), default=np.inf)
                 until = min(stop, change, sample)
                 self._run_to(until, interrupt, shown)
                 if self._time == sample:
@@ -461,9 +418,8 @@ class ExactSimulation(Simulation, method="exact"):
                 self._drain()
             elif status == w.ENDLESS:
                 raise SimulationError(f"neurons fire without end at {now[0]} ms: a reset leaves them above their threshold")
-            elif interrupt.asked and now[0] < until:  # else all that happens then happens first
-                self._time = float(now[0])
-                return
+            elif interrupt.asked:  # all that happens at the present time happens first: a run holds its end
+                until = min(until, float(now[0]))
 
     def _drain(self) -> None:
         """Move what was written to the list; the buffer grows with what comes."""
@@ -482,129 +438,15 @@ class ExactSimulation(Simulation, method="exact"):
             self._set_parameters(g, self._time)
             self._settle(g)
 
-    def _collect(self, start: float, samples: Sequence[_Samples]) -> Recording:
+    def _samples(self, recorder: States) -> Samples:
+        g = self._members.index(self._network.number(recorder.population))
+        return Samples(self._network, recorder, functools.partial(self._look, g), self._time)
+
+    def _collect(self, start: float, samples: Sequence[Samples]) -> Recording:
         self._drain()
         times = np.concatenate([t for t, _ in self._chunks])
         sources = np.concatenate([s for _, s in self._chunks]).astype(np.int64)
         self._chunks.clear()
-        ordered = (times[1:] > times[:-1]) | ((times[1:] == times[:-1]) & (sources[1:] >= sources[:-1]))
-        if not np.all(ordered):  # events come in the order of time; only what comes at one time may not be in that of sources
-            order = np.lexsort((sources, times))
-            times, sources = times[order], sources[order]
-        spikes, rates = {}, {}
-        for recorder in self._recorders:
-            if isinstance(recorder, States):
-                continue
-            number = self._network.number(recorder.population)
-            begin, size = self._offsets[number], self._network.populations[number].size
-            mine = (sources >= begin) & (sources < begin + size)
-            t, neurons = times[mine], sources[mine] - begin
-            if isinstance(recorder, Rates):
-                rates[recorder.population] = _rates(t, size, recorder.interval, start, self._time)
-                continue
-            chosen = np.zeros(size, bool)
-            chosen[chosen_neurons(recorder.neurons, size, f"Spikes of {recorder.population!r}")] = True
-            kept = chosen[neurons]
-            spikes[recorder.population] = SpikeData(t[kept], neurons[kept], np.zeros(int(kept.sum()), np.int64))
+        spikes, rates = sort_out(self._network, self._offsets, self._recorders, times, sources, start, self._time)
         states = {s.recorder.population: s.data() for s in samples}
         return Recording(start=start, stop=self._time, dt=0.0, spikes=spikes, states=states, rates=rates)
-
-
-class _Samples:
-    """What a States recorder takes during one call of `run`."""
-
-    def __init__(self, simulation: ExactSimulation, recorder: States):
-        network = simulation.network
-        number = network.number(recorder.population)
-        self.simulation, self.recorder, self.g = simulation, recorder, simulation._members.index(number)
-        label = f"States of {recorder.population!r}"
-        self.neurons = chosen_neurons(recorder.neurons, network.populations[number].size, label)
-        fields = network.populations[number].neuron.model.State._fields
-        self.places = [fields.index(field) for field in recorder.fields]
-        self.times: list[float] = []
-        self.rows: list[np.ndarray] = []
-        self.next = int(simulation.time / recorder.interval)
-        while self.next * recorder.interval <= simulation.time:  # a quotient may be rounded to either side
-            self.next += 1
-
-    def next_time(self, time: float, start: float) -> float:
-        """When the next sample is due."""
-        return self.next * self.recorder.interval
-
-    def take(self, time: float) -> None:
-        """Sample, if it is due."""
-        if self.next * self.recorder.interval == time:
-            self.times.append(time)
-            self.rows.append(self.simulation._look(self.g, time)[self.neurons][:, self.places])
-            self.next += 1
-
-    def data(self) -> StateData:
-        """All samples."""
-        values = np.stack(self.rows) if self.rows else np.zeros((0, len(self.neurons), len(self.places)))
-        found = {field: np.ascontiguousarray(values[:, :, place]) for place, field in enumerate(self.recorder.fields)}
-        return StateData(np.array(self.times), self.neurons, found)
-
-
-def _rates(times: np.ndarray, size: int, interval: float, start: float, stop: float) -> RateData:
-    first, last = int(np.floor(start / interval)), int(np.ceil(stop / interval))
-    edges = np.arange(first, last + 1) * interval
-    counts = np.histogram(times, edges)[0] if len(edges) > 1 else np.zeros(0, np.int64)
-    covered = np.minimum(edges[1:], stop) - np.maximum(edges[:-1], start)
-    rate = counts / np.where(covered > 0, covered, 1.0) * 1000.0 / size
-    return RateData(edges[:-1], counts.astype(np.int64), rate)
-
-
-def _check(network: Network) -> None:
-    """Refuse what has no exact solution here, by name."""
-    if network.size >= 2**31:
-        raise NetworkError(f"the network has {network.size} neurons; at most 2**31 - 1 can be numbered")
-    for population in network.populations:
-        if isinstance(population.neuron, Neuron):
-            _check_neuron(population)
-        if isinstance(population.neuron, (PoissonSource, GammaSource)):
-            _check_rate(population.neuron.rate, f"population {population.name!r}")
-    for given in network.inputs:
-        if isinstance(given, PoissonNoise):
-            _check_rate(given.rate, f"PoissonNoise to {given.target!r}")
-        if isinstance(given, Increment):
-            raise NetworkError(
-                f"Increment to {given.target!r}: it comes in every step, and method='exact' has no steps; use a Current"
-            )
-    edges = []
-    for projection in network.projections:
-        source, target = network.number(projection.source), network.number(projection.target)
-        projection.connectivity.check(
-            network.populations[source].size, network.populations[target].size, projection.label, same=source == target
-        )
-        if projection.delay.minimum == 0.0:
-            edges.append((source, target))
-    zero_delay_levels([population.name for population in network.populations], edges)
-
-
-def _check_rate(rate: Any, label: str) -> None:
-    fastest = np.max(peak_rate(rate))
-    if fastest > FASTEST:
-        raise NetworkError(
-            f"{label}: {fastest:g} spikes/s is more than {FASTEST:g}, every one an event of method='exact'; use a Current"
-        )
-
-
-def _check_neuron(population: Population) -> None:
-    neuron, label = population.neuron, f"population {population.name!r}"
-    model = neuron.model
-    if neuron.method != "exact" or (model.spiking and model.crossing is None and (model.slope is None or model.bend is None)):
-        why = (
-            "it is solved by Euler's method" if neuron.method != "exact" else "nothing is known about when it crosses its threshold"
-        )
-        raise NetworkError(f"{label}: {model.name} cannot run with method='exact': {why}; use the grid (method='grid')")
-    if not holds_whole(neuron):
-        raise NetworkError(
-            f"{label}: {model.name} holds {', '.join(neuron.hold)}, which drives what it does not hold; use the grid"
-        )
-
-
-def _check_recorders(record: Sequence[Recorder], network: Network) -> tuple[Recorder, ...]:
-    for recorder in record if isinstance(record, Sequence) else ():
-        if isinstance(recorder, States) and recorder.interval is None:
-            raise SimulationError(f"States of {recorder.population!r}: give interval=... in ms: method='exact' has no steps")
-    return check_recorders(record, network, None)

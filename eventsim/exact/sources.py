@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
 from eventsim.jit import jit_borrowing as jit
 from eventsim.processes import gamma_interval, next_varying, poisson_interval
+from eventsim.rate_curve import make_curve, member_of
+from eventsim.stimuli import GammaSource
+from eventsim.varying_rate import VaryingRate
 
 CONSTANT, VARYING, GAMMA, EQUILIBRIUM = range(4)  # laws: Poisson twice, and gamma processes with an ordinary start and without
 
@@ -44,3 +48,31 @@ def first_events(numbers, words, curves, out_times):
     """Write the time in ms of the first event of each process, or inf; counts them in ``words``."""
     for process in range(out_times.size):
         out_times[process] = next_event(numbers, words, curves, process, 0.0)
+
+
+def make_processes(
+    given: Any, stream: np.uint64, members: np.ndarray, effects: np.ndarray, begin: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One process for each of ``members``, which its random numbers are keyed by; the streams are those of the grid engine.
+
+    given : a PoissonSource, GammaSource or PoissonNoise; effects : what each does, see `EFFECT`
+    begin : the numbers that curves take so far
+
+    Returns their numbers (members, PROCESS_NUMBERS), words (members, PROCESS_WORDS), and their curve, empty if they do not vary.
+    """
+    n = len(members)
+    numbers, words, curve = np.zeros((n, PROCESS_NUMBERS)), np.zeros((n, PROCESS_WORDS), np.int64), np.zeros(0)
+    if isinstance(given.rate, VaryingRate):
+        law, curve = VARYING, make_curve(given.rate, 0, n)
+        own = given.rate.values.ndim == 2
+        numbers[:, CURVE] = begin
+        numbers[:, COLUMNS] = [begin + member_of(curve, 0, member * own) for member in range(n)]
+    else:
+        law = CONSTANT
+        numbers[:, RATE] = given.rate / 1000.0
+        if isinstance(given, GammaSource):
+            law = EQUILIBRIUM if given.start == "equilibrium" else GAMMA
+            numbers[:, SHAPE] = given.shape
+    words[:, KEY], words[:, EFFECT] = stream.astype(np.int64), effects
+    words[:, LAW] = (law << LAW_SHIFT) + members
+    return numbers, words, curve

@@ -26,6 +26,8 @@ from eventsim.models import lif_delta
 from eventsim.models.lif_delta import State
 from eventsim.models.model import Model
 
+HUGE = 1e300  # no quotient above it is formed
+
 
 class Params(NamedTuple):
     tau_mem: Any = 10.0
@@ -39,7 +41,7 @@ class Params(NamedTuple):
 
 
 class Propagator(NamedTuple):
-    """The flow as an increment: v grows by s * (curve (v - v_leak)(v - v_crit) + drive) / (c - w * (v - middle)).
+    """The flow as an increment: v grows by s * force/(c - w * (v - upper)) with force = curve ((v - upper)(v - lower) + lift).
 
     Where that is more than is left to ``top``, which is above the threshold, or v has passed infinity, v becomes ``top``.
     """
@@ -47,7 +49,9 @@ class Propagator(NamedTuple):
     s: Any
     c: Any
     w: Any
-    middle: Any
+    upper: Any
+    lower: Any
+    lift: Any
     top: Any
     one: Any
 
@@ -60,6 +64,14 @@ def _constants(ops, p):
 
 
 @register_jitable
+def _zeros(ops, p):
+    """``(upper, lower, lift)``: tau_mem dv/dt = curve ((v - upper)(v - lower) + lift), whose zeros these are where lift is 0."""
+    middle, c = _constants(ops, p)
+    k = ops.sqrt(ops.select(c < 0.0, 0.0, c))
+    return middle + k, middle - k, ops.select(c < 0.0, -c, 0.0)
+
+
+@register_jitable
 def _top(ops, p):
     """A value above the threshold from which v does not return: what stands for infinity."""
     middle, c = _constants(ops, p)
@@ -67,30 +79,32 @@ def _top(ops, p):
 
 
 def exact(ops, dt, p):
-    middle, c = _constants(ops, p)
+    """The quotient is taken by its distance from the upper zero, C - S w = exp(-k s) - S (v - upper) where both are less the growth
+    exp(k s), and the force from the same distance: after a long gap close to it, all else is rounding alone."""
+    _, c = _constants(ops, p)
+    upper, lower, lift = _zeros(ops, p)
     s, k = p.curve * dt / p.tau_mem, ops.sqrt(ops.absolute(c))
     turns, angle = c < 0.0, k * s
     whole = turns & (angle >= math.pi)  # from everywhere v has passed infinity
     angle = ops.select(turns & (angle < math.pi), angle, 0.0)
     tiny = angle < 1e-9
     sine = ops.select(tiny, 1.0, ops.sin(angle) / ops.select(tiny, 1.0, angle))
-    z = ops.select(turns, 0.0, 2.0 * k * s)  # cosh and sinh less their growth, which would overflow: it cancels
-    cosine = ops.select(turns, ops.cos(angle), 0.5 * (1.0 + ops.exp(-z)))
+    z = ops.select(turns, 0.0, 2.0 * k * s)
+    cosine = ops.select(turns, ops.cos(angle), ops.exp(-z))
     share = ops.select(turns, sine, ops.phi(z))
     cosine, share = ops.select(whole, -1.0, cosine), ops.select(whole, 0.0, share)
-    return Propagator(dt / p.tau_mem * share, cosine, s * share, middle, _top(ops, p), 1.0 + 0.0 * share)
+    return Propagator(dt / p.tau_mem * share, cosine, s * share, upper, lower, lift, _top(ops, p), 1.0 + 0.0 * share)
 
 
 def euler(ops, dt, p):
-    middle, _ = _constants(ops, p)
-    return Propagator(dt / p.tau_mem, 1.0, 0.0, middle, _top(ops, p), 1.0)
+    return Propagator(dt / p.tau_mem, 1.0, 0.0, p.v_crit, p.v_leak, p.drive / p.curve, _top(ops, p), 1.0)
 
 
 def advance(ops, s, k, p):
-    force = p.curve * (s.v - p.v_leak) * (s.v - p.v_crit) + p.drive
-    below = k.c - k.w * (s.v - k.middle)
+    force = p.curve * ((s.v - k.upper) * (s.v - k.lower) + k.lift)
+    below = k.c - k.w * (s.v - k.upper)
     near = (below > 0.0) & (k.s * force < (k.top - s.v) * below)
-    stays = near | (force <= 0.0)  # at the upper zero of dv/dt the denominator is rounding alone after a long gap
+    stays = near | (force <= 0.0)  # at the upper zero itself, after a long gap, both are 0
     return State(ops.select(stays, s.v + k.s * force / ops.select(near, below, k.one), k.top))
 
 
@@ -113,12 +127,14 @@ def crossing(ops, s, p):
 
         s = log1p(2 k d)/(2 k)        d = (w1 - w0)/((w0 - k)(w1 + k))
 
-    if v rises and w1 lies on the same side of the zeros of dv/dt: if (w0 - k)(w1 + k) > 0. At the border s = d."""
+    if v rises and w1 lies on the same side of the zeros of dv/dt: if (w0 - k)(w1 + k) > 0. At the border s = d. Where d overflows v
+    stands at the zero itself."""
     middle, c = _constants(ops, p)
+    upper, lower, _ = _zeros(ops, p)
     start, end, k, turns = s.v - middle, p.v_th - middle, ops.sqrt(ops.absolute(c)), c < 0.0
     rise = p.v_th - s.v
-    gap = (start - k) * (end + k)
-    reaches = gap > 0.0
+    gap = (s.v - upper) * (p.v_th - lower)
+    reaches = gap * HUGE > rise
     d = rise / ops.select(reaches, gap, 1.0)
     slow = ops.select(reaches, d * ops.log1p_over(2.0 * k * ops.select(reaches, d, 0.0)), math.inf)
     frequency, across = ops.select(turns, k, 1.0), start * end + k * k

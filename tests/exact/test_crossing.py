@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 from exact.single_neurons import MODELS
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventsim import Network, Population, Projection, Simulation, Spikes, SpikeSource, States
@@ -64,24 +64,18 @@ def margins(model, s, p, times):
         return np.array([model.margin(advance(s, model.exact(NUMPY, t, p), p) if t > 0 else s, p) for t in times])
 
 
-@pytest.mark.parametrize("model", MODELS, ids=str)
+@pytest.mark.parametrize("model", [model for model in MODELS if model is not QIF], ids=str)
 @given(data=st.data())
 @settings(max_examples=150, deadline=None)
 def test_a_crossing_is_never_early_and_never_missed(model, data):
+    """That of QIF, whose voltage may be ill conditioned, is tested in `tests/exact/test_crossing_qif.py`."""
     s, p = data.draw(neurons(model))
     crossing, _ = compiled(model)
     t = crossing(s, p)
     rounding = ROUNDINGS * size(model, s, p)
-    if model is QIF:  # v(t) changes with v as dv/dt does; where v is slow, a rounding is long carried along
-        slowest = min(max(s.v, 0.5 * (p.v_leak + p.v_crit)), p.v_th)
-        force, here, end = ((v - p.v_leak) * (v - p.v_crit) + p.drive for v in (slowest, s.v, p.v_th))
-        assume(min(abs(force), abs(here)) > 1e-3)  # else the time is what rounding makes of it
-        rounding *= 4.0 + 4.0 * abs(end) / force**2
     last = 1e5 if math.isinf(t) else t
     before = np.concatenate([np.linspace(0.0, last, 300), np.geomspace(1e-6, 1.0, 300) * last])
-    if model is QIF and t < math.inf:
-        before = before[before < t * (1 - 1e-9)]  # close to the threshold a rounding of the time is one of v by its slope
-    elif t > 0:
+    if t > 0:
         assert np.all(margins(model, s, p, before[before < t]) <= rounding)
     if t == 0.0:
         assert model.margin(s, p) >= 0.0

@@ -33,9 +33,6 @@ from eventsim import (
     Uniform,
 )
 from eventsim.exact.loop import compile_drive
-from eventsim.program import SYNAPSES
-from eventsim.random import key
-from eventsim.rows import realise
 
 NEURON = LIF(tau_mem=20.0, tau_syn=2.0, v_leak=24.0, v_th=20.0, v_reset=10.0, refractory=2.0)
 EVERYTHING = (Spikes("cells"), Spikes("inputs"), States("cells", ("v", "i"), interval=0.1), Rates("cells", 2.0))
@@ -171,22 +168,6 @@ def test_the_order_in_which_inputs_were_named_changes_no_bit():
             np.testing.assert_array_equal(one, other)
 
 
-def test_the_same_seed_gives_the_synapses_of_the_grid():
-    neuron = LIFDelta()
-    projection = Projection("n", "n", FixedInDegree(7), weight=Normal(1.0, 0.5), delay=2.0)
-    run = Simulation(Network([Population("n", 40, neuron)], [projection]), method="exact", seed=9)
-    made = run._synapses
-    source = np.repeat(np.repeat(np.arange(40), np.diff(made.parcels_of)), np.diff(made.segments_of))
-    source = np.repeat(source, made.segment[:, 2])
-    theirs = realise(projection, 40, 40, True, key(9, SYNAPSES, 0), 0.1)
-    other = np.repeat(np.arange(40), np.diff(theirs.indptr))
-    one, order = np.lexsort((made.weight, made.target, source)), np.lexsort((theirs.weights, theirs.targets, other))
-    np.testing.assert_array_equal(source[one], other[order])
-    np.testing.assert_array_equal(made.target[one], theirs.targets[order])
-    np.testing.assert_array_equal(made.weight[one], theirs.weights[order])
-    assert run.synapses == 280
-
-
 @pytest.mark.parametrize(
     ("make", "error", "says"),
     [
@@ -220,18 +201,3 @@ def test_neurons_that_fire_without_end_are_an_error():
     run = Simulation(Network([Population("n", 1, LIFDelta(v_leak=3.0, v_th=1.0, v_reset=2.0))]), method="exact")
     with pytest.raises(SimulationError, match="fire without end"):
         run.run(50.0)
-
-
-@pytest.mark.parametrize("neuron", [NEURON, LIFDelta(tau_mem=20.0, v_leak=24.0, v_th=20.0, v_reset=10.0)], ids=["LIF", "LIFDelta"])
-def test_the_grid_converges_to_it_at_first_order(neuron):
-    spikes = SpikeSource(np.arange(1.0, 40.0), np.zeros(39, np.int64))
-    chosen = Network([Population("s", 1, spikes), Population("n", 1, neuron)], [Projection("s", "n", FixedInDegree(1), 0.5, 1.0)])
-    exact = Simulation(chosen, method="exact", record=[Spikes("n")]).run(60.0).spikes["n"].times
-    steps = np.array([2.0**-k for k in range(3, 9)])
-    late = []
-    for dt in steps:
-        times = Simulation(chosen, float(dt), dtype="float64", record=[Spikes("n")]).run(60.0).spikes["n"].times
-        assert len(times) == len(exact) >= 1
-        late.append(times[0] - exact[0])
-        assert 0.0 <= late[-1] <= dt  # the next point of the grid
-        assert np.all(np.abs(times - exact) <= 4.0 * len(exact) * dt)
