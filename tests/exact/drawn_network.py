@@ -1,6 +1,6 @@
 """Networks of 1,000 neurons as plain arrays, for the exact engine, its reference in plain Python and NEST.
 
-Three kinds: *layers*, five of 200, each of which drives the next one; *weak*, in which all reach all others and each fires by itself;
+Three kinds: *layers*, five of 200, each of which drives the next one; *weak*, recurrent, in which each fires by itself;
 *strong*, balanced and strongly coupled: with every model but those without a leak, what is rounded grows there until two runs part.
 Only NumPy is used, and of it only raw bits of a generator, whose stream is fixed: NEST's interpreter draws the same network.
 """

@@ -33,6 +33,7 @@ from network_runs import TOLERANCE, horizon, refer, same_until, simulate
 TESTS = Path(__file__).resolve().parents[1]
 TOOL, STORED = TESTS / "tools" / "nest_precise.py", TESTS / "data" / "nest_precise.npz"
 MODELS = ("LIFDelta", "LIF", "LIFExcInh", "LIFAlpha")
+NEAR = 1e-11  # ms: where nothing grows, rounding stays within it
 PEAK = 0.0203  # mV: how far above the threshold the voltage is at the most where NEST misses it
 
 
@@ -46,20 +47,21 @@ def spikes_of_nest(path, name):
 
 
 def compare(path, model, kind):
-    """Whether the spikes are the same; how long in ms they could be compared, and the whole run."""
+    """The spikes found and NEST's; how long in ms they can be compared, and the whole run."""
     drawn, theirs = spikes_of_nest(path, f"{model}.{kind}")
     found = simulate(drawn)
     until = horizon(drawn, found)
     assert np.sum(found[0] < until) > 1000
-    return same_until(found, theirs, until), until, drawn.duration
+    return found, theirs, until, drawn.duration
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("model", MODELS)
 def test_the_spikes_of_nests_precise_models(model, kind):
-    same, until, duration = compare(STORED, model, kind)
-    assert same
+    found, theirs, until, duration = compare(STORED, model, kind)
     assert (until < duration) == (kind == "strong")
+    assert same_until(found, theirs, until)
+    assert kind == "strong" or same_until(found, theirs, until, NEAR)
 
 
 def test_the_spike_that_nest_misses_with_large_steps_is_a_low_peak():
@@ -91,4 +93,7 @@ def test_nest_as_it_is_installed(nest_python, tmp_path, seed, delays):
     command = [nest_python, str(TOOL), str(path), "--seed", str(seed), "--delays", delays]
     made = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": ""})
     assert made.returncode == 0, made.stderr
-    assert all(compare(path, model, kind)[0] for model in MODELS for kind in KINDS)
+    for model in MODELS:
+        for kind in KINDS:
+            found, theirs, until, _ = compare(path, model, kind)
+            assert same_until(found, theirs, until), (model, kind)
