@@ -1,6 +1,6 @@
-"""The exact engine in plain Python, slowly and in other ways: closed forms written down here, crossings by walking and bisection.
+"""The exact engine in plain Python, slowly and in other ways: closed forms of `reference_flows`, crossings by walking and bisection.
 
-It shares nothing with `eventsim.exact`: a list of synapses for each source, `heapq`, and a look ahead of a few milliseconds for
+It shares nothing with `eventsim.exact`: a list of synapses for each source, `heapq`, and a look ahead of half a millisecond for
 each neuron whenever something reaches it. Where nothing is found, it looks again at the end.
 """
 
@@ -11,47 +11,12 @@ import math
 from collections import defaultdict
 
 import numpy as np
+from reference_flows import FLOWS
 
-AHEAD = 2.0  # ms that one look ahead covers
-PIECES = 4  # into which it is cut; the voltage of the networks here turns at most once in a piece
+AHEAD = 0.5  # ms that one look ahead covers; the voltage of the networks here turns at most once within it
 HALVINGS = 80
 NEAR = 1e-6  # ms: by the voltage so much later and earlier it is seen whether it rises
 ARRIVE, LOOK, FIRE = 0, 1, 2
-
-
-def _decay_into(tau_mem, tau_syn, r, t):
-    """What a current of 1 has added to the voltage after t ms."""
-    return r * tau_syn / (tau_syn - tau_mem) * (math.exp(-t / tau_syn) - math.exp(-t / tau_mem))
-
-
-def flow_delta(p, s, t):
-    return (p["v_leak"] + (s[0] - p["v_leak"]) * math.exp(-t / p["tau_mem"]),)
-
-
-def flow_lif(p, s, t):
-    v = p["v_leak"] + (s[0] - p["v_leak"]) * math.exp(-t / p["tau_mem"])
-    return v + s[1] * _decay_into(p["tau_mem"], p["tau_syn"], p["r_mem"], t), s[1] * math.exp(-t / p["tau_syn"])
-
-
-def flow_exc_inh(p, s, t):
-    v = p["v_leak"] + (s[0] - p["v_leak"]) * math.exp(-t / p["tau_mem"])
-    v += s[1] * _decay_into(p["tau_mem"], p["tau_exc"], p["r_mem"], t)
-    v += s[2] * _decay_into(p["tau_mem"], p["tau_inh"], p["r_mem"], t)
-    return v, s[1] * math.exp(-t / p["tau_exc"]), s[2] * math.exp(-t / p["tau_inh"])
-
-
-def flow_iaf(p, s, t):
-    return (s[0] + p["slope"] * t,)
-
-
-FLOWS = {"LIFDelta": flow_delta, "LIF": flow_lif, "LIFExcInh": flow_exc_inh, "IAF": flow_iaf}
-PLACES = {
-    "LIFDelta": {"v": 0},
-    "LIF": {"i": 1, "v": 0},
-    "LIFExcInh": {"exc": 1, "inh": 2, "v": 0},
-    "IAF": {"v": 0},
-}
-"""Which state the ports of a model add to."""
 
 
 class Reference:
@@ -63,13 +28,14 @@ class Reference:
     """
 
     def __init__(self, model, params, refractory, start, synapses, given):
-        self.flow, self.p, self.refractory, self.places = FLOWS[model], params, refractory, PLACES[model]
+        self.model, self.p, self.refractory = FLOWS[model], params, refractory
+        self.flow = self.model.flow
         self.state = [tuple(s) for s in start]
         n = len(self.state)
         self.last, self.free, self.version = [0.0] * n, [-math.inf] * n, [0] * n
         self.out = defaultdict(lambda: defaultdict(list))
         for source, target, weight, delay, port in synapses:
-            self.out[source][delay].append((target, weight, self.places[port]))
+            self.out[source][delay].append((target, weight, self.model.ports[port]))
         self.heap, self.number, self.spikes = [], 0, []
         for time, source in given:
             self.push(time, ARRIVE, ("spike", source))
@@ -89,7 +55,8 @@ class Reference:
         return self.flow(self.p, s, t - last) if t > last else s
 
     def margin(self, j, t):
-        return self.at(j, t)[0] - self.p["v_th"]
+        s = self.at(j, t)
+        return s[0] - self.model.threshold(self.p, s)
 
     def look(self, j, now):
         """When it will next fire, to the heap."""
@@ -98,26 +65,22 @@ class Reference:
         if self.margin(j, begin) > 0.0:
             self.push(begin, FIRE, (j, self.version[j]))
             return
-        low = begin
-        for piece in range(1, PIECES + 1):
-            high = begin + AHEAD * piece / PIECES
-            below = self.margin(j, high)
-            if below <= 0.0:
-                falls = below < self.margin(j, high - NEAR)
-                top = self.top(j, low, high) if falls and self.margin(j, low + NEAR) > self.margin(j, low) else low
-                if not self.margin(j, top) > 0.0:
-                    low = high
-                    continue
-                high = top
-            for _ in range(HALVINGS):
-                middle = 0.5 * (low + high)
-                if self.margin(j, middle) > 0.0:
-                    high = middle
-                else:
-                    low = middle
-            self.push(high, FIRE, (j, self.version[j]))
-            return
-        self.push(begin + AHEAD, LOOK, (j, self.version[j]))
+        low, high = begin, begin + AHEAD
+        below = self.margin(j, high)
+        if below <= 0.0:
+            falls = below < self.margin(j, high - NEAR)
+            top = self.top(j, low, high) if falls and self.margin(j, low + NEAR) > self.margin(j, low) else low
+            if not self.margin(j, top) > 0.0:
+                self.push(high, LOOK, (j, self.version[j]))
+                return
+            high = top
+        for _ in range(HALVINGS):
+            middle = 0.5 * (low + high)
+            if self.margin(j, middle) > 0.0:
+                high = middle
+            else:
+                low = middle
+        self.push(high, FIRE, (j, self.version[j]))
 
     def top(self, j, low, high):
         """Where the voltage is greatest in a short piece in which it rises and then falls, by thirds."""
@@ -163,8 +126,7 @@ class Reference:
                 if version != self.version[j]:
                     continue
                 if kind == FIRE:
-                    s = self.at(j, now)
-                    self.state[j], self.last[j] = (self.p["v_reset"], *s[1:]), now
+                    self.state[j], self.last[j] = self.model.reset(self.p, self.at(j, now)), now
                     self.free[j] = now + self.refractory
                     self.spike(now, j)
                 self.look(j, now)
