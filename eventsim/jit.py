@@ -145,16 +145,26 @@ class CodeCache:
         """Nothing is kept in memory."""
 
 
+def _takes_operations(function: Callable) -> bool:
+    """Whether a function is handed others to call, as ``ops`` (`eventsim.ops.Ops`)."""
+    return "ops" in function.__code__.co_varnames[: function.__code__.co_argcount]
+
+
 def _can_be_kept(function: Callable) -> bool:
-    """Whether the package's sources say all about a function: it stands in them, and closes over nothing."""
+    """Whether the package's sources say all about a function: it stands in them, closes over nothing, is handed no functions."""
     inside = (function.__module__ or "").split(".")[0] == PACKAGE.name
-    return inside and function.__closure__ is None and "<" not in function.__qualname__
+    return inside and function.__closure__ is None and "<" not in function.__qualname__ and not _takes_operations(function)
+
+
+def _options(function: Callable) -> dict[str, Any]:
+    """Code that hands functions on holds their addresses, which mean nothing to another process: it could not be kept."""
+    return {**OPTIONS, "forceinline": True} if _takes_operations(function) else OPTIONS
 
 
 @functools.cache
 def jit(function: Callable) -> Any:
     """Compile a function when it is first called; keep its code if it is a plain function of this package."""
-    dispatcher = njit(**OPTIONS)(function)
+    dispatcher = njit(**_options(function))(function)
     if _can_be_kept(function):
         dispatcher._cache = CodeCache(f"{function.__module__}.{function.__qualname__}")
     return dispatcher
@@ -167,7 +177,7 @@ def jit_borrowing(function: Callable) -> Any:
     Counting is an atomic operation, or at least a call, for every array that is handed to a function or sliced. Such a function
     must not allocate (Numba refuses it) and must not return an array that owns its memory, or a part of one.
     """
-    dispatcher = njit(**OPTIONS, _nrt=False)(function)
+    dispatcher = njit(**_options(function), _nrt=False)(function)
     if _can_be_kept(function):
         dispatcher._cache = CodeCache(f"{function.__module__}.{function.__qualname__}")
     return dispatcher
