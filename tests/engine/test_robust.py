@@ -36,8 +36,9 @@ from eventsim import (
     States,
 )
 from eventsim.adaptation import Adaptation
+from eventsim.cpu.scalar import scalar_ops
 from eventsim.interrupt import DeferredInterrupt
-from eventsim.jit import compiled_once
+from eventsim.jit import compiled_once, jit
 
 
 def driven(neuron, size=40, **options):
@@ -365,3 +366,23 @@ def test_forked_processes_number_functions_each_for_itself():
         os.waitpid(child, 0)
         numbers.add(os.read(read, 100))
     assert len(numbers) == 2
+
+
+def test_a_function_that_is_handed_operations_leaves_no_address_in_the_code():
+    """However large it is: else its callers could not be kept, and each process would compile them anew."""
+
+    def large(ops, x):
+        for _ in range(3):
+            x = ops.exp(-x * x) + ops.expm1(-x) * ops.sqrt(x * x + x) + ops.exp(-x) * ops.log1p(x * x) + ops.sin(x) * ops.cos(x)
+            x = ops.arctan(x) + ops.absolute(x) * ops.minimum(x, x * x) + ops.phi(x * x) * ops.log1p_over(x * x)
+        return x
+
+    inner, operations = jit(large), scalar_ops(np.dtype(np.float64))
+
+    @jit
+    def calls_it_twice(x):
+        return inner(operations, x) + inner(operations, inner(operations, x))
+
+    assert np.isfinite(calls_it_twice(1.0))
+    (signature,) = calls_it_twice.signatures
+    assert not calls_it_twice.overloads[signature].library.has_dynamic_globals
