@@ -56,8 +56,8 @@ def main(epochs=80, hidden=120, samples=5000, others=1000, seed=0):
         EventLIFFirst(hidden, 3, P, late=LATE, lift=0.02, mean=6.0, std=4.0),
     ).double()
     validation, test = yin_yang(others, VALIDATION), yin_yang(others, TEST)
-    options = {"early": 0.003, "early_tau": 0.01, "epochs": epochs}
-    course = fit_first_spikes(net, yin_yang(samples, TRAINING), validation, LATE, 0.0015, **options)
+    options = {"early": 0.01, "early_tau": 0.01, "epochs": epochs}
+    course = fit_first_spikes(net, yin_yang(samples, TRAINING), validation, LATE, 0.001, **options)
     with torch.no_grad():
         found = course.accuracies[-1], first_spike_accuracy(net(test[0]), test[1], LATE)
     print(f"seed {seed}: {100 * found[0]:.1f} % in validation, {100 * found[1]:.1f} % in the test", end=", ")
