@@ -69,7 +69,8 @@ What to know
       inverse square root of how far the peak exceeds the threshold. Nothing is clipped here; an optimiser that normalises its
       steps (Adam) copes, or `torch.nn.utils.clip_grad_norm_`.
     * The number of spikes is locally constant. The gradient says nothing of spikes that would appear or vanish, and a silent neuron
-      has none: begin with weights that let it fire, or push it (`push_silent`).
+      has none: begin with weights that let it fire, push it (`push_silent`), or let its voltage
+      stand for the spike that it lacks (`event_lif_first`).
     * At one time all arrivals count before anybody fires, in the order of their inputs, and a voltage is read before what arrives
       at that very time. Two spikes at one time are no problem; where an arrival coincides with a spike of the neuron that it
       reaches, L has a kink, and the gradient is that of the arrival coming no later.
@@ -77,18 +78,24 @@ What to know
     * Gradients of gradients are refused by torch.
 """
 
+from norse_bridge.events.fit import Course, first_spike_accuracy, fit_first_spikes
 from norse_bridge.events.functions import event_li, event_li_max, event_lif, event_lif_recurrent
-from norse_bridge.events.layers import EventLI, EventLIF, EventLIFRecurrent
-from norse_bridge.events.training import first_spike_loss, push_silent
+from norse_bridge.events.layers import EventLI, EventLIF, EventLIFFirst, EventLIFRecurrent
+from norse_bridge.events.training import event_lif_first, first_spike_loss, push_silent
 
 __all__ = [
+    "Course",
     "EventLI",
     "EventLIF",
+    "EventLIFFirst",
     "EventLIFRecurrent",
     "event_li",
     "event_li_max",
     "event_lif",
+    "event_lif_first",
     "event_lif_recurrent",
+    "first_spike_accuracy",
     "first_spike_loss",
+    "fit_first_spikes",
     "push_silent",
 ]

@@ -13,6 +13,7 @@ import torch
 
 from norse_bridge.events.arrays import rows_of
 from norse_bridge.events.functions import event_li, event_li_max, event_lif, event_lif_recurrent
+from norse_bridge.events.training import event_lif_first
 from norse_bridge.neurons import li, lif
 from norse_bridge.neurons.li import LIParameters
 from norse_bridge.neurons.lif import LIFParameters
@@ -68,6 +69,20 @@ class EventLIF(_EventLayer):
 
     def forward(self, times):
         return event_lif(times, self.weights, self.p, spikes=self.spikes, duration=self.duration)
+
+
+class EventLIFFirst(_EventLayer):
+    """LIF neurons as a readout of which only the first spike counts: (batch, inputs, spikes) -> (batch, outputs), s, all finite.
+
+    late, lift : s, of the times that silent neurons have, see `event_lif_first`; all else as in `EventLIF`
+    """
+
+    def __init__(self, input_size, output_size, p: LIFParameters = lif.DEFAULT, *, late, lift, mean=MEAN, std=STD):
+        super().__init__(input_size, output_size, p, late, mean, std)
+        self.lift = float(lift)
+
+    def forward(self, times):
+        return event_lif_first(times, self.weights, self.p, late=self.duration, lift=self.lift)
 
 
 class EventLIFRecurrent(_EventLayer):

@@ -1,27 +1,64 @@
-"""Losses on first spikes, and help for neurons that never fire."""
+"""What learning by first spikes needs: times that silent neurons have, too, a loss on them, and help for those that never fire."""
 
 from __future__ import annotations
+
+import math
 
 import torch
 
 from eventsim.errors import SimulationError
+from norse_bridge.events.functions import event_li_max, event_lif
+from norse_bridge.neurons import lif
+from norse_bridge.neurons.li import LIParameters
 
 
-def first_spike_loss(times, labels, tau, late):
-    """Cross entropy of classes whose neuron shall fire first, averaged over the batch:  p_c = softmax_c(-t_c / tau).
+def event_lif_first(times, weights, p=lif.DEFAULT, *, late, lift):
+    """When LIF neurons fire first, and for those that do not, how far they are from it: finite, and with a gradient.
 
-    times : (batch, classes, spikes), s; labels : (batch,), int64
-    tau : s, by how much the right neuron has to be earlier
-    late : s, what counts as the time of a neuron that does not fire; later spikes count as this, too. They have no gradient.
+        t = the first spike              where it comes before ``late``
+        t = late + lift (v_th - u)       else; u <= v_th is the greatest voltage until ``late``
 
-    Goeltz et al. (2021), Nat. Mach. Intell. 3:823, eq. 6, without its regularisation.
+    A silent neuron has no spike time to differentiate. Where a loss wants it earlier, the gradient of u raises its voltage until
+    it fires. There t jumps from ``late`` to the time of the peak, always towards earlier.
+
+    times : (batch, inputs, spikes), s; weights : (neurons, inputs); p : `LIFParameters`
+    late : s; lift : s for each unit of the voltage; with 0 silent neurons have no gradient
+
+    Returns (batch, neurons), s; below ``late`` for those that fire before, and for no others.
     """
-    if not tau > 0.0 or times.ndim != 3:
+    for name, value in (("late", late), ("lift", lift)):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.0 <= value < math.inf:
+            raise SimulationError(f"event_lif_first: {name} must be a finite number of seconds, not negative, not {value!r}")
+    first = event_lif(times, weights, p, spikes=1, duration=late)[..., 0]  # (batch, neurons)
+    fired = first < late
+    if bool(fired.all()):
+        return first
+    membrane = LIParameters(p.tau_syn_inv, p.tau_mem_inv, p.v_leak)
+    greatest, _ = event_li_max(times, weights, membrane, duration=late)
+    return torch.where(fired, first, late + lift * (p.v_th - greatest).clamp(min=0.0))
+
+
+def first_spike_loss(first, labels, tau, *, early=0.0, early_tau=1.0):
+    """The loss of classes whose neuron shall fire first, averaged over the batch; c is the label.
+
+        L = -log(softmax(-t / tau)_c) + early (exp(t_c / early_tau) - 1)
+
+    first : (batch, classes), s, finite: of `event_lif_first`; labels : (batch,), int64
+    tau : s, by how much the right neuron has to be earlier
+    early, early_tau : weight, and time scale in s, of what wants the right neuron early. The first term is content with the order
+        of times; where that is an order among silent neurons, the second makes the right one fire.
+
+    Goeltz et al. (2021), Nat. Mach. Intell. 3:823, eq. 6; tau, early and early_tau are their xi tau_s, alpha and beta tau_s.
+    """
+    if not (tau > 0.0 and early_tau > 0.0 and first.ndim == 2):
         raise SimulationError(
-            f"first_spike_loss: tau must be above 0 and times (batch, classes, spikes), not {tau!r}, {times.shape}"
+            "first_spike_loss: tau and early_tau must be above 0 and first (batch, classes), "
+            f"not {tau!r}, {early_tau!r}, {tuple(first.shape)}"
         )
-    first = times[..., 0]
-    return torch.nn.functional.cross_entropy(-torch.where(first < late, first, late) / tau, labels)
+    if not bool(first.detach().isfinite().all()):
+        raise SimulationError("first_spike_loss: times must be finite; event_lif_first gives silent neurons one")
+    right = first.gather(1, labels[:, None])  # (batch, 1)
+    return torch.nn.functional.cross_entropy(-first / tau, labels) + early * torch.expm1(right / early_tau).mean()
 
 
 def push_silent(weights, times, step, least=0.0):
