@@ -20,19 +20,36 @@ EVENT = types.int64(types.CPointer(types.int64), types.float64, types.int64, typ
     STRIDE,  # params + 1 where neurons differ, else 0
     RISES,  # float64 (2 states, N or 1), see `eventsim.ceiling`
     RISE_COLUMNS,  # N or 1
-    MARK,  # uint8 (N,): stands in TOUCHED
     TOUCHED,  # int32 (N,): who received something or fired and is not predicted yet
     TOUCHED_COUNT,
     QUEUE,  # the address of the queue's words
     WEIGHTS,  # of what arrives: the address of float64
+    BLOCK_STATES,  # float64 (states + 1, BLOCK): of the targets in work, and the time since their last event
     CONTEXT_SIZE,
 ) = range(13)
 
-# Of a neuron's record, behind its states
+BLOCK = 64  # targets that are moved to the present at one go
+
+
+# Of a neuron's record, behind its states; PREDICTED is not a number while the neuron stands in TOUCHED
 LAST, FREE, PREDICTED, QUEUED, MORE = range(5)
 
-# Words of the queue
-QUEUE_TIME, QUEUE_KEY, QUEUE_COUNT, QUEUE_ROOM, QUEUE_SIZE = range(5)
+# Words of the queue (`eventsim.exact.calendar`)
+(
+    QUEUE_TIME,  # float64 (room,): the heap of what is due today
+    QUEUE_KEY,  # int64 (room,)
+    QUEUE_NEAR,  # its entries
+    QUEUE_ROOM,  # for entries of all kinds
+    QUEUE_WAITING,  # int64 (room, 4): what is due later
+    QUEUE_LATER,  # its entries
+    QUEUE_FREE,  # the first free place of it, or -1
+    QUEUE_HEADS,  # int64 (days,): the first entry of each day of the year, or -1
+    QUEUE_DAYS,  # of a year, a power of 2
+    QUEUE_DAY,  # today
+    QUEUE_PER_MS,  # days in a ms, a float64
+    QUEUE_TAKEN,  # entries that were taken out so far
+    QUEUE_SIZE,
+) = range(13)
 
 # Statuses of the loop over events
 DONE = 0  # everything until the end of the run

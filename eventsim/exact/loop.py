@@ -15,7 +15,8 @@ from numba import types
 from numba.extending import intrinsic
 
 from eventsim.cpu.pointers import values_at, view
-from eventsim.exact.heap import pop, push, replace_first
+from eventsim.exact.calendar import begin_day, day_of, pop, push, room_left
+from eventsim.exact.heap import replace_first
 from eventsim.exact.layout import (
     ARRIVE,
     AT_ONCE,
@@ -56,8 +57,10 @@ from eventsim.exact.layout import (
     PROCESS_STATE,
     PROCESS_TABLE,
     PROCESSES,
-    QUEUE_COUNT,
+    QUEUE_DAY,
     QUEUE_KEY,
+    QUEUE_LATER,
+    QUEUE_NEAR,
     QUEUE_ROOM,
     QUEUE_SIZE,
     QUEUE_TIME,
@@ -121,11 +124,8 @@ def _emit(c, q, t, source):
     c[SPIKE_COUNT] = at + 1
     c[FIRED] += 1
     parcels, delay = view(c[PARCELS_OF], c[NEURONS] + 1, types.int64), view(c[DELAY], c[PARCELS], types.float64)
-    time, key = view(q[QUEUE_TIME], q[QUEUE_ROOM], types.float64), view(q[QUEUE_KEY], q[QUEUE_ROOM], types.int64)
-    count = q[QUEUE_COUNT]
     for parcel in range(parcels[source], parcels[source + 1]):
-        count = push(time, key, count, t + delay[parcel], (np.int64(ARRIVE) << KIND_SHIFT) + parcel)
-    q[QUEUE_COUNT] = count
+        push(q, t + delay[parcel], (np.int64(ARRIVE) << KIND_SHIFT) + parcel)
 
 
 @jit_borrowing
@@ -163,7 +163,9 @@ def compile_drive():
         low = (np.int64(1) << KIND_SHIFT) - 1
         spent = 0
         while True:
-            count = q[QUEUE_COUNT]
+            if q[QUEUE_NEAR] == 0 and q[QUEUE_LATER] > 0:
+                begin_day(q)
+            count = q[QUEUE_NEAR]
             same = count > 0 and time[0] == now[0] and key[0] >> KIND_SHIFT < FIRE
             if c[DIRTY_COUNT] > 0 and not same:
                 if not _predict(c, now[0]):
@@ -173,7 +175,7 @@ def compile_drive():
                 return DONE
             if spent > c[BUDGET]:
                 return PAUSED
-            if count + c[MOST_PARCELS] + 2 > q[QUEUE_ROOM]:
+            if room_left(q) < c[MOST_PARCELS] + 2:
                 return GROW
             if c[SPIKE_COUNT] >= c[SPIKE_ROOM]:
                 return FULL
@@ -182,12 +184,15 @@ def compile_drive():
                 now[0], c[AT_ONCE] = t, 0
             if kind == PROCESS:  # its next event takes its place
                 following = next_event(numbers, words, curves, about, t)
-                if following < math.inf:
+                if day_of(q, following) <= q[QUEUE_DAY]:
                     replace_first(time, key, count, following, key[0])
                 else:
-                    q[QUEUE_COUNT] = pop(time, key, count)
+                    again = key[0]
+                    pop(q)
+                    if following < math.inf:
+                        push(q, following, again)
             else:
-                q[QUEUE_COUNT] = pop(time, key, count)
+                pop(q)
             spent += 1
             if kind == ARRIVE:
                 for segment in range(segments[about], segments[about + 1]):
@@ -212,6 +217,6 @@ def compile_drive():
                 _emit(c, q, t, given_source[about])
                 if about + 1 < c[GIVEN_COUNT]:
                     following = (np.int64(GIVEN) << KIND_SHIFT) + about + 1
-                    q[QUEUE_COUNT] = push(time, key, q[QUEUE_COUNT], given_time[about + 1], following)
+                    push(q, given_time[about + 1], following)
 
     return compile_callback(DRIVE, drive, "exact drive", borrowing=True)

@@ -13,13 +13,17 @@ import numpy as np
 from numba import types
 from numba.core.errors import NumbaError
 
-from eventsim.cpu.pointers import prefetch, values_at, view
-from eventsim.cpu.scalar import scalar_ops
+from eventsim.cpu.pointers import prefetch, values_at, view, view2
+from eventsim.cpu.scalar import load as columns
+from eventsim.cpu.scalar import store as put_columns
 from eventsim.crossing import bind_ceiling
 from eventsim.errors import ModelError
+from eventsim.exact.calendar import push, room_left
 from eventsim.exact.crossing import bind_crossing, bind_earliest, bind_jump
-from eventsim.exact.heap import push
+from eventsim.exact.exponentials import flow_ops
 from eventsim.exact.layout import (
+    BLOCK,
+    BLOCK_STATES,
     CONTEXT_SIZE,
     EVENT,
     FIRE,
@@ -27,16 +31,11 @@ from eventsim.exact.layout import (
     FREE,
     KIND_SHIFT,
     LAST,
-    MARK,
     MORE,
     PARAMS,
     PREDICTED,
     QUEUE,
-    QUEUE_COUNT,
-    QUEUE_KEY,
-    QUEUE_ROOM,
     QUEUE_SIZE,
-    QUEUE_TIME,
     QUEUED,
     RECORD,
     RISE_COLUMNS,
@@ -47,15 +46,13 @@ from eventsim.exact.layout import (
     WEIGHTS,
     N,
 )
-from eventsim.jit import compile_callback, compiled_once, numba_says
+from eventsim.jit import compile_callback, compiled_once, jit_inlined, numba_says
 from eventsim.jit import jit_borrowing as jit
 from eventsim.models import BUILT_IN
 from eventsim.models.model import hold_fields, with_ops
 
-FLOAT64 = np.dtype(np.float64)
 LINE = 8  # numbers of a cache line: a record takes whole ones
-SOONER = 0.5  # of the time that passes at least: another input then moves it, and the entry in the queue still comes before
-AHEAD = 12  # targets: the records of a million neurons lie in memory, and are asked for so long before they are needed
+NEAR = 0.1  # of the time since the last event: a crossing is looked for when it may come so soon, else the entry waits once more
 
 
 class ExactSpec(NamedTuple):
@@ -145,37 +142,51 @@ def _tools(spec: ExactSpec):
 def _receive(spec: ExactSpec, port: str):
     """``(context, t, address, count)``: weights arrive at t on a port: at the address as many targets, and at WEIGHTS weights."""
     parameters, state, bring, store, held, count, width = _tools(spec)
-    land, holds = with_ops(spec.model.ports[port], scalar_ops(FLOAT64), jit), bool(spec.hold)
+    land, holds, State = with_ops(spec.model.ports[port], flow_ops(), jit), bool(spec.hold), spec.model.State
+    load, jump, get, put = _load(count), bind_jump(spec.model, jit_inlined), columns(count, types.float64), put_columns(count)
 
     def receive(context, t, address, many):
         c = values_at(context, CONTEXT_SIZE)
-        r, mark = view(c[RECORD], c[N] * width, types.float64), view(c[MARK], c[N], types.uint8)
-        touched = view(c[TOUCHED], c[N], types.int32)
+        r, touched = view(c[RECORD], c[N] * width, types.float64), view(c[TOUCHED], c[N], types.int32)
         targets, weights = view(address, many, types.int32), view(c[WEIGHTS], many, types.float64)
+        block = view2(c[BLOCK_STATES], count + 1, BLOCK, types.float64)
         waiting = c[TOUCHED_COUNT]
-        for k in range(min(many, AHEAD)):
+        for k in range(min(many, BLOCK)):
             prefetch(r, np.int64(targets[k]) * width)
-            prefetch(mark, np.int64(targets[k]))
-        for k in range(many):
-            if k + AHEAD < many:
-                prefetch(r, np.int64(targets[k + AHEAD]) * width)
-                prefetch(mark, np.int64(targets[k + AHEAD]))
-            j = np.int64(targets[k])
-            p, _ = parameters(c, j)
-            at = j * width
-            last, free = r[at + count + LAST], r[at + count + FREE]
-            s = state(r, at)
-            if t > last:
-                s = bring(s, last, free, t, p)
-                r[at + count + LAST] = t
-            new = land(s, weights[k], p)
-            if holds and t < free:
-                new = held(s, new, 1.0)
-            store(r, at, new)
-            if not mark[j]:
-                mark[j] = 1
-                touched[waiting] = j
-                waiting += 1
+        for begin in range(0, many, BLOCK):
+            size = min(BLOCK, many - begin)
+            for k in range(begin + BLOCK, min(many, begin + 2 * BLOCK)):
+                prefetch(r, np.int64(targets[k]) * width)
+            for k in range(size):
+                at = np.int64(targets[begin + k]) * width
+                put(block, k, load(r, at))
+                block[count, k] = t - r[at + count + LAST]
+            if c[STRIDE]:
+                for k in range(size):
+                    p, _ = parameters(c, np.int64(targets[begin + k]))
+                    put(block, k, jump(State(*get(block, k)), block[count, k], p))
+            else:
+                p, _ = parameters(c, 0)
+                for k in range(size):
+                    put(block, k, jump(State(*get(block, k)), block[count, k], p))
+            for k in range(size):
+                j = np.int64(targets[begin + k])
+                p, _ = parameters(c, j)
+                at = j * width
+                last, free = r[at + count + LAST], r[at + count + FREE]
+                if last < t:
+                    r[at + count + LAST] = t
+                    s = bring(state(r, at), last, free, t, p) if holds and last < free else State(*get(block, k))
+                else:  # it was the target before this one, too
+                    s = state(r, at)
+                new = land(s, weights[begin + k], p)
+                if holds and t < free:
+                    new = held(s, new, 1.0)
+                store(r, at, new)
+                if r[at + count + PREDICTED] == r[at + count + PREDICTED]:
+                    r[at + count + PREDICTED] = math.nan
+                    touched[waiting] = j
+                    waiting += 1
         c[TOUCHED_COUNT] = waiting
         return many
 
@@ -185,9 +196,9 @@ def _receive(spec: ExactSpec, port: str):
 def _predict(spec: ExactSpec):
     """``(context, t, -, -)``: when those in TOUCHED will fire, to the queue; how many are left, for which it has no room.
 
-    Where the model tells cheaply how early that can be at the most, the negative of this time is the prediction, and an entry half
-    way to it is put into the queue: most that arrives makes a new prediction and leaves the entry. An entry whose time has come is
-    put where the prediction is now; there the crossing is looked for, from the same state.
+    Where the model tells cheaply how early that can be at the most, the negative of this time is the prediction. An entry that is
+    in the queue stays there if the new prediction is later; when its time has come it is put where the prediction is then, and
+    where they agree the crossing is looked for, from the same state.
     """
     parameters, state, bring, _, _, count, width = _tools(spec)
     crossing, earliest, bounded = bind_crossing(spec.model), bind_earliest(spec.model), spec.bounded
@@ -197,16 +208,13 @@ def _predict(spec: ExactSpec):
     def predict(context, t, a, b):
         c = values_at(context, CONTEXT_SIZE)
         q = view(c[QUEUE], QUEUE_SIZE, types.int64)
-        time, key = view(q[QUEUE_TIME], q[QUEUE_ROOM], types.float64), view(q[QUEUE_KEY], q[QUEUE_ROOM], types.int64)
-        r, mark = view(c[RECORD], c[N] * width, types.float64), view(c[MARK], c[N], types.uint8)
-        touched = view(c[TOUCHED], c[N], types.int32)
+        r, touched = view(c[RECORD], c[N] * width, types.float64), view(c[TOUCHED], c[N], types.int32)
         flat = view(c[RISES], 2 * states * c[RISE_COLUMNS], types.float64)
         rises = flat.reshape((2 * states, c[RISE_COLUMNS]))
-        waiting, entries = c[TOUCHED_COUNT], q[QUEUE_COUNT]
-        while waiting > 0 and entries < q[QUEUE_ROOM]:
+        waiting = c[TOUCHED_COUNT]
+        while waiting > 0 and room_left(q) > 0:
             waiting -= 1
             j = np.int64(touched[waiting])
-            mark[j] = 0
             p, _ = parameters(c, j)
             at = j * width
             last, free, s = r[at + count + LAST], r[at + count + FREE], state(r, at)
@@ -217,14 +225,14 @@ def _predict(spec: ExactSpec):
             if not bounded or ceiling(s, p, rises, j if c[RISE_COLUMNS] > 1 else 0) > 0.0:
                 wait = earliest(s, p)
                 if wait > 0.0:
-                    found, predicted = begin + SOONER * wait, -(begin + wait)
+                    found, predicted = begin + wait, -(begin + wait)
                 else:
                     found = predicted = begin + crossing(s, p)
             r[at + count + PREDICTED] = predicted
             if found < r[at + count + QUEUED]:
                 r[at + count + QUEUED] = found
-                entries = push(time, key, entries, found, (np.int64(FIRE) << KIND_SHIFT) + c[FIRST] + j)
-        c[TOUCHED_COUNT], q[QUEUE_COUNT] = waiting, entries
+                push(q, found, (np.int64(FIRE) << KIND_SHIFT) + c[FIRST] + j)
+        c[TOUCHED_COUNT] = waiting
         return waiting
 
     return predict
@@ -234,7 +242,8 @@ def _fire(spec: ExactSpec):
     """``(context, t, j, -)``: neuron j fires at t, if that is what is predicted for it; 1 if it does. Where it is time to look for
     its crossing, that is done; an entry that is stale is put where the prediction is now: the queue has room for it."""
     parameters, state, bring, store, _, count, width = _tools(spec)
-    reset, crossing = jit(spec.model.reset), bind_crossing(spec.model)
+    reset, crossing, earliest = jit(spec.model.reset), bind_crossing(spec.model), bind_earliest(spec.model)
+    closed = spec.model.crossing is not None
 
     def fire(context, t, j, b):
         c = values_at(context, CONTEXT_SIZE)
@@ -247,22 +256,24 @@ def _fire(spec: ExactSpec):
                     p, _ = parameters(c, j)
                     last, free, s = r[at + count + LAST], r[at + count + FREE], state(r, at)
                     begin = max(last, free)
-                    found = max(t, begin + crossing(bring(s, last, free, begin, p), p))
+                    wait = 0.0 if closed else earliest(bring(s, last, free, t, p), p)
+                    if wait > NEAR * (t - begin):
+                        found = -(t + wait)
+                    else:
+                        found = max(t, begin + crossing(bring(s, last, free, begin, p), p))
                     r[at + count + PREDICTED] = found
                 found = abs(found)
                 r[at + count + QUEUED] = found
                 if found < math.inf:
                     q = view(c[QUEUE], QUEUE_SIZE, types.int64)
-                    time, key = view(q[QUEUE_TIME], q[QUEUE_ROOM], types.float64), view(q[QUEUE_KEY], q[QUEUE_ROOM], types.int64)
-                    q[QUEUE_COUNT] = push(time, key, q[QUEUE_COUNT], found, (np.int64(FIRE) << KIND_SHIFT) + c[FIRST] + j)
+                    push(q, found, (np.int64(FIRE) << KIND_SHIFT) + c[FIRST] + j)
             return 0
         p, refractory = parameters(c, j)
         s = bring(state(r, at), r[at + count + LAST], r[at + count + FREE], t, p)
         store(r, at, reset(s, 1.0, p))
         r[at + count + LAST], r[at + count + FREE] = t, t + refractory
-        r[at + count + PREDICTED], r[at + count + QUEUED] = math.inf, math.inf
-        mark, touched = view(c[MARK], c[N], types.uint8), view(c[TOUCHED], c[N], types.int32)
-        mark[j] = 1
+        r[at + count + PREDICTED], r[at + count + QUEUED] = math.nan, math.inf
+        touched = view(c[TOUCHED], c[N], types.int32)
         touched[c[TOUCHED_COUNT]] = j
         c[TOUCHED_COUNT] += 1
         return 1
@@ -292,14 +303,12 @@ def _settle(spec: ExactSpec):
 
     def settle(context, t, a, b):
         c = values_at(context, CONTEXT_SIZE)
-        r, mark = view(c[RECORD], c[N] * width, types.float64), view(c[MARK], c[N], types.uint8)
-        touched = view(c[TOUCHED], c[N], types.int32)
+        r, touched = view(c[RECORD], c[N] * width, types.float64), view(c[TOUCHED], c[N], types.int32)
         for j in range(c[N]):
             p, _ = parameters(c, j)
             at = j * width
             store(r, at, bring(state(r, at), r[at + count + LAST], r[at + count + FREE], t, p))
-            r[at + count + LAST] = t
-            mark[j] = 1
+            r[at + count + LAST], r[at + count + PREDICTED] = t, math.nan
             touched[j] = j
         c[TOUCHED_COUNT] = c[N]
         return c[N]
