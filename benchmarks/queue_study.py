@@ -89,7 +89,8 @@ def _difference(before: Any, after: Any) -> tuple[set[Any], set[Any]]:
     both = min(len(before[0]), len(after[0]))
     moved = np.flatnonzero((before[0][:both] != after[0][:both]) | (before[1][:both] != after[1][:both]))
     old, new = (
-        set(zip(*(np.concatenate([column[moved], column[both:]]).tolist() for column in side), strict=True)) for side in (before, after)
+        {(t, k) for column in (moved, slice(both, None)) for t, k in zip(side[0][column].tolist(), side[1][column].tolist(), strict=True)}
+        for side in (before, after)
     )
     return new - old, old - new
 
@@ -169,7 +170,8 @@ def measure(*, sizes: str, operations: int, warm_up: float, repeats: int) -> Rep
             pops = trace.what != PUSH
             stale = float(np.mean(trace.what[pops] == STALE))
             found.append({"neurons": neurons, "entries": len(trace.first_times), "stale": stale, "ns": least, "runs": runs})
-            rows.append((f"{neurons:,}", f"{len(trace.first_times):,}", f"{100 * stale:.0f} %", *(f"{ns:.1f}" for ns in least.values())))
+            columns = (f"{neurons:,}", f"{len(trace.first_times):,}", f"{100 * stale:.0f} %")
+            rows.append((*columns, *(f"{ns:.1f}" for ns in least.values())))
         head = ("neurons", "entries", "stale pops", *(queue.name for queue in QUEUES))
         tables.append(Table(f"ns of processor time for a push or a pop, {synapses} synapses", head, rows))
         results[synapses] = found

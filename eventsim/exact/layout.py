@@ -7,6 +7,7 @@ from numba import types
 # Kinds of entries of the queue. At one time they come in this order: what arrives counts before anybody fires.
 GIVEN, PROCESS, ARRIVE, FIRE = range(4)
 KIND_SHIFT = 56  # of an entry's key: its kind above, below what it is about
+GROUP_SHIFT = 32  # of what a FIRE entry is about: the group above, below the number in it
 
 EVENT = types.int64(types.CPointer(types.int64), types.float64, types.int64, types.int64)
 """A kernel of a group: ``(context, t, a, b)``."""
@@ -15,7 +16,9 @@ EVENT = types.int64(types.CPointer(types.int64), types.float64, types.int64, typ
 (
     N,  # neurons
     FIRST,  # number of the first in the network
+    ENTRY,  # the key of an entry of the queue that says when the first of them fires; those of the others follow
     RECORD,  # float64 (N, width of the model): its states, then `LAST` ...
+    WIDTH,  # bytes of a record
     PARAMS,  # float64 (N or 1, params + 1): the last one is the refractory period in ms
     STRIDE,  # params + 1 where neurons differ, else 0
     RISES,  # float64 (2 states, N or 1), see `eventsim.ceiling`
@@ -26,7 +29,7 @@ EVENT = types.int64(types.CPointer(types.int64), types.float64, types.int64, typ
     WEIGHTS,  # of what arrives: the address of float64
     BLOCK_STATES,  # float64 (states + 1, BLOCK): of the targets in work, and the time since their last event
     CONTEXT_SIZE,
-) = range(13)
+) = range(15)
 
 BLOCK = 64  # targets that are moved to the present at one go
 
@@ -67,7 +70,6 @@ ENDLESS = 4  # neurons fire and fire at one time
     FIRES,
     RECEIVES,  # int64 (groups * ports): that of port p of group g is number PORTS * g + p
     PORTS,
-    GROUP_OF,  # int32 (neurons of the network,): the group, or -1 for a source
     NEURONS,  # of the network, sources included
     PARCELS_OF,  # int64 (neurons + 1,): the parcels of each source
     DELAY,  # float64 (parcels,), ms
@@ -99,4 +101,4 @@ ENDLESS = 4  # neurons fire and fire at one time
     AT_ONCE,  # how many have fired at the present time
     NOW,  # float64 (1,): the time of the last event
     LOOP_SIZE,
-) = range(39)
+) = range(38)

@@ -14,7 +14,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from eventsim.cpu.pointers import values_at, view
+from eventsim.cpu.pointers import prefetch, values_at, view
 from eventsim.exact.calendar import begin_day, day_of, pop, push, room_left
 from eventsim.exact.heap import replace_first
 from eventsim.exact.layout import (
@@ -40,7 +40,7 @@ from eventsim.exact.layout import (
     GIVEN_COUNT,
     GIVEN_SOURCE,
     GIVEN_TIME,
-    GROUP_OF,
+    GROUP_SHIFT,
     GROUPS,
     GROW,
     KIND_SHIFT,
@@ -66,6 +66,7 @@ from eventsim.exact.layout import (
     QUEUE_TIME,
     QUEUE_WORDS,
     RECEIVES,
+    RECORD,
     SEGMENT,
     SEGMENTS,
     SEGMENTS_OF,
@@ -77,6 +78,7 @@ from eventsim.exact.layout import (
     TOUCHED_COUNT,
     WEIGHT,
     WEIGHTS,
+    WIDTH,
 )
 from eventsim.exact.sources import EFFECT, PROCESS_NUMBERS, PROCESS_WORDS, next_event
 from eventsim.jit import compile_callback, compiled_once, jit_borrowing
@@ -113,6 +115,19 @@ def _arrive(c, t, segment):
     address = view(c[RECEIVES], c[GROUPS] * c[PORTS], types.int64)[kernel]
     c[EVENTS] += many
     return call_event(address, view(c[CONTEXTS], c[GROUPS], types.int64)[g], t, c[TARGET] + 4 * begin, many)
+
+
+@jit_borrowing
+def _foresee(c, key, count):
+    """Ask for what the first ``count`` entries will need: in large networks it lies in memory."""
+    contexts, segments = view(c[CONTEXTS], c[GROUPS], types.int64), view(c[SEGMENTS_OF], c[PARCELS] + 1, types.int64)
+    for entry in range(count):
+        kind, about = key[entry] >> KIND_SHIFT, key[entry] & ((np.int64(1) << KIND_SHIFT) - 1)
+        if kind == FIRE:
+            group = view(contexts[about >> GROUP_SHIFT], CONTEXT_SIZE, types.int64)
+            prefetch(view(group[RECORD] + group[WIDTH] * (about & ((np.int64(1) << GROUP_SHIFT) - 1)), 1, types.float64), 0)
+        elif kind == ARRIVE:
+            prefetch(view(c[SEGMENT], 3 * c[SEGMENTS], types.int64), 3 * segments[about])
 
 
 @jit_borrowing
@@ -153,7 +168,7 @@ def compile_drive():
         q = view(c[QUEUE_WORDS], QUEUE_SIZE, types.int64)
         time, key = view(q[QUEUE_TIME], q[QUEUE_ROOM], types.float64), view(q[QUEUE_KEY], q[QUEUE_ROOM], types.int64)
         now, contexts = view(c[NOW], 1, types.float64), view(c[CONTEXTS], c[GROUPS], types.int64)
-        fires, group_of = view(c[FIRES], c[GROUPS], types.int64), view(c[GROUP_OF], c[NEURONS], types.int32)
+        fires = view(c[FIRES], c[GROUPS], types.int64)
         segments = view(c[SEGMENTS_OF], c[PARCELS] + 1, types.int64)
         numbers = view(c[PROCESS_TABLE], c[PROCESSES] * PROCESS_NUMBERS, types.float64)
         words = view(c[PROCESS_STATE], c[PROCESSES] * PROCESS_WORDS, types.int64)
@@ -165,6 +180,7 @@ def compile_drive():
         while True:
             if q[QUEUE_NEAR] == 0 and q[QUEUE_LATER] > 0:
                 begin_day(q)
+                _foresee(c, key, q[QUEUE_NEAR])
             count = q[QUEUE_NEAR]
             same = count > 0 and time[0] == now[0] and key[0] >> KIND_SHIFT < FIRE
             if c[DIRTY_COUNT] > 0 and not same:
@@ -198,12 +214,11 @@ def compile_drive():
                 for segment in range(segments[about], segments[about + 1]):
                     spent += _arrive(c, t, segment)
             elif kind == FIRE:
-                g = group_of[about]
-                group = view(contexts[g], CONTEXT_SIZE, types.int64)
-                if call_event(fires[g], contexts[g], t, about - group[FIRST], 0):
+                g, j = about >> GROUP_SHIFT, about & ((np.int64(1) << GROUP_SHIFT) - 1)
+                if call_event(fires[g], contexts[g], t, j, 0):
                     view(c[DIRTY], c[GROUPS], types.int32)[c[DIRTY_COUNT]] = g
                     c[DIRTY_COUNT] += 1
-                    _emit(c, q, t, about)
+                    _emit(c, q, t, view(contexts[g], CONTEXT_SIZE, types.int64)[FIRST] + j)
                     c[AT_ONCE] += 1
                     if c[AT_ONCE] > MOST_AT_ONCE * c[NEURONS]:
                         return ENDLESS

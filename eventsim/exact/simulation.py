@@ -17,8 +17,9 @@ from eventsim.errors import NetworkError, SimulationError
 from eventsim.exact import layout as w
 from eventsim.exact.crossing import END
 from eventsim.exact.loop import compile_drive
-from eventsim.exact.neurons import ExactSpec, compile_event
+from eventsim.exact.neurons import compile_event
 from eventsim.exact.queue import EventQueue, lines
+from eventsim.exact.records import ExactSpec
 from eventsim.exact.sources import (
     COLUMNS,
     CONSTANT,
@@ -136,6 +137,8 @@ class ExactSimulation(Simulation, method="exact"):
             block = lines((states + 1, w.BLOCK))
             self._arrays.append({w.RECORD: record, w.TOUCHED: np.zeros(n, np.int32), w.BLOCK_STATES: block})
             self._contexts[g, w.N], self._contexts[g, w.FIRST] = n, self._offsets[p]
+            self._contexts[g, w.ENTRY] = (w.FIRE << w.KIND_SHIFT) + (g << w.GROUP_SHIFT)
+            self._contexts[g, w.WIDTH] = record.strides[0]
             self._set_parameters(g, 0.0)
 
     def _set_parameters(self, g: int, time: float) -> None:
@@ -220,12 +223,10 @@ class ExactSimulation(Simulation, method="exact"):
     def _make_loop(self) -> None:
         network, groups, s = self._network, len(self._members), self._synapses
         self._loop = np.zeros(w.LOOP_SIZE, np.int64)
-        group_of = np.full(max(network.size, 1), -1, np.int32)
         receives = np.zeros((max(groups, 1), self._most_ports), np.int64)
         predicts, fires = np.zeros(max(groups, 1), np.int64), np.zeros(max(groups, 1), np.int64)
         self._kernels = []
-        for g, (p, spec) in enumerate(zip(self._members, self._specs, strict=True)):
-            group_of[self._offsets[p] : self._offsets[p + 1]] = g
+        for g, spec in enumerate(self._specs):
             kernels = {name: compile_event(name, spec) for name in ("predict", "look", "settle")}
             if spec.model.spiking:
                 kernels["fire"] = compile_event("fire", spec)
@@ -246,7 +247,6 @@ class ExactSimulation(Simulation, method="exact"):
             w.PREDICTS: predicts,
             w.FIRES: fires,
             w.RECEIVES: receives,
-            w.GROUP_OF: group_of,
             w.PARCELS_OF: s.parcels_of,
             w.DELAY: s.delay,
             w.SEGMENTS_OF: s.segments_of,
