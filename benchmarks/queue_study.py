@@ -89,7 +89,11 @@ def _difference(before: Any, after: Any) -> tuple[set[Any], set[Any]]:
     both = min(len(before[0]), len(after[0]))
     moved = np.flatnonzero((before[0][:both] != after[0][:both]) | (before[1][:both] != after[1][:both]))
     old, new = (
-        {(t, k) for column in (moved, slice(both, None)) for t, k in zip(side[0][column].tolist(), side[1][column].tolist(), strict=True)}
+        {
+            (t, k)
+            for column in (moved, slice(both, None))
+            for t, k in zip(side[0][column].tolist(), side[1][column].tolist(), strict=True)
+        }
         for side in (before, after)
     )
     return new - old, old - new
