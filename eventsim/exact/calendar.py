@@ -18,9 +18,10 @@ import math
 import numpy as np
 from numba import types
 
-from eventsim.cpu.pointers import address_of, view
+from eventsim.cpu.pointers import address_of, prefetch, view
 from eventsim.exact import heap
 from eventsim.exact.layout import (
+    QUEUE_AHEAD,
     QUEUE_DAY,
     QUEUE_DAYS,
     QUEUE_FREE,
@@ -115,6 +116,20 @@ def begin_day(q):
                 q[QUEUE_FREE] = place
                 q[QUEUE_LATER] -= 1
             place = following
+        q[QUEUE_AHEAD] = heads[(today + 1) & (q[QUEUE_DAYS] - 1)]
+        prefetch(words, q[QUEUE_AHEAD])
+
+
+@jit
+def look_ahead(q):
+    """The key of one more entry of tomorrow's list, or -1, and ask for the one behind it: when its day begins the list is near."""
+    place = q[QUEUE_AHEAD]
+    if place < 0:
+        return place
+    words, _ = _waiting(q)
+    q[QUEUE_AHEAD] = words[place + NEXT]
+    prefetch(words, q[QUEUE_AHEAD])
+    return words[place + KEY]
 
 
 @jit
@@ -165,6 +180,7 @@ def clear(q):
     for place in range(q[QUEUE_ROOM]):
         words[WAITS * place + NEXT] = WAITS * (place + 1)
     q[QUEUE_FREE] = q[QUEUE_NEAR] = q[QUEUE_LATER] = 0
+    q[QUEUE_AHEAD] = -1
 
 
 @jit

@@ -50,9 +50,10 @@ LAST, FREE, PREDICTED, QUEUED, MORE = range(5)
     QUEUE_DAYS,  # of a year, a power of 2
     QUEUE_DAY,  # today
     QUEUE_PER_MS,  # days in a ms, a float64
+    QUEUE_AHEAD,  # the entry of tomorrow that is looked at next, or -1
     QUEUE_TAKEN,  # entries that were taken out so far
     QUEUE_SIZE,
-) = range(13)
+) = range(14)
 
 # Statuses of the loop over events
 DONE = 0  # everything until the end of the run

@@ -15,7 +15,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from eventsim.cpu.pointers import prefetch, values_at, view
-from eventsim.exact.calendar import begin_day, day_of, pop, push, room_left
+from eventsim.exact.calendar import begin_day, day_of, look_ahead, pop, push, room_left
 from eventsim.exact.heap import replace_first
 from eventsim.exact.layout import (
     ARRIVE,
@@ -118,16 +118,16 @@ def _arrive(c, t, segment):
 
 
 @jit_borrowing
-def _foresee(c, key, count):
-    """Ask for what the first ``count`` entries will need: in large networks it lies in memory."""
-    contexts, segments = view(c[CONTEXTS], c[GROUPS], types.int64), view(c[SEGMENTS_OF], c[PARCELS] + 1, types.int64)
-    for entry in range(count):
-        kind, about = key[entry] >> KIND_SHIFT, key[entry] & ((np.int64(1) << KIND_SHIFT) - 1)
-        if kind == FIRE:
-            group = view(contexts[about >> GROUP_SHIFT], CONTEXT_SIZE, types.int64)
-            prefetch(view(group[RECORD] + group[WIDTH] * (about & ((np.int64(1) << GROUP_SHIFT) - 1)), 1, types.float64), 0)
-        elif kind == ARRIVE:
-            prefetch(view(c[SEGMENT], 3 * c[SEGMENTS], types.int64), 3 * segments[about])
+def _foresee(c, key):
+    """Ask for what an entry will need: in large networks it lies in memory."""
+    kind, about = key >> KIND_SHIFT, key & ((np.int64(1) << KIND_SHIFT) - 1)
+    if kind == FIRE:
+        group = view(view(c[CONTEXTS], c[GROUPS], types.int64)[about >> GROUP_SHIFT], CONTEXT_SIZE, types.int64)
+        j = about & ((np.int64(1) << GROUP_SHIFT) - 1)
+        prefetch(view(group[RECORD] + group[WIDTH] * j, 1, types.float64), 0)
+    elif kind == ARRIVE:
+        segments = view(c[SEGMENTS_OF], c[PARCELS] + 1, types.int64)
+        prefetch(view(c[SEGMENT], 3 * c[SEGMENTS], types.int64), 3 * segments[about])
 
 
 @jit_borrowing
@@ -180,7 +180,6 @@ def compile_drive():
         while True:
             if q[QUEUE_NEAR] == 0 and q[QUEUE_LATER] > 0:
                 begin_day(q)
-                _foresee(c, key, q[QUEUE_NEAR])
             count = q[QUEUE_NEAR]
             same = count > 0 and time[0] == now[0] and key[0] >> KIND_SHIFT < FIRE
             if c[DIRTY_COUNT] > 0 and not same:
@@ -209,6 +208,9 @@ def compile_drive():
                         push(q, following, again)
             else:
                 pop(q)
+            ahead = look_ahead(q)
+            if ahead >= 0:
+                _foresee(c, ahead)
             spent += 1
             if kind == ARRIVE:
                 for segment in range(segments[about], segments[about + 1]):
