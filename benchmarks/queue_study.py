@@ -56,12 +56,13 @@ def record(neurons: int, synapses: str, operations: int, warm_up: float) -> Trac
     simulation: Any = Simulation(network, method="exact", seed=1)
     simulation.run(warm_up)
     queue, loop = simulation._queue, simulation._loop
+    queue.set_days(warm_up, 0.0)  # all of it stands in the heap then
     context = loop.ctypes.data_as(ctypes.POINTER(ctypes.c_int64))
     loop[w.BUDGET] = 0  # pause after each entry
 
     def entries() -> tuple[np.ndarray, np.ndarray]:
-        count = queue[w.QUEUE_COUNT]
-        return simulation._queue_time[:count].copy(), simulation._queue_key[:count].copy()
+        count = queue.entries
+        return queue.arrays[w.QUEUE_TIME][:count].copy(), queue.arrays[w.QUEUE_KEY][:count].copy()
 
     before = first = entries()
     done: list[tuple[int, float, int]] = []
@@ -70,7 +71,7 @@ def record(neurons: int, synapses: str, operations: int, warm_up: float) -> Trac
         if status == w.FULL:
             loop[w.SPIKE_COUNT] = 0
         elif status == w.GROW:
-            simulation._grow_queue(2 * int(queue[w.QUEUE_ROOM]))
+            queue.grow(2 * queue.room)
         elif status != w.PAUSED:
             raise Failed("the network fell silent before the trace was full")
         after = entries()
@@ -79,9 +80,17 @@ def record(neurons: int, synapses: str, operations: int, warm_up: float) -> Trac
         done += [(PUSH, *entry) for entry in sorted(pushed, key=lambda entry: -entry[1])]
         before = after
     what, times, keys = (np.array(column) for column in zip(*done, strict=True))
-    what = what.astype(np.int8)
+    what, offsets = what.astype(np.int8), simulation._contexts[:, w.FIRST]
+    first, keys = (first[0], _numbered(first[1], offsets)), _numbered(keys, offsets)
     _mark_stale(*first, what, times, keys, np.full(neurons, np.nan))
     return Trace(neurons, *first, what, times, keys)
+
+
+def _numbered(keys: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """Keys of FIRE entries with the number of the neuron in the network instead of group and place: the order stays."""
+    about = keys & ((1 << w.KIND_SHIFT) - 1)
+    numbers = offsets[(about >> w.GROUP_SHIFT) % len(offsets)] + (about & ((1 << w.GROUP_SHIFT) - 1))
+    return np.where(keys >> w.KIND_SHIFT == w.FIRE, (w.FIRE << w.KIND_SHIFT) + numbers, keys)
 
 
 def _difference(before: Any, after: Any) -> tuple[set[Any], set[Any]]:

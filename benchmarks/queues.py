@@ -1,7 +1,7 @@
 """Candidates for the queue of the exact engine: entries (time, key) in that order, on arrays, in compiled code.
 
 Each is a `Queue`: ``make(times, keys, neurons, room)`` gives its arrays, ``push(arrays, t, k)`` puts an entry in,
-``pop(arrays) -> (t, k)`` takes the first one out. The number of entries is ``arrays[0][0]``.
+``pop(arrays) -> (t, k)`` takes the first one out.
 """
 
 from __future__ import annotations
@@ -11,9 +11,12 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+from numba import types
 
-from eventsim.exact import heap
-from eventsim.exact.layout import FIRE, KIND_SHIFT
+from eventsim.cpu.pointers import view
+from eventsim.exact import calendar, heap
+from eventsim.exact.layout import FIRE, KIND_SHIFT, QUEUE_KEY, QUEUE_NEAR, QUEUE_ROOM, QUEUE_TIME
+from eventsim.exact.queue import PER_DAY, EventQueue
 from eventsim.jit import jit_borrowing as jit
 
 LOW = (1 << KIND_SHIFT) - 1
@@ -41,14 +44,14 @@ def make_heap(times: np.ndarray, keys: np.ndarray, neurons: int, room: int) -> t
 
 @jit
 def push_four(q, t, k):
-    """The engine's own heap."""
+    """The heap of `eventsim.exact.heap`."""
     count, time, key = q
     count[0] = heap.push(time, key, count[0], t, k)
 
 
 @jit
 def pop_four(q):
-    """The engine's own heap."""
+    """The heap of `eventsim.exact.heap`."""
     count, time, key = q
     t, k = time[0], key[0]
     count[0] = heap.pop(time, key, count[0])
@@ -226,9 +229,38 @@ def pop_calendar(q):
     return time[at], key[at]
 
 
+def make_engine(times: np.ndarray, keys: np.ndarray, neurons: int, room: int) -> tuple[np.ndarray, ...]:
+    """The engine's own calendar, whose present day is a heap, with days as long as `EventQueue.fit` finds them."""
+    made = EventQueue(room)
+    made.put(times, keys)
+    near = np.sort(times)[:NEAR]
+    made.set_days(near[0], len(near) / max(near[-1] - near[0], 1e-9) / PER_DAY)
+    return made.words, *made.arrays.values()
+
+
+@jit
+def push_engine(q, t, k):
+    """The engine's own queue."""
+    calendar.push(q[0], t, k)
+
+
+@jit
+def pop_engine(q):
+    """The engine's own queue."""
+    words = q[0]
+    if words[QUEUE_NEAR] == 0:
+        calendar.begin_day(words)
+    t = view(words[QUEUE_TIME], words[QUEUE_ROOM], types.float64)[0]
+    k = view(words[QUEUE_KEY], words[QUEUE_ROOM], types.int64)[0]
+    calendar.pop(words)
+    calendar.look_ahead(words)
+    return t, k
+
+
 QUEUES = (
-    Queue("heap of four", make_heap, push_four, pop_four),
     Queue("binary heap", make_heap, push_two, pop_two),
-    Queue("calendar", make_calendar, push_calendar, pop_calendar),
+    Queue("heap of four", make_heap, push_four, pop_four),
     Queue("indexed heap", make_indexed, push_indexed, pop_indexed, renews=True),
+    Queue("calendar, sorted days", make_calendar, push_calendar, pop_calendar),
+    Queue("calendar, a heap today", make_engine, push_engine, pop_engine),
 )

@@ -42,13 +42,13 @@ class EventQueue:
     def _allocate(self, room: int) -> None:
         """Empty arrays; what is there is lost."""
         days = 1 << max(4, (room - 1).bit_length() - 1)
-        self._arrays = {
+        self.arrays = {
             w.QUEUE_TIME: np.empty(room),
             w.QUEUE_KEY: np.empty(room, np.int64),
             w.QUEUE_WAITING: lines((room, WAITS)),
             w.QUEUE_HEADS: np.empty(days, np.int64),
         }
-        for word, array in self._arrays.items():
+        for word, array in self.arrays.items():
             self.words[word] = array.ctypes.data
         self.words[w.QUEUE_ROOM], self.words[w.QUEUE_DAYS] = room, days
         clear(self.words)
@@ -76,10 +76,17 @@ class EventQueue:
             return
         wanted = (self.words[w.QUEUE_TAKEN] - taken) / (now - before) / PER_DAY if self.entries > FEW else 0.0
         self._seen = now, int(self.words[w.QUEUE_TAKEN])
-        per_ms = self.words.view(np.float64)[w.QUEUE_PER_MS : w.QUEUE_PER_MS + 1]
-        if 0.5 * per_ms[0] <= wanted <= 2.0 * per_ms[0]:
-            return
+        if not 0.5 * self.per_ms <= wanted <= 2.0 * self.per_ms:
+            self.set_days(now, wanted)
+
+    @property
+    def per_ms(self) -> float:
+        """Days in a ms; 0 while the queue is a heap."""
+        return float(self.words.view(np.float64)[w.QUEUE_PER_MS])
+
+    def set_days(self, now: float, per_ms: float) -> None:
+        """Let a ms, of which ``now`` have passed, have so many days; 0 makes the queue a heap."""
         contents = self.contents()
-        per_ms[0] = wanted
-        self.words[w.QUEUE_DAY] = int(now * wanted)
+        self.words.view(np.float64)[w.QUEUE_PER_MS] = per_ms
+        self.words[w.QUEUE_DAY] = int(now * per_ms)
         self.put(*contents)

@@ -163,3 +163,13 @@ def test_inference_of_a_trained_net(bench, torch):
 def test_wrong_options_are_refused_with_their_names(refused):
     assert "--threads must be numbers" in refused("microcircuit", "--threads", "two")
     assert "--activity must be shares" in refused("silence", "--activity", "2")
+
+
+def test_queue(bench):
+    printed, written = bench("queue", "--sizes", "200", "--operations", "2000", "--repeats", "2")
+    check_report(written, "queue")
+    for synapses in ("delta", "exponential"):
+        (found,) = written["results"][synapses]
+        assert found["ns"] == {name: min(runs) for name, runs in found["runs"].items()} and len(found["ns"]) == 5
+        assert 0.0 < found["stale"] < 1.0
+    assert "stale pops" in printed
