@@ -40,12 +40,15 @@ def receive(spec: ExactSpec, port: str):
     """
     record, parameters, state, bring, store, held, count, width = bind_records(spec)
     land, holds, State = with_ops(spec.model.ports[port], flow_ops(), jit), bool(spec.hold), spec.model.State
+    Params, numbers = spec.model.Params, len(spec.model.Params._fields)
+    get_own, put_own = column(numbers, types.float64), put_column(numbers)
     jump, get, put = bind_jump(spec.model, jit_inlined), column(count, types.float64), put_column(count)
 
     def kernel(context, t, address, many):
         c = values_at(context, CONTEXT_SIZE)
         touched = view(c[TOUCHED], c[N], types.int32)
         block = view2(c[BLOCK_STATES], count + 1, BLOCK, types.float64)
+        each = view2(c[BLOCK_STATES] + 8 * BLOCK * (count + 1), numbers, BLOCK, types.float64)
         own, waiting = c[STRIDE] > 0, c[TOUCHED_COUNT]
         ahead = view(address, many, types.int32)
         for k in range(min(many, BLOCK)):
@@ -62,7 +65,9 @@ def receive(spec: ExactSpec, port: str):
             if own:
                 for k in range(size):
                     p, _ = parameters(c, np.int64(targets[k]))
-                    put(block, k, jump(State(*get(block, k)), block[count, k], p))
+                    put_own(each, k, p)
+                for k in range(size):
+                    put(block, k, jump(State(*get(block, k)), block[count, k], Params(*get_own(each, k))))
             else:
                 p, _ = parameters(c, 0)
                 for k in range(size):

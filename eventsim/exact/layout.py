@@ -27,7 +27,7 @@ EVENT = types.int64(types.CPointer(types.int64), types.float64, types.int64, typ
     TOUCHED_COUNT,
     QUEUE,  # the address of the queue's words
     WEIGHTS,  # of what arrives: the address of float64
-    BLOCK_STATES,  # float64 (states + 1, BLOCK): of the targets in work, and the time since their last event
+    BLOCK_STATES,  # float64 (states + 1 + params, BLOCK): of the targets in work; behind the states the time since their last event
     CONTEXT_SIZE,
 ) = range(15)
 

@@ -134,7 +134,7 @@ class ExactSimulation(Simulation, method="exact"):
             record[:, :states] = initial_state(self._network, p, self._seed).T
             record[:, states + w.FREE] = -np.inf
             record[:, states + w.PREDICTED] = record[:, states + w.QUEUED] = np.inf
-            block = lines((states + 1, w.BLOCK))
+            block = lines((states + 1 + len(neuron.model.Params._fields), w.BLOCK))
             self._arrays.append({w.RECORD: record, w.TOUCHED: np.zeros(n, np.int32), w.BLOCK_STATES: block})
             self._contexts[g, w.N], self._contexts[g, w.FIRST] = n, self._offsets[p]
             self._contexts[g, w.ENTRY] = (w.FIRE << w.KIND_SHIFT) + (g << w.GROUP_SHIFT)
