@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from benchmarks.process import Failed
 from eventsim import LIF, FixedInDegree, LIFDelta, Network, PoissonNoise, Population, Projection, Uniform
+from eventsim.models.model import Neuron
 from eventsim.networks import BUILT_IN, Example
 
 CONNECTOME = "flywire783_both_hemispheres_thr5.npz"
@@ -36,20 +40,32 @@ def uniform(*, neurons: int, in_degree: int, rate: float = 20.0, dt: float = 0.1
 
 
 def balanced(
-    *, neurons: int, in_degree: int = 100, synapses: str = "delta", noise: float = 0.0, drive: float = 22.0, dt: float = 0.125
+    *,
+    neurons: int,
+    in_degree: int = 100,
+    synapses: str = "delta",
+    noise: float = 0.0,
+    drive: float = 22.0,
+    spread: float = 0.0,
+    dt: float = 0.125,
 ) -> Example:
     """A sparse balanced network after Brunel (2000), driven by a constant current a little above threshold (20 mV above rest).
 
     neurons : number, four in five excitatory; in_degree : synapses of each, four in five excitatory; synapses : "delta" or
-    "exponential" (2 ms); noise : Poisson input of each, spikes/s; drive : mV, where the voltage would go; dt : ms, of grids
+    "exponential" (2 ms); noise : Poisson input of each, spikes/s; drive : mV, where the voltage would go; spread : mV, by so much
+    less to so much more in equal steps from neuron to neuron, so that only some are driven above their threshold; dt : ms, of grids
     """
-    membrane = {"tau_mem": 20.0, "v_leak": drive, "v_th": 20.0, "v_reset": 10.0, "refractory": 2.0}
-    neuron, weight = (LIFDelta(**membrane), 0.45) if synapses == "delta" else (LIF(**membrane, tau_syn=2.0), 4.5)
     excitatory = 4 * neurons // 5
+    model, weight = (LIFDelta, 0.45) if synapses == "delta" else (partial(LIF, tau_syn=2.0), 4.5)
+
+    def neuron(size: int) -> Neuron:
+        ends = drive + spread * np.linspace(-1.0, 1.0, size) if spread else drive
+        return model(tau_mem=20.0, v_leak=ends, v_th=20.0, v_reset=10.0, refractory=2.0)
+
     sizes, degrees = {"exc": excitatory, "inh": neurons - excitatory}, {"exc": 4 * in_degree // 5, "inh": in_degree // 5}
     weights = {"exc": weight, "inh": -5.0 * weight}
     network = Network(
-        populations=tuple(Population(name, size, neuron, initial={"v": Uniform(0.0, 20.0)}) for name, size in sizes.items()),
+        populations=tuple(Population(name, size, neuron(size), initial={"v": Uniform(0.0, 20.0)}) for name, size in sizes.items()),
         projections=tuple(
             Projection(source, target, FixedInDegree(degrees[source]), weight=weights[source], delay=1.5)
             for source in sizes

@@ -183,6 +183,12 @@ def jit_borrowing(function: Callable) -> Any:
     return dispatcher
 
 
+@functools.cache
+def jit_inlined(function: Callable) -> Any:
+    """As `jit_borrowing`, and a part of what calls it, however long it is: only a loop without calls is done several at a time."""
+    return njit(**OPTIONS, _nrt=False, forceinline=True)(function)
+
+
 def numba_says(error: Exception) -> str:
     """The lines of one of Numba's errors that tell what is wrong."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]

@@ -55,7 +55,13 @@ BRIDGE_MAY_SEE = (
 KERNELS_OF_ITS_OWN = "norse_bridge.fused"  # and what every kernel is written in
 WRITTEN_IN = ("eventsim.jit", "eventsim.cpu.scalar", "eventsim.cpu.pointers")
 OF_THE_EXACT_ENGINE = "norse_bridge.events"  # its layers fire by the very functions by which the engine's neurons do:
-FIRED_BY = ("eventsim.exact.crossing", "eventsim.exact.heap", "eventsim.crossing", "eventsim.ceiling")
+FIRED_BY = (
+    "eventsim.exact.crossing",
+    "eventsim.exact.exponentials",
+    "eventsim.exact.heap",
+    "eventsim.crossing",
+    "eventsim.ceiling",
+)
 
 
 def modules(package: str) -> dict[str, Path]:

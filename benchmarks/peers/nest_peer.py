@@ -93,12 +93,15 @@ class Nest:
     def build(self, request: dict[str, Any]) -> dict[str, Any]:
         """Create and connect; NEST's own preparation is part of it, so that runs do not pay for it."""
         nest = self.nest = _nest()
+        import numpy as np  # comes with NEST
+
         network = request["network"]
         nest.verbosity = nest.VerbosityLevel.ERROR
         nest.ResetKernel()
         nest.set(resolution=network["dt"], local_num_threads=request["threads"], rng_seed=request["seed"] + 1)
         self.precise = request.get("precise", False)
         begin = time.perf_counter()
+        self.arrays = np.load(network["arrays"])
         self.models = {population["name"]: population["model"] for population in network["populations"]}
         nodes = {population["name"]: self._create(population) for population in network["populations"]}
         for name in nodes:  # one model of synapse holds at most 134 million of them for each thread
@@ -113,10 +116,15 @@ class Nest:
     def _create(self, population: dict[str, Any]) -> Any:
         model, parameters = membrane(population)
         model = precise(model) if self.precise else model
-        nodes = self.nest.Create(model, population["size"], params=parameters)
+        each = {name: self._numbers(given) for name, given in parameters.items()}
+        nodes = self.nest.Create(model, population["size"], params=each)
         for state, start in population["initial"].items():
             nodes.set({STATES[state]: values(self.nest, start)})
         return nodes
+
+    def _numbers(self, given: Any) -> Any:
+        """A parameter: a number, or a list with that of each neuron."""
+        return self.arrays[given["array"]].tolist() if isinstance(given, dict) else given
 
     def _connect(self, nodes: dict[str, Any], projection: dict[str, Any]) -> None:
         # A conductance is never negative: NEST takes the sign of a weight for the port.

@@ -15,9 +15,7 @@ from __future__ import annotations
 import functools
 import math
 
-import numpy as np
-
-from eventsim.cpu.scalar import scalar_ops
+from eventsim.exact.exponentials import flow_ops
 from eventsim.jit import jit_borrowing as jit
 from eventsim.models.model import with_ops
 
@@ -31,11 +29,11 @@ FLAT = 1e-9  # of the bracket, how well the place of a peak has to be known: its
 
 
 @functools.cache
-def bind_jump(model):
+def bind_jump(model, compiled=jit):
     """A function ``(s, t, p) -> s`` after t ms without input. float64"""
-    ops = scalar_ops(np.dtype(np.float64))
-    exact, advance = jit(model.exact), with_ops(model.advance, ops, jit)
-    return jit(lambda s, t, p: advance(s, exact(ops, t, p), p) if t > 0.0 else s)
+    ops = flow_ops()
+    exact, advance = compiled(model.exact), with_ops(model.advance, ops, compiled)
+    return compiled(lambda s, t, p: advance(s, exact(ops, t, p), p) if t > 0.0 else s)
 
 
 @functools.cache
@@ -43,7 +41,7 @@ def bind_earliest(model):
     """A function ``(s, p) -> t``: a time in ms before which the neuron does not fire by itself; 0 if nothing is known. float64"""
     if not model.spiking or model.earliest is None:
         return jit(lambda s, p: 0.0)
-    ops, margin, earliest = scalar_ops(np.dtype(np.float64)), jit(model.margin), jit(model.earliest)
+    ops, margin, earliest = flow_ops(), jit(model.margin), jit(model.earliest)
     return jit(lambda s, p: 0.0 if margin(s, p) > 0.0 else EARLY * earliest(ops, s, p))
 
 
@@ -52,7 +50,7 @@ def bind_crossing(model):
     """A function ``(s, p) -> t``: the time in ms until the neuron fires by itself, 0 if it does so now, or inf. float64"""
     if not model.spiking:
         return jit(lambda s, p: math.inf)
-    ops, margin = scalar_ops(np.dtype(np.float64)), jit(model.margin)
+    ops, margin = flow_ops(), jit(model.margin)
     if model.crossing is not None:
         closed = jit(model.crossing)
         return jit(lambda s, p: 0.0 if margin(s, p) > 0.0 else closed(ops, s, p))

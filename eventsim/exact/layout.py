@@ -7,6 +7,7 @@ from numba import types
 # Kinds of entries of the queue. At one time they come in this order: what arrives counts before anybody fires.
 GIVEN, PROCESS, ARRIVE, FIRE = range(4)
 KIND_SHIFT = 56  # of an entry's key: its kind above, below what it is about
+GROUP_SHIFT = 32  # of what a FIRE entry is about: the group above, below the number in it
 
 EVENT = types.int64(types.CPointer(types.int64), types.float64, types.int64, types.int64)
 """A kernel of a group: ``(context, t, a, b)``."""
@@ -15,24 +16,44 @@ EVENT = types.int64(types.CPointer(types.int64), types.float64, types.int64, typ
 (
     N,  # neurons
     FIRST,  # number of the first in the network
+    ENTRY,  # the key of an entry of the queue that says when the first of them fires; those of the others follow
     RECORD,  # float64 (N, width of the model): its states, then `LAST` ...
+    WIDTH,  # bytes of a record
     PARAMS,  # float64 (N or 1, params + 1): the last one is the refractory period in ms
     STRIDE,  # params + 1 where neurons differ, else 0
     RISES,  # float64 (2 states, N or 1), see `eventsim.ceiling`
     RISE_COLUMNS,  # N or 1
-    MARK,  # uint8 (N,): stands in TOUCHED
     TOUCHED,  # int32 (N,): who received something or fired and is not predicted yet
     TOUCHED_COUNT,
     QUEUE,  # the address of the queue's words
     WEIGHTS,  # of what arrives: the address of float64
+    BLOCK_STATES,  # float64 (states + 1 + params, BLOCK): of the targets in work; behind the states the time since their last event
     CONTEXT_SIZE,
-) = range(13)
+) = range(15)
 
-# Of a neuron's record, behind its states
+BLOCK = 64  # targets that are moved to the present at one go
+
+
+# Of a neuron's record, behind its states; PREDICTED is not a number while the neuron stands in TOUCHED
 LAST, FREE, PREDICTED, QUEUED, MORE = range(5)
 
-# Words of the queue
-QUEUE_TIME, QUEUE_KEY, QUEUE_COUNT, QUEUE_ROOM, QUEUE_SIZE = range(5)
+# Words of the queue (`eventsim.exact.calendar`)
+(
+    QUEUE_TIME,  # float64 (room,): the heap of what is due today
+    QUEUE_KEY,  # int64 (room,)
+    QUEUE_NEAR,  # its entries
+    QUEUE_ROOM,  # for entries of all kinds
+    QUEUE_WAITING,  # int64 (room, 4): what is due later
+    QUEUE_LATER,  # its entries
+    QUEUE_FREE,  # the first free place of it, or -1
+    QUEUE_HEADS,  # int64 (days,): the first entry of each day of the year, or -1
+    QUEUE_DAYS,  # of a year, a power of 2
+    QUEUE_DAY,  # today
+    QUEUE_PER_MS,  # days in a ms, a float64
+    QUEUE_AHEAD,  # the entry of tomorrow that is looked at next, or -1
+    QUEUE_TAKEN,  # entries that were taken out so far
+    QUEUE_SIZE,
+) = range(14)
 
 # Statuses of the loop over events
 DONE = 0  # everything until the end of the run
@@ -50,7 +71,6 @@ ENDLESS = 4  # neurons fire and fire at one time
     FIRES,
     RECEIVES,  # int64 (groups * ports): that of port p of group g is number PORTS * g + p
     PORTS,
-    GROUP_OF,  # int32 (neurons of the network,): the group, or -1 for a source
     NEURONS,  # of the network, sources included
     PARCELS_OF,  # int64 (neurons + 1,): the parcels of each source
     DELAY,  # float64 (parcels,), ms
@@ -82,4 +102,4 @@ ENDLESS = 4  # neurons fire and fire at one time
     AT_ONCE,  # how many have fired at the present time
     NOW,  # float64 (1,): the time of the last event
     LOOP_SIZE,
-) = range(39)
+) = range(38)

@@ -14,8 +14,9 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from eventsim.cpu.pointers import values_at, view
-from eventsim.exact.heap import pop, push, replace_first
+from eventsim.cpu.pointers import prefetch, values_at, view
+from eventsim.exact.calendar import begin_day, day_of, look_ahead, pop, push, room_left
+from eventsim.exact.heap import replace_first
 from eventsim.exact.layout import (
     ARRIVE,
     AT_ONCE,
@@ -39,7 +40,7 @@ from eventsim.exact.layout import (
     GIVEN_COUNT,
     GIVEN_SOURCE,
     GIVEN_TIME,
-    GROUP_OF,
+    GROUP_SHIFT,
     GROUPS,
     GROW,
     KIND_SHIFT,
@@ -56,13 +57,16 @@ from eventsim.exact.layout import (
     PROCESS_STATE,
     PROCESS_TABLE,
     PROCESSES,
-    QUEUE_COUNT,
+    QUEUE_DAY,
     QUEUE_KEY,
+    QUEUE_LATER,
+    QUEUE_NEAR,
     QUEUE_ROOM,
     QUEUE_SIZE,
     QUEUE_TIME,
     QUEUE_WORDS,
     RECEIVES,
+    RECORD,
     SEGMENT,
     SEGMENTS,
     SEGMENTS_OF,
@@ -74,6 +78,7 @@ from eventsim.exact.layout import (
     TOUCHED_COUNT,
     WEIGHT,
     WEIGHTS,
+    WIDTH,
 )
 from eventsim.exact.sources import EFFECT, PROCESS_NUMBERS, PROCESS_WORDS, next_event
 from eventsim.jit import compile_callback, compiled_once, jit_borrowing
@@ -113,6 +118,19 @@ def _arrive(c, t, segment):
 
 
 @jit_borrowing
+def _foresee(c, key):
+    """Ask for what an entry will need: in large networks it lies in memory."""
+    kind, about = key >> KIND_SHIFT, key & ((np.int64(1) << KIND_SHIFT) - 1)
+    if kind == FIRE:
+        group = view(view(c[CONTEXTS], c[GROUPS], types.int64)[about >> GROUP_SHIFT], CONTEXT_SIZE, types.int64)
+        j = about & ((np.int64(1) << GROUP_SHIFT) - 1)
+        prefetch(view(group[RECORD] + group[WIDTH] * j, 1, types.float64), 0)
+    elif kind == ARRIVE:
+        segments = view(c[SEGMENTS_OF], c[PARCELS] + 1, types.int64)
+        prefetch(view(c[SEGMENT], 3 * c[SEGMENTS], types.int64), 3 * segments[about])
+
+
+@jit_borrowing
 def _emit(c, q, t, source):
     """A source or neuron fires at t: its spike to the buffer, and one entry for each of its delays to the queue."""
     at = c[SPIKE_COUNT]
@@ -121,11 +139,8 @@ def _emit(c, q, t, source):
     c[SPIKE_COUNT] = at + 1
     c[FIRED] += 1
     parcels, delay = view(c[PARCELS_OF], c[NEURONS] + 1, types.int64), view(c[DELAY], c[PARCELS], types.float64)
-    time, key = view(q[QUEUE_TIME], q[QUEUE_ROOM], types.float64), view(q[QUEUE_KEY], q[QUEUE_ROOM], types.int64)
-    count = q[QUEUE_COUNT]
     for parcel in range(parcels[source], parcels[source + 1]):
-        count = push(time, key, count, t + delay[parcel], (np.int64(ARRIVE) << KIND_SHIFT) + parcel)
-    q[QUEUE_COUNT] = count
+        push(q, t + delay[parcel], (np.int64(ARRIVE) << KIND_SHIFT) + parcel)
 
 
 @jit_borrowing
@@ -153,7 +168,7 @@ def compile_drive():
         q = view(c[QUEUE_WORDS], QUEUE_SIZE, types.int64)
         time, key = view(q[QUEUE_TIME], q[QUEUE_ROOM], types.float64), view(q[QUEUE_KEY], q[QUEUE_ROOM], types.int64)
         now, contexts = view(c[NOW], 1, types.float64), view(c[CONTEXTS], c[GROUPS], types.int64)
-        fires, group_of = view(c[FIRES], c[GROUPS], types.int64), view(c[GROUP_OF], c[NEURONS], types.int32)
+        fires = view(c[FIRES], c[GROUPS], types.int64)
         segments = view(c[SEGMENTS_OF], c[PARCELS] + 1, types.int64)
         numbers = view(c[PROCESS_TABLE], c[PROCESSES] * PROCESS_NUMBERS, types.float64)
         words = view(c[PROCESS_STATE], c[PROCESSES] * PROCESS_WORDS, types.int64)
@@ -163,7 +178,9 @@ def compile_drive():
         low = (np.int64(1) << KIND_SHIFT) - 1
         spent = 0
         while True:
-            count = q[QUEUE_COUNT]
+            if q[QUEUE_NEAR] == 0 and q[QUEUE_LATER] > 0:
+                begin_day(q)
+            count = q[QUEUE_NEAR]
             same = count > 0 and time[0] == now[0] and key[0] >> KIND_SHIFT < FIRE
             if c[DIRTY_COUNT] > 0 and not same:
                 if not _predict(c, now[0]):
@@ -173,7 +190,7 @@ def compile_drive():
                 return DONE
             if spent > c[BUDGET]:
                 return PAUSED
-            if count + c[MOST_PARCELS] + 2 > q[QUEUE_ROOM]:
+            if room_left(q) < c[MOST_PARCELS] + 2:
                 return GROW
             if c[SPIKE_COUNT] >= c[SPIKE_ROOM]:
                 return FULL
@@ -182,23 +199,28 @@ def compile_drive():
                 now[0], c[AT_ONCE] = t, 0
             if kind == PROCESS:  # its next event takes its place
                 following = next_event(numbers, words, curves, about, t)
-                if following < math.inf:
+                if day_of(q, following) <= q[QUEUE_DAY]:
                     replace_first(time, key, count, following, key[0])
                 else:
-                    q[QUEUE_COUNT] = pop(time, key, count)
+                    again = key[0]
+                    pop(q)
+                    if following < math.inf:
+                        push(q, following, again)
             else:
-                q[QUEUE_COUNT] = pop(time, key, count)
+                pop(q)
+            ahead = look_ahead(q)
+            if ahead >= 0:
+                _foresee(c, ahead)
             spent += 1
             if kind == ARRIVE:
                 for segment in range(segments[about], segments[about + 1]):
                     spent += _arrive(c, t, segment)
             elif kind == FIRE:
-                g = group_of[about]
-                group = view(contexts[g], CONTEXT_SIZE, types.int64)
-                if call_event(fires[g], contexts[g], t, about - group[FIRST], 0):
+                g, j = about >> GROUP_SHIFT, about & ((np.int64(1) << GROUP_SHIFT) - 1)
+                if call_event(fires[g], contexts[g], t, j, 0):
                     view(c[DIRTY], c[GROUPS], types.int32)[c[DIRTY_COUNT]] = g
                     c[DIRTY_COUNT] += 1
-                    _emit(c, q, t, about)
+                    _emit(c, q, t, view(contexts[g], CONTEXT_SIZE, types.int64)[FIRST] + j)
                     c[AT_ONCE] += 1
                     if c[AT_ONCE] > MOST_AT_ONCE * c[NEURONS]:
                         return ENDLESS
@@ -212,6 +234,6 @@ def compile_drive():
                 _emit(c, q, t, given_source[about])
                 if about + 1 < c[GIVEN_COUNT]:
                     following = (np.int64(GIVEN) << KIND_SHIFT) + about + 1
-                    q[QUEUE_COUNT] = push(time, key, q[QUEUE_COUNT], given_time[about + 1], following)
+                    push(q, given_time[about + 1], following)
 
     return compile_callback(DRIVE, drive, "exact drive", borrowing=True)

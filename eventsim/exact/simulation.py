@@ -18,8 +18,10 @@ from eventsim.exact import layout as w
 from eventsim.exact.checks import check_network
 from eventsim.exact.crossing import END
 from eventsim.exact.loop import compile_drive
-from eventsim.exact.neurons import ExactSpec, compile_event
+from eventsim.exact.neurons import compile_event
+from eventsim.exact.queue import EventQueue, lines
 from eventsim.exact.recorders import Samples, check_exact_recorders, sort_out
+from eventsim.exact.records import ExactSpec
 from eventsim.exact.sources import PROCESS_NUMBERS, PROCESS_WORDS, first_events, make_processes
 from eventsim.exact.synapses import build_synapses
 from eventsim.interrupt import DeferredInterrupt
@@ -100,12 +102,15 @@ class ExactSimulation(Simulation, method="exact"):
             bounded = model.linear and model.turning_time is not None and model.crossing is None
             spec = ExactSpec(model, neuron.hold if neuron.holds else (), bounded)
             self._specs.append(spec)
-            record = np.zeros((n, spec.width))
+            record = lines((n, spec.width))
             record[:, :states] = initial_state(self._network, p, self._seed).T
             record[:, states + w.FREE] = -np.inf
             record[:, states + w.PREDICTED] = record[:, states + w.QUEUED] = np.inf
-            self._arrays.append({w.RECORD: record, w.MARK: np.zeros(n, np.uint8), w.TOUCHED: np.zeros(n, np.int32)})
+            block = lines((states + 1 + len(neuron.model.Params._fields), w.BLOCK))
+            self._arrays.append({w.RECORD: record, w.TOUCHED: np.zeros(n, np.int32), w.BLOCK_STATES: block})
             self._contexts[g, w.N], self._contexts[g, w.FIRST] = n, self._offsets[p]
+            self._contexts[g, w.ENTRY] = (w.FIRE << w.KIND_SHIFT) + (g << w.GROUP_SHIFT)
+            self._contexts[g, w.WIDTH] = record.strides[0]
             self._set_parameters(g, 0.0)
 
     def _set_parameters(self, g: int, time: float) -> None:
@@ -169,30 +174,16 @@ class ExactSimulation(Simulation, method="exact"):
         self._curves.append(curve)
 
     def _make_queue(self) -> None:
-        self._queue = np.zeros(w.QUEUE_SIZE, np.int64)
-        self._queue_time, self._queue_key = np.empty(0), np.empty(0, np.int64)
-        self._grow_queue(ROOM + 2 * self._synapses.most_parcels)
-        self._contexts[:, w.QUEUE] = self._queue.ctypes.data
-
-    def _grow_queue(self, room: int) -> None:
-        count = int(self._queue[w.QUEUE_COUNT])
-        for name in ("_queue_time", "_queue_key"):
-            old = getattr(self, name)
-            new = np.empty(room, old.dtype)
-            new[:count] = old[:count]
-            setattr(self, name, new)
-        self._queue[w.QUEUE_TIME], self._queue[w.QUEUE_KEY] = self._queue_time.ctypes.data, self._queue_key.ctypes.data
-        self._queue[w.QUEUE_ROOM] = room
+        self._queue = EventQueue(ROOM + 2 * self._synapses.most_parcels)
+        self._contexts[:, w.QUEUE] = self._queue.words.ctypes.data
 
     def _make_loop(self) -> None:
         network, groups, s = self._network, len(self._members), self._synapses
         self._loop = np.zeros(w.LOOP_SIZE, np.int64)
-        group_of = np.full(max(network.size, 1), -1, np.int32)
         receives = np.zeros((max(groups, 1), self._most_ports), np.int64)
         predicts, fires = np.zeros(max(groups, 1), np.int64), np.zeros(max(groups, 1), np.int64)
         self._kernels = []
-        for g, (p, spec) in enumerate(zip(self._members, self._specs, strict=True)):
-            group_of[self._offsets[p] : self._offsets[p + 1]] = g
+        for g, spec in enumerate(self._specs):
             kernels = {name: compile_event(name, spec) for name in ("predict", "look", "settle")}
             if spec.model.spiking:
                 kernels["fire"] = compile_event("fire", spec)
@@ -208,12 +199,11 @@ class ExactSimulation(Simulation, method="exact"):
         self._process_table, self._process_state = (np.concatenate(column) for column in tables)
         self._all_curves, count = np.concatenate([np.zeros(0), *self._curves]), len(self._process_state)
         self._held: dict[int, np.ndarray] = {
-            w.QUEUE_WORDS: self._queue,
+            w.QUEUE_WORDS: self._queue.words,
             w.CONTEXTS: addresses,
             w.PREDICTS: predicts,
             w.FIRES: fires,
             w.RECEIVES: receives,
-            w.GROUP_OF: group_of,
             w.PARCELS_OF: s.parcels_of,
             w.DELAY: s.delay,
             w.SEGMENTS_OF: s.segments_of,
@@ -286,15 +276,10 @@ class ExactSimulation(Simulation, method="exact"):
 
     def _enqueue(self, times: Any, keys: Any) -> None:
         """Put entries into the queue, from Python."""
-        count = int(self._queue[w.QUEUE_COUNT])
-        needed = count + len(times) + 2 * self._synapses.most_parcels + ROOM
-        if needed > self._queue[w.QUEUE_ROOM]:
-            self._grow_queue(needed)
-        all_times = np.concatenate([self._queue_time[:count], times])
-        all_keys = np.concatenate([self._queue_key[:count], np.asarray(keys, np.int64)])
-        order = np.lexsort((all_keys, all_times))  # a sorted list is a heap
-        self._queue_time[: len(order)], self._queue_key[: len(order)] = all_times[order], all_keys[order]
-        self._queue[w.QUEUE_COUNT] = len(order)
+        needed = self._queue.entries + len(times) + 2 * self._synapses.most_parcels + ROOM
+        if needed > self._queue.room:
+            self._queue.grow(needed)
+        self._queue.put(times, keys)
 
     # What it says about itself
 
@@ -361,7 +346,7 @@ class ExactSimulation(Simulation, method="exact"):
         """Let all neurons of a group be predicted anew."""
         self._call(g, "settle", self._time)
         while self._call(g, "predict", self._time):
-            self._grow_queue(2 * int(self._queue[w.QUEUE_ROOM]))
+            self._queue.grow(2 * self._queue.room)
 
     # Running
 
@@ -406,6 +391,7 @@ class ExactSimulation(Simulation, method="exact"):
         context = self._loop.ctypes.data_as(ctypes.POINTER(ctypes.c_int64))
         now = self._held[w.NOW]
         while True:
+            self._queue.fit(float(now[0]))
             status = self._drive.ctypes(context, until)
             if shown is not None:
                 shown.update(max(0.0, min(until, now[0]) - shown.n))
@@ -413,7 +399,7 @@ class ExactSimulation(Simulation, method="exact"):
                 self._time = until
                 return
             if status == w.GROW:
-                self._grow_queue(2 * int(self._queue[w.QUEUE_ROOM]))
+                self._queue.grow(2 * self._queue.room)
             elif status == w.FULL:
                 self._drain()
             elif status == w.ENDLESS:

@@ -13,7 +13,7 @@ import numpy as np
 from numba.np.unsafe.ndarray import to_fixed_tuple
 
 from eventsim.cpu.pointers import KERNEL
-from eventsim.cpu.scalar import scalar_ops
+from eventsim.exact.exponentials import flow_ops
 from eventsim.jit import compile_callback, compiled_once
 from eventsim.jit import jit_borrowing as jit
 from eventsim.models import lif
@@ -34,7 +34,7 @@ def bind_parameters(model):
 def bind_flow(model):
     """``(coefficients, advance)``: ``(t, p) -> Propagator`` over t ms, and ``(s, k, p) -> State``. Together they are what
     `eventsim.exact.crossing.bind_jump` makes of them, apart where neurons share the coefficients."""
-    ops = scalar_ops(FLOAT64)
+    ops = flow_ops()
     exact = jit(model.exact)
     return jit(lambda t, p: exact(ops, t, p)), with_ops(model.advance, ops, jit)
 

@@ -56,15 +56,24 @@ def test_vogels_abbott_and_brunel(bench):
 
 
 def test_exact(bench):
-    printed, written = bench("exact", "--neurons", "200", "--in-degree", "20", "--sizes", "100,200", *TIMES)
+    options = ("--neurons", "200", "--in-degree", "20", "--sizes", "100,200", "--drives", "22:0,10:12")
+    printed, written = bench("exact", *options, *TIMES)
     check_report(written, "exact")
     for synapses in ("delta", "exponential"):
         found = written["results"][synapses]
-        check_comparison(found)
-        runs = found["runs"]["eventsim, 1 thread"]
-        assert found["events_per_s"] == pytest.approx(statistics.median(run["synaptic_events"] / run["wall_s"] for run in runs))
+        driven, spread = found["activities"]
+        for beside in (driven, spread):
+            check_comparison(beside)
+            runs = beside["runs"]["eventsim, 1 thread"]
+            rates = [run["synaptic_events"] / run["wall_s"] for run in runs]
+            assert beside["events_per_s"] == pytest.approx(statistics.median(rates))
+        assert driven["spikes_per_s"]["eventsim, 1 thread"] > spread["spikes_per_s"]["eventsim, 1 thread"]
         assert [point["synapses"] for point in found["growth"]] == [2000, 4000]
     assert "ns/event" in printed
+
+
+def test_drives_are_pairs(refused):
+    assert "MV:SPREAD" in refused("exact", "--drives", "22")
 
 
 def test_fly(bench, tmp_path):
@@ -154,3 +163,13 @@ def test_inference_of_a_trained_net(bench, torch):
 def test_wrong_options_are_refused_with_their_names(refused):
     assert "--threads must be numbers" in refused("microcircuit", "--threads", "two")
     assert "--activity must be shares" in refused("silence", "--activity", "2")
+
+
+def test_queue(bench):
+    printed, written = bench("queue", "--sizes", "200", "--operations", "2000", "--repeats", "2")
+    check_report(written, "queue")
+    for synapses in ("delta", "exponential"):
+        (found,) = written["results"][synapses]
+        assert found["ns"] == {name: min(runs) for name, runs in found["runs"].items()} and len(found["ns"]) == 5
+        assert 0.0 < found["stale"] < 1.0
+    assert "stale pops" in printed

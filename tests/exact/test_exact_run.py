@@ -108,9 +108,9 @@ def test_queue_and_spike_buffer_grow(monkeypatch):
     expected = joined([simulation().run(40.0)])
     monkeypatch.setattr(exact_simulation, "ROOM", 1)
     grown = simulation()
-    before = len(grown._queue_time)
+    before = grown._queue.room
     same(expected, joined([grown.run(40.0)]))
-    assert len(grown._queue_time) > before and len(grown._spike_time) > 1
+    assert grown._queue.room > before and len(grown._spike_time) > 1
 
 
 def test_ctrl_c_leaves_a_recording_and_the_run_goes_on_with_the_same_bits(monkeypatch):

@@ -1,0 +1,92 @@
+"""The arrays of an event queue (`eventsim.exact.calendar`), as Python sees them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from eventsim.exact import layout as w
+from eventsim.exact.calendar import WAITS, clear, move, push_all
+
+LINE = 64  # bytes
+PER_DAY = 16  # entries that are taken out
+FEW = 256  # entries, for which a heap is as good
+ENOUGH = 4096  # entries taken out, from which it is seen how many a day has
+
+
+def lines(shape: tuple[int, ...]) -> np.ndarray:
+    """float64 zeros that begin where a cache line does: a row of whole lines then lies in no other."""
+    size = int(np.prod(shape))
+    held = np.zeros(size + LINE // 8)
+    begin = -held.ctypes.data % LINE // 8
+    return held[begin : begin + size].reshape(shape)
+
+
+class EventQueue:
+    """Entries of a time in ms and a key, in a block of ``words`` that kernels work on."""
+
+    def __init__(self, room: int):
+        self.words = np.zeros(w.QUEUE_SIZE, np.int64)
+        self._seen = (0.0, 0)
+        self._allocate(room)
+
+    @property
+    def entries(self) -> int:
+        """How many there are."""
+        return int(self.words[w.QUEUE_NEAR] + self.words[w.QUEUE_LATER])
+
+    @property
+    def room(self) -> int:
+        """For how many entries."""
+        return int(self.words[w.QUEUE_ROOM])
+
+    def _allocate(self, room: int) -> None:
+        """Empty arrays; what is there is lost."""
+        days = 1 << max(4, (room - 1).bit_length() - 1)
+        self.arrays = {
+            w.QUEUE_TIME: np.empty(room),
+            w.QUEUE_KEY: np.empty(room, np.int64),
+            w.QUEUE_WAITING: lines((room, WAITS)),
+            w.QUEUE_HEADS: np.empty(days, np.int64),
+        }
+        for word, array in self.arrays.items():
+            self.words[word] = array.ctypes.data
+        self.words[w.QUEUE_ROOM], self.words[w.QUEUE_DAYS] = room, days
+        clear(self.words)
+
+    def contents(self) -> tuple[np.ndarray, np.ndarray]:
+        """Take everything out: times and keys, in any order."""
+        times, keys = np.empty(self.entries), np.empty(self.entries, np.int64)
+        move(self.words, times, keys)
+        return times, keys
+
+    def grow(self, room: int) -> None:
+        """Make room for so many entries."""
+        contents = self.contents()
+        self._allocate(room)
+        push_all(self.words, *contents)
+
+    def put(self, times: np.ndarray, keys: np.ndarray) -> None:
+        """Put entries in; there must be room."""
+        push_all(self.words, np.asarray(times, np.float64), np.asarray(keys, np.int64))
+
+    def fit(self, now: float) -> None:
+        """Choose how long a day is, by how many entries were taken out since the last time, now in ms."""
+        before, taken = self._seen
+        if self.words[w.QUEUE_TAKEN] - taken < ENOUGH or now <= before:
+            return
+        wanted = (self.words[w.QUEUE_TAKEN] - taken) / (now - before) / PER_DAY if self.entries > FEW else 0.0
+        self._seen = now, int(self.words[w.QUEUE_TAKEN])
+        if not 0.5 * self.per_ms <= wanted <= 2.0 * self.per_ms:
+            self.set_days(now, wanted)
+
+    @property
+    def per_ms(self) -> float:
+        """Days in a ms; 0 while the queue is a heap."""
+        return float(self.words.view(np.float64)[w.QUEUE_PER_MS])
+
+    def set_days(self, now: float, per_ms: float) -> None:
+        """Let a ms, of which ``now`` have passed, have so many days; 0 makes the queue a heap."""
+        contents = self.contents()
+        self.words.view(np.float64)[w.QUEUE_PER_MS] = per_ms
+        self.words[w.QUEUE_DAY] = int(now * per_ms)
+        self.put(*contents)

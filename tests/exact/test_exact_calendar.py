@@ -1,0 +1,91 @@
+"""The engine's queue, a calendar with a heap for the present day, against `heapq`: whatever is pushed, popped and refitted when."""
+
+from __future__ import annotations
+
+import heapq
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from eventsim.exact import layout as w
+from eventsim.exact.calendar import begin_day, look_ahead, pop, push
+from eventsim.exact.queue import ENOUGH, FEW, PER_DAY, EventQueue, lines
+
+ROOM = 100
+
+
+def take(queue):
+    """The first entry, as the loop over events takes it."""
+    if queue.words[w.QUEUE_NEAR] == 0:
+        begin_day(queue.words)
+    found = queue.arrays[w.QUEUE_TIME][0], queue.arrays[w.QUEUE_KEY][0]
+    pop(queue.words)
+    look_ahead(queue.words)
+    return found
+
+
+class Calendar(RuleBasedStateMachine):
+    """Times collide often, and so do whole entries; some are years ahead, some late."""
+
+    def __init__(self):
+        super().__init__()
+        self.queue, self.expected, self.now = EventQueue(ROOM), [], 0.0
+
+    @precondition(lambda self: len(self.expected) < self.queue.room)
+    @rule(
+        t=st.integers(0, 5).map(float) | st.floats(0.0, 1e3) | st.sampled_from([1e9, 1e15, 1e300]),
+        ahead=st.booleans(),
+        k=st.integers(0, 4) | st.integers(0, 2**62),
+    )
+    def push(self, t, ahead, k):
+        t = self.now + t if ahead else t
+        push(self.queue.words, t, k)
+        heapq.heappush(self.expected, (t, k))
+
+    @precondition(lambda self: self.expected)
+    @rule()
+    def pop(self):
+        found = take(self.queue)
+        assert found == heapq.heappop(self.expected)
+        self.now = found[0]
+
+    @rule(per_ms=st.sampled_from([0.0, 1e-3, 0.3, 16.0, 1e6]))
+    def set_days(self, per_ms):
+        self.queue.set_days(min(self.now, 1e9), per_ms)
+
+    @precondition(lambda self: self.queue.room < 8 * ROOM)
+    @rule()
+    def grow(self):
+        self.queue.grow(2 * self.queue.room)
+
+    @invariant()
+    def nothing_is_lost(self):
+        assert self.queue.entries == len(self.expected)
+
+    def teardown(self):
+        while self.expected:
+            self.pop()
+
+
+TestCalendar = Calendar.TestCase
+TestCalendar.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)
+
+
+@pytest.mark.parametrize("many, per_ms", [(FEW, 0.0), (10 * FEW, 1000.0 / PER_DAY)])
+def test_a_day_has_so_many_entries_and_few_entries_need_none(many, per_ms):
+    queue = EventQueue(4 * ENOUGH)
+    queue.put(np.arange(ENOUGH + many) / 1000.0, np.arange(ENOUGH + many))
+    taken = [take(queue) for _ in range(ENOUGH)]
+    assert taken == [(i / 1000.0, i) for i in range(ENOUGH)] and queue.per_ms == 0.0
+    queue.fit(ENOUGH / 1000.0)
+    assert queue.per_ms == pytest.approx(per_ms)
+    assert take(queue) == (ENOUGH / 1000.0, ENOUGH)
+
+
+def test_rows_begin_where_cache_lines_do():
+    for rows in (1, 7, 1000, 100_000):
+        made = lines((rows, 8))
+        assert made.ctypes.data % 64 == 0 and made.shape == (rows, 8) and not made.any() and made.flags.c_contiguous
