@@ -35,6 +35,7 @@ from eventsim.exact.layout import (
     QUEUE_TAKEN,
     QUEUE_TIME,
     QUEUE_WAITING,
+    QUEUE_YEARS,
 )
 from eventsim.jit import jit_borrowing as jit
 
@@ -101,6 +102,7 @@ def begin_day(q):
         q[QUEUE_DAY] += 1
         if passed > q[QUEUE_DAYS]:
             q[QUEUE_DAY] = _first_day(q)
+            q[QUEUE_YEARS] += 1
         passed += 1
         today = q[QUEUE_DAY]
         at = today & (q[QUEUE_DAYS] - 1)

@@ -43,7 +43,7 @@ def _number(typingctx, bits):
 
 @jit
 def _reduced(x):
-    """``(2**k, expm1(r))``"""
+    """``(2**(k - 1), expm1(r))``: 2**k itself may be too large"""
     shifted = x * PER_LOG2 + ROUND
     k = shifted - ROUND
     far = x - k * HIGH
@@ -55,14 +55,14 @@ def _reduced(x):
     high = (C10 + r * C11) + r2 * (C12 + r * C13)
     r4 = r2 * r2
     e = r + (r2 * (low + r4 * (middle + r4 * high)) + rest)
-    return _number((_bits(shifted) + BIAS) << MANTISSA), e
+    return _number((_bits(shifted) + BIAS - 1) << MANTISSA), e
 
 
 @jit
 def exp(x):
     """exp(x). float64"""
-    power, e = _reduced(min(max(x, LEAST), MOST))
-    value = power + power * e
+    half, e = _reduced(min(max(x, LEAST), MOST))
+    value = 2.0 * (half + half * e)
     value = 0.0 if x < LEAST else value
     return math.inf if x > MOST else value
 
@@ -70,8 +70,8 @@ def exp(x):
 @jit
 def expm1(x):
     """exp(x) - 1. float64"""
-    power, e = _reduced(min(max(x, LEAST), MOST))
-    value = (power - 1.0) + power * e
+    half, e = _reduced(min(max(x, LEAST), MOST))
+    value = 2.0 * ((half - 0.5) + half * e)
     return math.inf if x > MOST else value
 
 

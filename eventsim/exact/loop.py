@@ -65,6 +65,7 @@ from eventsim.exact.layout import (
     QUEUE_SIZE,
     QUEUE_TIME,
     QUEUE_WORDS,
+    QUEUE_YEARS,
     RECEIVES,
     RECORD,
     SEGMENT,
@@ -180,6 +181,8 @@ def compile_drive():
         while True:
             if q[QUEUE_NEAR] == 0 and q[QUEUE_LATER] > 0:
                 begin_day(q)
+                if q[QUEUE_YEARS] > 0:  # the queue has to choose other days
+                    return PAUSED
             count = q[QUEUE_NEAR]
             same = count > 0 and time[0] == now[0] and key[0] >> KIND_SHIFT < FIRE
             if c[DIRTY_COUNT] > 0 and not same:

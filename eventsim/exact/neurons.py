@@ -102,7 +102,7 @@ def _fire(spec: ExactSpec):
                     last, free, s = r[count + LAST], r[count + FREE], state(r)
                     begin = max(last, free)
                     wait = 0.0 if closed else earliest(bring(s, last, free, t, p), p)
-                    if wait > NEAR * (t - begin):
+                    if t + wait > t and wait > NEAR * (t - begin):  # else nothing would have changed by then
                         found = -(t + wait)
                     else:
                         found = max(t, begin + crossing(bring(s, last, free, begin, p), p))

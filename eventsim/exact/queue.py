@@ -11,6 +11,7 @@ LINE = 64  # bytes
 PER_DAY = 16  # entries that are taken out
 FEW = 256  # entries, for which a heap is as good
 ENOUGH = 4096  # entries taken out, from which it is seen how many a day has
+MOST_DAYS = 2.0**45  # from time 0 until now
 
 
 def lines(shape: tuple[int, ...]) -> np.ndarray:
@@ -19,6 +20,13 @@ def lines(shape: tuple[int, ...]) -> np.ndarray:
     held = np.zeros(size + LINE // 8)
     begin = -held.ctypes.data % LINE // 8
     return held[begin : begin + size].reshape(shape)
+
+
+def _days_for(times: np.ndarray, now: float) -> float:
+    """Days in a ms so that the nearer half of the entries has `PER_DAY` in one on average; 0, a heap, for few or what comes now."""
+    half = len(times) // 2
+    until = np.partition(times, half)[half] - now if len(times) > FEW else 0.0
+    return half / until / PER_DAY if until > 0.0 else 0.0
 
 
 class EventQueue:
@@ -70,7 +78,14 @@ class EventQueue:
         push_all(self.words, np.asarray(times, np.float64), np.asarray(keys, np.int64))
 
     def fit(self, now: float) -> None:
-        """Choose how long a day is, by how many entries were taken out since the last time, now in ms."""
+        """Choose how long a day is, by how many entries were taken out since the last time, now in ms; by those that wait where
+        none came in a whole year."""
+        if self.words[w.QUEUE_YEARS]:
+            self.words[w.QUEUE_YEARS] = 0
+            self._seen = now, int(self.words[w.QUEUE_TAKEN])
+            contents = self.contents()
+            self._lay_out(now, _days_for(contents[0], now), *contents)
+            return
         before, taken = self._seen
         if self.words[w.QUEUE_TAKEN] - taken < ENOUGH or now <= before:
             return
@@ -85,8 +100,13 @@ class EventQueue:
         return float(self.words.view(np.float64)[w.QUEUE_PER_MS])
 
     def set_days(self, now: float, per_ms: float) -> None:
-        """Let a ms, of which ``now`` have passed, have so many days; 0 makes the queue a heap."""
-        contents = self.contents()
+        """Let a ms, of which ``now`` have passed, have so many days; 0 makes the queue a heap. A day is longer than what is rounded
+        off the time."""
+        self._lay_out(now, per_ms, *self.contents())
+
+    def _lay_out(self, now: float, per_ms: float, times: np.ndarray, keys: np.ndarray) -> None:
+        """Put these entries into an empty queue with days of this length."""
+        per_ms = min(per_ms, MOST_DAYS / max(now, 1.0))
         self.words.view(np.float64)[w.QUEUE_PER_MS] = per_ms
         self.words[w.QUEUE_DAY] = int(now * per_ms)
-        self.put(*contents)
+        self.put(times, keys)

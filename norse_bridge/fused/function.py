@@ -188,7 +188,7 @@ def _begun(plan: Plan, state) -> list[torch.Tensor]:
     rows = np.empty((plan.spec.states, *plan.shape), plan.spec.dtype)
     given = (state.resolve_neg() if state.is_neg() else state).detach().numpy()
     rows[...] = given if given.ndim == rows.ndim else given.reshape(-1, *(1 for _ in plan.shape))
-    return [torch.from_numpy(row) for row in rows]
+    return [torch.from_numpy(rows[n, ...]) for n in range(len(rows))]
 
 
 def _of_beginning(plan: Plan, state, gradient):

@@ -3,8 +3,8 @@
     y[b, i] = sum_j W[i, j] x[b, j],    j ascending, 0 where x[b, j] = 0
 
 A term is a product and then a sum, each rounded, in this order wherever the product is formed: so a layer over time, which forms
-it from the columns of those that fire (`add_columns`), has the bits of its cell, which forms it for many samples at once
-(`make_product`), for any number of threads and samples.
+it from the columns of those that fire (`column_functions`), has the bits of its cell, which forms it for many samples at once
+(`compile_product`), for any number of threads and samples.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ DENSE = 0.3  # share of numbers that are not 0 from which that is faster
 SUMS = 6  # vectors of sums at once: as many as leave room for their factors in the registers of every processor
 _INT64 = ir.IntType(64)
 
-# Words of a context of `make_product`
+# Words of a context of `compile_product`
 (
     INPUTS,  # neurons that send
     OUTPUTS,  # neurons that receive
@@ -227,6 +227,15 @@ def column_functions(real: Any, more: bool = False):
             to[c] = given[c]
 
     @jit
+    def undefined(made, rows, n):
+        """Whether any of the first n sums of these rows is NaN."""
+        sums, found = view(made, rows * columns, real), False
+        for r in range(rows):
+            for c in range(n):
+                found |= sums[r * columns + c] != sums[r * columns + c]
+        return found
+
+    @jit
     def place_of(r, group, stride, length, first):
         """Where number ``first`` of row r lies, in bytes, see below."""
         return ((r // group * stride + r % group) * length + first) * width
@@ -250,13 +259,16 @@ def column_functions(real: Any, more: bool = False):
                     found += count[r]
                     if more:
                         copy(made + (r - begin) * columns * width, out + place_of(r, group, stride, outputs, first), n)
-                if found > DENSE * TILE * inputs:
+                dense = found > DENSE * TILE * inputs
+                if dense:
                     for k in range(TILE):
                         row[k] = source + place_of(min(begin + k, rows - 1), group, stride, inputs, 0)
                     sum_tile(block, spare, inputs, made)
-                else:
+                if not dense or undefined(made, end - begin, n):  # 0 times infinity counts in a tile, but shall not
                     for r in range(begin, end):
                         mine = made + (r - begin) * columns * width
+                        if more and dense:
+                            copy(mine, out + place_of(r, group, stride, outputs, first), n)
                         sum_columns(block, indices + r * inputs * 4, values + r * inputs * width, count[r], mine)
                 for r in range(begin, end):
                     copy(out + place_of(r, group, stride, outputs, first), made + (r - begin) * columns * width, n)

@@ -414,3 +414,13 @@ def test_nan_stays_nan():
         assert torch.equal(wanted, found)
         assert all(torch.equal(a.isnan(), b.isnan()) for a, b in zip(flat(state), flat(end), strict=True))
         assert flat(end)[-2].isnan().any() or flat(end)[0].isnan().any()
+
+
+@pytest.mark.parametrize("layer", [nb.LIF, nb.LSNN, nb.LIFRefracCell, nb.LI], ids=lambda layer: layer.__name__)
+def test_one_neuron_without_axes(layer):
+    layer = nb.Lift(layer()) if layer is nb.LIFRefracCell else layer()
+    x = torch.rand(20) * 5
+    out, _ = layer(x)
+    with nb.time_loop("plain"):
+        expected, _ = layer(x)
+    assert out.shape == (20,) and torch.equal(out, expected)

@@ -255,3 +255,19 @@ def test_the_gradient_of_weights_is_a_sum_of_outer_products(shape, dtype, densit
     for piece in range(2):  # what is added comes on top
         found.add(x[piece::2].to(dtype), gradient[piece::2].to(dtype))
     assert torch.equal(found.sum(), (gradient.T @ x).to(dtype))  # small whole numbers: no rounding
+
+
+@pytest.mark.parametrize("density", [0.1, 0.9])
+def test_what_does_not_fire_has_no_effect_even_through_an_infinite_weight(density):
+    torch.manual_seed(8)
+    layer = nb.LIFRecurrent(50, 20)
+    with torch.no_grad():
+        layer.input_weights[:, 0] = torch.inf
+    x = spikes(10, 8, 50, density=density)
+    x[:, :, 0] = 0.0
+    assert layer(x)[1].i.isfinite().all()
+    x, gradient = spikes(64, 30, density=density), torch.randn(64, 20)
+    gradient[3], x[3] = torch.inf, 0.0
+    found = OuterSum(30, 20, gradient)
+    found.add(x, gradient)
+    assert found.sum().isfinite().all()

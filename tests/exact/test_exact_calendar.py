@@ -89,3 +89,32 @@ def test_rows_begin_where_cache_lines_do():
     for rows in (1, 7, 1000, 100_000):
         made = lines((rows, 8))
         assert made.ctypes.data % 64 == 0 and made.shape == (rows, 8) and not made.any() and made.flags.c_contiguous
+
+
+def test_days_that_are_far_too_short_are_noticed():
+    """As after a burst: a year passes without an entry, and those that wait say how long days are to be."""
+    queue = EventQueue(4 * ENOUGH)
+    queue.put(np.arange(10 * FEW) + 1.0, np.arange(10 * FEW))
+    queue.set_days(0.0, 1e9)
+    assert take(queue) == (1.0, 0) and queue.words[w.QUEUE_YEARS] == 1
+    queue.fit(1.0)
+    assert queue.per_ms == pytest.approx(1.0 / PER_DAY, rel=0.01) and queue.words[w.QUEUE_YEARS] == 0
+    assert [take(queue) for _ in range(10 * FEW - 1)] == [(i + 1.0, i) for i in range(1, 10 * FEW)]
+    assert queue.words[w.QUEUE_YEARS] == 0
+
+
+def test_days_are_longer_than_what_is_rounded_off_the_time():
+    """However many entries come while the time advances by one rounding."""
+    queue = EventQueue(8 * ENOUGH)
+    times = np.repeat([1000.0, np.nextafter(1000.0, 2000.0), 6000.0], 2 * ENOUGH)
+    queue.put(times, np.arange(len(times)))
+    taken = []
+    for _ in range(2 * ENOUGH):
+        taken.append(take(queue))
+    queue.fit(1000.0)
+    for _ in range(2 * ENOUGH):
+        taken.append(take(queue))
+    queue.fit(float(np.nextafter(1000.0, 2000.0)))
+    assert queue.entries == 2 * ENOUGH and queue.per_ms < 1e12
+    taken += [take(queue) for _ in range(2 * ENOUGH)]
+    assert taken == list(zip(times.tolist(), range(len(times)), strict=True))

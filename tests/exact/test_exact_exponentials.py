@@ -55,3 +55,8 @@ def test_several_at_a_time_give_the_same_bits():
     found = np.empty_like(POINTS), np.empty_like(POINTS)
     each(POINTS, *found)
     assert found[0].tolist() == [exp(x) for x in POINTS] and found[1].tolist() == [expm1(x) for x in POINTS]
+
+
+@pytest.mark.parametrize("x", [709.0, 709.43, 709.45, 709.6, 709.69])
+def test_next_to_the_largest_number(x):
+    assert exp(x) == pytest.approx(math.exp(x), rel=1e-15) == expm1(x)
