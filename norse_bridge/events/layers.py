@@ -12,6 +12,7 @@ import math
 import torch
 
 from norse_bridge.events.arrays import rows_of
+from norse_bridge.events.checks import check_number
 from norse_bridge.events.functions import event_li, event_li_max, event_lif, event_lif_recurrent
 from norse_bridge.events.training import event_lif_first
 from norse_bridge.neurons import li, lif
@@ -78,6 +79,8 @@ class EventLIFFirst(_EventLayer):
     """
 
     def __init__(self, input_size, output_size, p: LIFParameters = lif.DEFAULT, *, late, lift, mean=MEAN, std=STD):
+        check_number(late, "EventLIFFirst", "late")
+        check_number(lift, "EventLIFFirst", "lift")
         super().__init__(input_size, output_size, p, late, mean, std)
         self.lift = float(lift)
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 
 from eventsim.errors import SimulationError
+from norse_bridge.events.checks import check_first, check_number, labels_of
 from norse_bridge.events.functions import event_li_max, event_lif
 from norse_bridge.neurons import lif
 from norse_bridge.neurons.li import LIParameters
@@ -27,8 +26,7 @@ def event_lif_first(times, weights, p=lif.DEFAULT, *, late, lift):
     Returns (batch, neurons), s; below ``late`` for those that fire before, and for no others.
     """
     for name, value in (("late", late), ("lift", lift)):
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.0 <= value < math.inf:
-            raise SimulationError(f"event_lif_first: {name} must be a finite number of seconds, not negative, not {value!r}")
+        check_number(value, "event_lif_first", name)
     first = event_lif(times, weights, p, spikes=1, duration=late)[..., 0]  # (batch, neurons)
     fired = first < late
     if bool(fired.all()):
@@ -43,22 +41,46 @@ def first_spike_loss(first, labels, tau, *, early=0.0, early_tau=1.0):
 
         L = -log(softmax(-t / tau)_c) + early (exp(t_c / early_tau) - 1)
 
-    first : (batch, classes), s, finite: of `event_lif_first`; labels : (batch,), int64
+    first : (batch, classes), s, finite: of `event_lif_first`; labels : (batch,), whole numbers
     tau : s, by how much the right neuron has to be earlier
     early, early_tau : weight, and time scale in s, of what wants the right neuron early. The first term is content with the order
-        of times; where that is an order among silent neurons, the second makes the right one fire.
+        of times; where that is an order among silent neurons, the second makes the right one fire. With 0 it is left out.
+
+    A SimulationError says which time scale is too short where a term, or the gradient of the second, overflows: as a loss it would
+    be inf or NaN.
 
     Goeltz et al. (2021), Nat. Mach. Intell. 3:823, eq. 6; tau, early and early_tau are their xi tau_s, alpha and beta tau_s.
     """
-    if not (tau > 0.0 and early_tau > 0.0 and first.ndim == 2):
-        raise SimulationError(
-            "first_spike_loss: tau and early_tau must be above 0 and first (batch, classes), "
-            f"not {tau!r}, {early_tau!r}, {tuple(first.shape)}"
-        )
+    check_loss("first_spike_loss", tau, early, early_tau)
+    check_first(first, "first_spike_loss")
+    labels = labels_of(labels, *first.shape, "first_spike_loss")
     if not bool(first.detach().isfinite().all()):
         raise SimulationError("first_spike_loss: times must be finite; event_lif_first gives silent neurons one")
+    order = torch.nn.functional.cross_entropy(-first / tau, labels)
+    _check_overflow(order.detach() + 1.0 / tau, "tau", tau, first)  # no derivative is greater than 1 / tau
+    if early == 0:
+        return order
     right = first.gather(1, labels[:, None])  # (batch, 1)
-    return torch.nn.functional.cross_entropy(-first / tau, labels) + early * torch.expm1(right / early_tau).mean()
+    growth = torch.expm1(right / early_tau)
+    added = early * growth.mean()
+    _check_overflow((added + early / early_tau * (growth.max() + 1.0)).detach(), "early_tau", early_tau, right)
+    return order + added
+
+
+def check_loss(label, tau, early, early_tau):
+    """Refuse parameters of `first_spike_loss` that are none; errors begin with ``label``."""
+    check_number(tau, label, "tau", above=True)
+    check_number(early_tau, label, "early_tau", above=True)
+    check_number(early, label, "early", "finite number")
+
+
+def _check_overflow(value, name, scale, times):
+    if not bool(value.isfinite()):
+        raise SimulationError(
+            f"first_spike_loss: {name} = {scale!r} s is too short for times up to {times.detach().max().item():.3g} s: "
+            f"the loss overflows {str(times.dtype).removeprefix('torch.')}; take a longer {name}"
+            + (", or early = 0" if name == "early_tau" else "")
+        )
 
 
 def push_silent(weights, times, step, least=0.0):
