@@ -33,7 +33,6 @@ OPTIONS = [
     click.Option(["--warm-up"], type=float, default=20.0, show_default=True, help="ms before the trace begins"),
 ]
 POP, PUSH, STALE = range(3)  # a stale entry was popped, but a later push for the same neuron had taken its place
-SETTLED = 2000.0  # synaptic events of a neuron in a second, about: how long a run has to be for so many operations
 
 
 class Trace(NamedTuple):
