@@ -251,7 +251,9 @@ def forward_block(spec: LoopSpec):
         bring(c[STATE], states, elements, first, count, a, rows.state)
         for t in range(steps):
             if c[STORED] and t % every == 0:
-                put(a, rows.state, c[STORED] + t // every * states * row, states, elements, first, count)
+                stored = c[STORED] + t // every * states * row
+                for f in range(states):
+                    put_out(a, rows.state + f, stored + f * row, first, count, c[STREAM])
             for port in range(ports):
                 bring(inputs[port] + t * row, 1, elements, first, count, a, rows.input + port)
             for begin in range(0, count, PART):
