@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 KEPT_BYTES = 1 << 29  # at most so much memory is kept for the next call
+LINE = 64  # bytes: what is lent begins where a cache line does
 LARGE_BYTES = 1 << 20  # smaller pieces are the C library's own affair
 NUMPY_TYPE: dict[torch.dtype, Any] = {torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64)}
 
@@ -36,9 +37,9 @@ if hasattr(os, "register_at_fork"):
 
 
 def _find(size: int) -> np.ndarray | None:
-    """A piece of exactly so many bytes that nobody uses any more."""
+    """A piece for exactly so many bytes that nobody uses any more."""
     with _lock:
-        found = next((piece for piece in reversed(tuple(_kept)) if piece.nbytes == size), None)
+        found = next((piece for piece in reversed(tuple(_kept)) if piece.nbytes == size + LINE), None)
         if found is not None:
             _kept[:] = [piece for piece in _kept if piece is not found]
     return found
@@ -69,8 +70,8 @@ def empty(shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
         return torch.from_numpy(np.empty(shape, kind))
     piece = _find(size)
     if piece is None:
-        piece = np.empty(size, np.uint8)
-    lent = np.ndarray(shape, kind, piece)
+        piece = np.empty(size + LINE, np.uint8)
+    lent = np.ndarray(shape, kind, piece, offset=-piece.ctypes.data % LINE)
     seen = weakref.ref(lent, _gone)
     _lent[id(seen)] = seen, piece
     return torch.from_numpy(lent)

@@ -16,7 +16,7 @@ from numba.extending import intrinsic
 from norse_bridge.fused.dual import DualType
 
 LENGTH = 1040  # neurons of a block: about a page; no power of two, so that rows do not share the low bits of their addresses
-STREAMED = 16  # bytes of a store past the caches: all processors have such registers
+STREAMED = 64  # bytes of a store past the caches: a cache line; processors with narrower registers do it in parts
 _INT64 = ir.IntType(64)
 
 
@@ -141,7 +141,7 @@ def seeds(indices: tuple[int | None, ...]):
 
 @intrinsic
 def stream(typingctx, a, place, address):
-    """Write 16 bytes from a place of an array to an address that is a multiple of 16, past the caches: the memory there is not read
+    """Write `STREAMED` bytes from a place of an array to an address that is a multiple of them, past the caches: the memory there is not read
     first, as it is for other stores. `fence` before another thread reads it."""
 
     def codegen(context, builder, signature, args):
