@@ -141,8 +141,8 @@ def seeds(indices: tuple[int | None, ...]):
 
 @intrinsic
 def stream(typingctx, a, place, address):
-    """Write `STREAMED` bytes from a place of an array to an address that is a multiple of them, past the caches: the memory there is not read
-    first, as it is for other stores. `fence` before another thread reads it."""
+    """Write `STREAMED` bytes from a place of an array to an address that is a multiple of them, past the caches: the memory there
+    is not read first, as it is for other stores. `fence` before another thread reads it."""
 
     def codegen(context, builder, signature, args):
         kind = ir.VectorType(context.get_data_type(a.dtype), STREAMED // (a.dtype.bitwidth // 8))
