@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numba import types
 
 from eventsim.cpu.pointers import prefetch, values_at, view, view2
 from eventsim.cpu.scalar import load as column
 from eventsim.cpu.scalar import store as put_column
+from eventsim.exact.calendar import room_left
 from eventsim.exact.crossing import bind_jump
 from eventsim.exact.exponentials import flow_ops
+from eventsim.exact.firing import bind_bound, bind_firing, put_visit
 from eventsim.exact.layout import (
     BLOCK,
     BLOCK_STATES,
@@ -19,11 +19,12 @@ from eventsim.exact.layout import (
     FREE,
     LAST,
     PREDICTED,
+    QUEUE_SIZE,
+    RISE_COLUMNS,
+    RISES,
     STRIDE,
-    TOUCHED,
-    TOUCHED_COUNT,
+    VISITS,
     WEIGHTS,
-    N,
 )
 from eventsim.exact.records import ExactSpec, bind_records
 from eventsim.jit import jit_borrowing as jit
@@ -34,32 +35,40 @@ from eventsim.models.model import with_ops
 def receive(spec: ExactSpec, port: str):
     """``(context, t, address, count)``: weights arrive at t on a port: at the address as many targets, and at WEIGHTS weights.
 
-    Targets are moved to the present a block at a time, in a loop without branches or calls, which the compiler does several at a
-    time; then weights land one by one, in the order of targets, some of which may be the same. Few are refractory: these are moved
-    alone.
+    Those that would have fired before t do so first. Targets are moved to the present a block at a time, in a loop without branches
+    or calls, which the compiler does several at a time; then weights land one by one, in the order of targets, some of which may be
+    the same; then all are told how early they may fire now. Few are refractory: these are moved alone. Returns how many synapses
+    have been reached: less than all if there was no room for spikes or visits; go on from there.
     """
     record, parameters, state, bring, store, held, count, width = bind_records(spec)
     land, holds, State = with_ops(spec.model.ports[port], flow_ops(), jit), bool(spec.hold), spec.model.State
-    Params, numbers = spec.model.Params, len(spec.model.Params._fields)
+    Params, numbers, spiking = spec.model.Params, len(spec.model.Params._fields), spec.model.spiking
     get_own, put_own = column(numbers, types.float64), put_column(numbers)
     jump, get, put = bind_jump(spec.model, jit_inlined), column(count, types.float64), put_column(count)
+    bound, fire_before = bind_bound(spec), bind_firing(spec)
 
     def kernel(context, t, address, many):
         c = values_at(context, CONTEXT_SIZE)
-        touched = view(c[TOUCHED], c[N], types.int32)
+        visits, rises = view(c[VISITS], QUEUE_SIZE, types.int64), view2(c[RISES], 2 * count, c[RISE_COLUMNS], types.float64)
         block = view2(c[BLOCK_STATES], count + 1, BLOCK, types.float64)
         each = view2(c[BLOCK_STATES] + 8 * BLOCK * (count + 1), numbers, BLOCK, types.float64)
-        own, waiting = c[STRIDE] > 0, c[TOUCHED_COUNT]
+        own, own_rises = c[STRIDE] > 0, c[RISE_COLUMNS] > 1
+        common, _ = parameters(c, 0)
         ahead = view(address, many, types.int32)
         for k in range(min(many, BLOCK)):
             prefetch(view(record(c, np.int64(ahead[k])), width, types.float64), 0)
         for begin in range(0, many, BLOCK):
+            if room_left(visits) < BLOCK:
+                return begin
             size = min(BLOCK, many - begin)
             targets, weights = view(address + 4 * begin, size, types.int32), view(c[WEIGHTS] + 8 * begin, size, types.float64)
             for k in range(begin + BLOCK, min(many, begin + 2 * BLOCK)):
                 prefetch(view(record(c, np.int64(ahead[k])), width, types.float64), 0)
             for k in range(size):
-                r = view(record(c, np.int64(targets[k])), width, types.float64)
+                j = np.int64(targets[k])
+                r = view(record(c, j), width, types.float64)
+                if spiking and abs(r[count + PREDICTED]) < t and not fire_before(c, j, t):
+                    return begin
                 put(block, k, state(r))
                 block[count, k] = t - r[count + LAST]
             if own:
@@ -69,9 +78,8 @@ def receive(spec: ExactSpec, port: str):
                 for k in range(size):
                     put(block, k, jump(State(*get(block, k)), block[count, k], Params(*get_own(each, k))))
             else:
-                p, _ = parameters(c, 0)
                 for k in range(size):
-                    put(block, k, jump(State(*get(block, k)), block[count, k], p))
+                    put(block, k, jump(State(*get(block, k)), block[count, k], common))
             for k in range(size):
                 j = np.int64(targets[k])
                 r = view(record(c, j), width, types.float64)
@@ -86,11 +94,23 @@ def receive(spec: ExactSpec, port: str):
                 if holds and t < free:
                     new = held(s, new, 1.0)
                 store(r, new)
-                if r[count + PREDICTED] == r[count + PREDICTED]:
-                    r[count + PREDICTED] = math.nan
-                    touched[waiting] = j
-                    waiting += 1
-        c[TOUCHED_COUNT] = waiting
+                put(block, k, new)
+                block[count, k] = free
+            if spiking:
+                if own:
+                    for k in range(size):
+                        p, row = Params(*get_own(each, k)), np.int64(targets[k]) if own_rises else 0
+                        free, wait = block[count, k], bound(State(*get(block, k)), p, rises, row)
+                        block[count, k] = free if t < free else t + wait
+                else:
+                    for k in range(size):
+                        free, wait = block[count, k], bound(State(*get(block, k)), common, rises, 0)
+                        block[count, k] = free if t < free else t + wait
+                for k in range(size):
+                    j = np.int64(targets[k])
+                    r = view(record(c, j), width, types.float64)
+                    r[count + PREDICTED] = -block[count, k]
+                    put_visit(c, j, r, count, block[count, k])
         return many
 
     return kernel

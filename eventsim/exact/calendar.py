@@ -49,7 +49,7 @@ def _heap(q):
 
 
 @jit
-def _waiting(q):
+def waiting(q):
     """The entries that wait, as words, and as numbers."""
     size = WAITS * q[QUEUE_ROOM]
     return view(q[QUEUE_WAITING], size, types.int64), view(q[QUEUE_WAITING], size, types.float64)
@@ -75,16 +75,25 @@ def push(q, t, k):
         time, key = _heap(q)
         q[QUEUE_NEAR] = heap.push(time, key, q[QUEUE_NEAR], t, k)
         return
-    words, numbers = _waiting(q)
+    words, numbers = waiting(q)
     place = q[QUEUE_FREE]
     q[QUEUE_FREE] = words[place + NEXT]
     q[QUEUE_LATER] += 1
     words[place + KEY], numbers[place + TIME] = k, t
-    _hang(q, words, place, day)
+    hang(q, words, place, day)
 
 
 @jit
-def _hang(q, words, place, day):
+def give_back(q, words, place):
+    """The entry at a place waits no longer."""
+    words[place + NEXT] = q[QUEUE_FREE]
+    q[QUEUE_FREE] = place
+    q[QUEUE_LATER] -= 1
+
+
+@jit
+def hang(q, words, place, day):
+    """Put the entry at a place into the list of a day."""
     heads = view(q[QUEUE_HEADS], q[QUEUE_DAYS], types.int64)
     at = day & (q[QUEUE_DAYS] - 1)
     words[place + NEXT] = heads[at]
@@ -94,7 +103,7 @@ def _hang(q, words, place, day):
 @jit
 def begin_day(q):
     """Let days pass until something is in the heap, if anything is left."""
-    words, numbers = _waiting(q)
+    words, numbers = waiting(q)
     time, key = _heap(q)
     heads = view(q[QUEUE_HEADS], q[QUEUE_DAYS], types.int64)
     passed = 0
@@ -111,12 +120,10 @@ def begin_day(q):
         while place >= 0:
             following = words[place + NEXT]
             if day_of(q, numbers[place + TIME]) > today:
-                _hang(q, words, place, at)
+                hang(q, words, place, at)
             else:
                 q[QUEUE_NEAR] = heap.push(time, key, q[QUEUE_NEAR], numbers[place + TIME], words[place + KEY])
-                words[place + NEXT] = q[QUEUE_FREE]
-                q[QUEUE_FREE] = place
-                q[QUEUE_LATER] -= 1
+                give_back(q, words, place)
             place = following
         q[QUEUE_AHEAD] = heads[(today + 1) & (q[QUEUE_DAYS] - 1)]
         prefetch(words, q[QUEUE_AHEAD])
@@ -128,7 +135,7 @@ def look_ahead(q):
     place = q[QUEUE_AHEAD]
     if place < 0:
         return place
-    words, _ = _waiting(q)
+    words, _ = waiting(q)
     q[QUEUE_AHEAD] = words[place + NEXT]
     prefetch(words, q[QUEUE_AHEAD])
     return words[place + KEY]
@@ -137,7 +144,7 @@ def look_ahead(q):
 @jit
 def _first_day(q):
     """The day of the first entry that waits: there is one, but none within a year."""
-    words, numbers = _waiting(q)
+    words, numbers = waiting(q)
     heads = view(q[QUEUE_HEADS], q[QUEUE_DAYS], types.int64)
     first = math.inf
     for head in heads:
@@ -159,7 +166,7 @@ def pop(q):
 @jit
 def move(q, out_times, out_keys):
     """Take all entries out, in any order."""
-    words, numbers = _waiting(q)
+    words, numbers = waiting(q)
     time, key = _heap(q)
     at = q[QUEUE_NEAR]
     for i in range(at):
@@ -176,7 +183,7 @@ def move(q, out_times, out_keys):
 @jit
 def clear(q):
     """Let it be empty."""
-    words, _ = _waiting(q)
+    words, _ = waiting(q)
     heads = view(q[QUEUE_HEADS], q[QUEUE_DAYS], types.int64)
     heads[:] = -1
     for place in range(q[QUEUE_ROOM]):

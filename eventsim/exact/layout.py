@@ -23,18 +23,19 @@ EVENT = types.int64(types.CPointer(types.int64), types.float64, types.int64, typ
     STRIDE,  # params + 1 where neurons differ, else 0
     RISES,  # float64 (2 states, N or 1), see `eventsim.ceiling`
     RISE_COLUMNS,  # N or 1
-    TOUCHED,  # int32 (N,): who received something or fired and is not predicted yet
-    TOUCHED_COUNT,
-    QUEUE,  # the address of the queue's words
+    VISITS,  # the address of the words of the queue that says when to look at which neuron
+    BY_DAY,  # whether that is done once a day for all that are due (`eventsim.exact.windows`); else entry by entry
+    LOOP,  # the address of the loop's words
     WEIGHTS,  # of what arrives: the address of float64
-    BLOCK_STATES,  # float64 (states + 1 + params, BLOCK): of the targets in work; behind the states the time since their last event
+    BLOCK_STATES,  # float64 (states + 1 + params, BLOCK): of the targets in work; behind the states a time
     CONTEXT_SIZE,
 ) = range(15)
 
 BLOCK = 64  # targets that are moved to the present at one go
 
 
-# Of a neuron's record, behind its states; PREDICTED is not a number while the neuron stands in TOUCHED
+# Of a neuron's record, behind its states, in ms: of its last event; until when it is refractory; when it fires if it hears nothing,
+# or, if negative, minus a time before which it does not; of its entry among the visits
 LAST, FREE, PREDICTED, QUEUED, MORE = range(5)
 
 # Words of the queue (`eventsim.exact.calendar`)
@@ -68,8 +69,7 @@ ENDLESS = 4  # neurons fire and fire at one time
     QUEUE_WORDS,  # the address of the queue's words
     GROUPS,  # how many
     CONTEXTS,  # int64 (groups,): addresses
-    PREDICTS,  # int64 (groups,): addresses of kernels
-    FIRES,
+    VISIT_KERNELS,  # int64 (groups,): addresses of kernels
     RECEIVES,  # int64 (groups * ports): that of port p of group g is number PORTS * g + p
     PORTS,
     NEURONS,  # of the network, sources included
@@ -93,14 +93,25 @@ ENDLESS = 4  # neurons fire and fire at one time
     SPIKE_TIME,  # float64 (room,)
     SPIKE_SOURCE,  # int32 (room,)
     SPIKE_COUNT,
+    SPIKE_SENT,  # so many of them are in order of time, and on their way
     SPIKE_ROOM,
+    SORT_TIME,  # float64 (room,)
+    SORT_KEY,  # int64 (room,)
     MOST_PARCELS,  # of one source
     EVENTS,  # synapses that spikes have reached so far
     FIRED,  # spikes so far
     BUDGET,  # synaptic events and entries after which to pause
-    DIRTY,  # int32 (groups,): those with somebody in TOUCHED
-    DIRTY_COUNT,
-    AT_ONCE,  # how many have fired at the present time
-    NOW,  # float64 (1,): the time of the last event
+    DAYS,  # the address of the words of the queue of visits where they are made once a day, or 0
+    PART,  # the segment that arrives now, the first one that does not, and the synapses of the first that have been reached
+    PARTS_END,
+    REACHED,
+    AT_ONCE,  # how many spikes came at one time, one after the other
+    CLOCK,  # float64: see below
     LOOP_SIZE,
-) = range(38)
+) = range(42)
+
+# Numbers of the clock, in ms
+NOW = 0  # the time of the last entry
+BEFORE = 1  # neurons that are visited fire wherever they do before this time
+SPIKED = 2  # the time of the last spike that was found
+CLOCK_SIZE = 3

@@ -10,31 +10,31 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
 
 from eventsim.cpu.pointers import prefetch, values_at, view
+from eventsim.exact import heap
 from eventsim.exact.calendar import begin_day, day_of, look_ahead, pop, push, room_left
+from eventsim.exact.firing import MOST_AT_ONCE, write_spike
 from eventsim.exact.heap import replace_first
 from eventsim.exact.layout import (
     ARRIVE,
     AT_ONCE,
+    BEFORE,
     BUDGET,
+    CLOCK,
+    CLOCK_SIZE,
     CONTEXT_SIZE,
     CONTEXTS,
     CURVES,
     CURVES_SIZE,
+    DAYS,
     DELAY,
-    DIRTY,
-    DIRTY_COUNT,
     DONE,
     ENDLESS,
     EVENTS,
     FIRE,
     FIRED,
-    FIRES,
-    FIRST,
     FULL,
     GIVEN,
     GIVEN_COUNT,
@@ -50,9 +50,10 @@ from eventsim.exact.layout import (
     NOW,
     PARCELS,
     PARCELS_OF,
+    PART,
+    PARTS_END,
     PAUSED,
     PORTS,
-    PREDICTS,
     PROCESS,
     PROCESS_STATE,
     PROCESS_TABLE,
@@ -66,56 +67,51 @@ from eventsim.exact.layout import (
     QUEUE_TIME,
     QUEUE_WORDS,
     QUEUE_YEARS,
+    REACHED,
     RECEIVES,
     RECORD,
     SEGMENT,
     SEGMENTS,
     SEGMENTS_OF,
+    SORT_KEY,
+    SORT_TIME,
     SPIKE_COUNT,
     SPIKE_ROOM,
+    SPIKE_SENT,
     SPIKE_SOURCE,
     SPIKE_TIME,
     TARGET,
-    TOUCHED_COUNT,
+    VISIT_KERNELS,
     WEIGHT,
     WEIGHTS,
     WIDTH,
 )
 from eventsim.exact.sources import EFFECT, PROCESS_NUMBERS, PROCESS_WORDS, next_event
+from eventsim.exact.windows import call_event, end_of_day, next_day, next_number, visit_day
 from eventsim.jit import compile_callback, compiled_once, jit_borrowing
 
 DRIVE = types.int64(types.CPointer(types.int64), types.float64)
-MOST_AT_ONCE = 1000  # times the neurons: spikes at one time after which they are taken to be endless
-
-_INT64 = ir.IntType(64)
-
-
-@intrinsic
-def call_event(typingctx, kernel, context, t, a, b):
-    """Call the `EVENT` kernel at an address, with a context at an address."""
-
-    def codegen(context_, builder, signature, args):
-        function = ir.FunctionType(_INT64, [_INT64.as_pointer(), ir.DoubleType(), _INT64, _INT64])
-        pointer = builder.inttoptr(args[1], _INT64.as_pointer())
-        return builder.call(builder.inttoptr(args[0], function.as_pointer()), [pointer, *args[2:]])
-
-    return types.int64(types.int64, types.int64, types.float64, types.int64, types.int64), codegen
 
 
 @jit_borrowing
-def _arrive(c, t, segment):
-    """What a segment carries arrives at t."""
-    words = view(c[SEGMENT], 3 * c[SEGMENTS], types.int64)
-    kernel, begin, many = words[3 * segment], words[3 * segment + 1], words[3 * segment + 2]
-    g = kernel // c[PORTS]
-    group = view(view(c[CONTEXTS], c[GROUPS], types.int64)[g], CONTEXT_SIZE, types.int64)
-    if group[TOUCHED_COUNT] == 0:
-        view(c[DIRTY], c[GROUPS], types.int32)[c[DIRTY_COUNT]] = g
-        c[DIRTY_COUNT] += 1
-    group[WEIGHTS] = c[WEIGHT] + 8 * begin
-    address = view(c[RECEIVES], c[GROUPS] * c[PORTS], types.int64)[kernel]
-    c[EVENTS] += many
-    return call_event(address, view(c[CONTEXTS], c[GROUPS], types.int64)[g], t, c[TARGET] + 4 * begin, many)
+def _arrive(c, t):
+    """What the segments from PART on carry arrives at t; how many synapses it reached, fewer than there are if room was wanting."""
+    contexts, words = view(c[CONTEXTS], c[GROUPS], types.int64), view(c[SEGMENT], 3 * c[SEGMENTS], types.int64)
+    receives = view(c[RECEIVES], c[GROUPS] * c[PORTS], types.int64)
+    reached = 0
+    while c[PART] < c[PARTS_END]:
+        segment = 3 * c[PART]
+        kernel, begin, many = words[segment], words[segment + 1] + c[REACHED], words[segment + 2] - c[REACHED]
+        g = kernel // c[PORTS]
+        view(contexts[g], CONTEXT_SIZE, types.int64)[WEIGHTS] = c[WEIGHT] + 8 * begin
+        found = call_event(receives[kernel], contexts[g], t, c[TARGET] + 4 * begin, many)
+        c[EVENTS] += found
+        reached += found
+        if found < many:
+            c[REACHED] += found
+            break
+        c[PART], c[REACHED] = c[PART] + 1, 0
+    return reached
 
 
 @jit_borrowing
@@ -132,12 +128,8 @@ def _foresee(c, key):
 
 
 @jit_borrowing
-def _emit(c, q, t, source):
-    """A source or neuron fires at t: its spike to the buffer, and one entry for each of its delays to the queue."""
-    at = c[SPIKE_COUNT]
-    view(c[SPIKE_TIME], c[SPIKE_ROOM], types.float64)[at] = t
-    view(c[SPIKE_SOURCE], c[SPIKE_ROOM], types.int32)[at] = source
-    c[SPIKE_COUNT] = at + 1
+def _send(c, q, t, source):
+    """A source or neuron has fired at t: one entry for each of its delays to the queue."""
     c[FIRED] += 1
     parcels, delay = view(c[PARCELS_OF], c[NEURONS] + 1, types.int64), view(c[DELAY], c[PARCELS], types.float64)
     for parcel in range(parcels[source], parcels[source + 1]):
@@ -145,16 +137,40 @@ def _emit(c, q, t, source):
 
 
 @jit_borrowing
-def _predict(c, t):
-    """Ask all who were touched when they will fire; whether the queue had room for all answers."""
-    dirty, contexts = view(c[DIRTY], c[GROUPS], types.int32), view(c[CONTEXTS], c[GROUPS], types.int64)
-    predicts = view(c[PREDICTS], c[GROUPS], types.int64)
-    while c[DIRTY_COUNT] > 0:
-        g = dirty[c[DIRTY_COUNT] - 1]
-        if call_event(predicts[g], contexts[g], t, 0, 0) > 0:
+def _send_all(c, q):
+    """Put the spikes found since the last time into the order of (time, source), and send those of neurons; whether the queue had
+    room for all."""
+    begin, end = c[SPIKE_SENT], c[SPIKE_COUNT]
+    times, sources = view(c[SPIKE_TIME], c[SPIKE_ROOM], types.float64), view(c[SPIKE_SOURCE], c[SPIKE_ROOM], types.int32)
+    ordered = True
+    for i in range(begin + 1, end):
+        ordered = ordered and times[i - 1] < times[i]
+    if not ordered:
+        time, key, count = view(c[SORT_TIME], c[SPIKE_ROOM], types.float64), view(c[SORT_KEY], c[SPIKE_ROOM], types.int64), 0
+        for i in range(begin, end):
+            source = np.int64(sources[i])
+            count = heap.push(time, key, count, times[i], 2 * max(source, -1 - source) + (source < 0))
+        for i in range(begin, end):
+            source = key[0] >> 1
+            times[i], sources[i] = time[0], -1 - source if key[0] & 1 else source
+            count = heap.pop(time, key, count)
+    for i in range(begin, end):
+        if sources[i] < 0:  # of a source, sent at once
+            sources[i] = -1 - sources[i]
+        elif room_left(q) < c[MOST_PARCELS]:
             return False
-        c[DIRTY_COUNT] -= 1
+        else:
+            _send(c, q, times[i], sources[i])
+        c[SPIKE_SENT] = i + 1
     return True
+
+
+@jit_borrowing
+def _wanting(c):
+    """What there was no room for."""
+    if c[AT_ONCE] > MOST_AT_ONCE * c[NEURONS]:
+        return ENDLESS
+    return FULL if c[SPIKE_COUNT] >= c[SPIKE_ROOM] else GROW
 
 
 @compiled_once
@@ -168,29 +184,46 @@ def compile_drive():
         c = values_at(context, LOOP_SIZE)
         q = view(c[QUEUE_WORDS], QUEUE_SIZE, types.int64)
         time, key = view(q[QUEUE_TIME], q[QUEUE_ROOM], types.float64), view(q[QUEUE_KEY], q[QUEUE_ROOM], types.int64)
-        now, contexts = view(c[NOW], 1, types.float64), view(c[CONTEXTS], c[GROUPS], types.int64)
-        fires = view(c[FIRES], c[GROUPS], types.int64)
+        clock, contexts = view(c[CLOCK], CLOCK_SIZE, types.float64), view(c[CONTEXTS], c[GROUPS], types.int64)
+        visits = view(c[VISIT_KERNELS], c[GROUPS], types.int64)
         segments = view(c[SEGMENTS_OF], c[PARCELS] + 1, types.int64)
         numbers = view(c[PROCESS_TABLE], c[PROCESSES] * PROCESS_NUMBERS, types.float64)
         words = view(c[PROCESS_STATE], c[PROCESSES] * PROCESS_WORDS, types.int64)
         curves = view(c[CURVES], c[CURVES_SIZE], types.float64)
         given_time = view(c[GIVEN_TIME], c[GIVEN_COUNT], types.float64)
         given_source = view(c[GIVEN_SOURCE], c[GIVEN_COUNT], types.int32)
-        low = (np.int64(1) << KIND_SHIFT) - 1
+        low, by_day = (np.int64(1) << KIND_SHIFT) - 1, c[DAYS] != 0
+        days = view(c[DAYS] if by_day else c[QUEUE_WORDS], QUEUE_SIZE, types.int64)
+        after = next_number(until)
+        end = min(end_of_day(days), after) if by_day else after
         spent = 0
         while True:
+            if c[PART] < c[PARTS_END]:
+                spent += _arrive(c, clock[NOW])
+                if c[PART] < c[PARTS_END]:
+                    return _wanting(c)
+            if not by_day and c[SPIKE_SENT] < c[SPIKE_COUNT] and not _send_all(c, q):
+                return GROW
             if q[QUEUE_NEAR] == 0 and q[QUEUE_LATER] > 0:
                 begin_day(q)
                 if q[QUEUE_YEARS] > 0:  # the queue has to choose other days
                     return PAUSED
             count = q[QUEUE_NEAR]
-            same = count > 0 and time[0] == now[0] and key[0] >> KIND_SHIFT < FIRE
-            if c[DIRTY_COUNT] > 0 and not same:
-                if not _predict(c, now[0]):
+            if count == 0 or time[0] >= end:  # nothing more arrives before the end
+                if by_day:
+                    clock[BEFORE] = end
+                    if not visit_day(days, visits, contexts):
+                        return _wanting(c)
+                if not _send_all(c, q):
                     return GROW
+                if end == after:
+                    return DONE
+                if q[QUEUE_NEAR] > 0:
+                    next_day(days, min(until, time[0]))
+                else:
+                    next_day(days, until if q[QUEUE_LATER] == 0 else 0.0)
+                end = min(end_of_day(days), after)
                 continue
-            if count == 0 or time[0] > until:
-                return DONE
             if spent > c[BUDGET]:
                 return PAUSED
             if room_left(q) < c[MOST_PARCELS] + 2:
@@ -198,8 +231,7 @@ def compile_drive():
             if c[SPIKE_COUNT] >= c[SPIKE_ROOM]:
                 return FULL
             t, kind, about = time[0], key[0] >> KIND_SHIFT, key[0] & low
-            if t > now[0]:
-                now[0], c[AT_ONCE] = t, 0
+            clock[NOW] = t
             if kind == PROCESS:  # its next event takes its place
                 following = next_event(numbers, words, curves, about, t)
                 if day_of(q, following) <= q[QUEUE_DAY]:
@@ -216,25 +248,25 @@ def compile_drive():
                 _foresee(c, ahead)
             spent += 1
             if kind == ARRIVE:
-                for segment in range(segments[about], segments[about + 1]):
-                    spent += _arrive(c, t, segment)
+                c[PART], c[PARTS_END] = segments[about], segments[about + 1]
             elif kind == FIRE:
-                g, j = about >> GROUP_SHIFT, about & ((np.int64(1) << GROUP_SHIFT) - 1)
-                if call_event(fires[g], contexts[g], t, j, 0):
-                    view(c[DIRTY], c[GROUPS], types.int32)[c[DIRTY_COUNT]] = g
-                    c[DIRTY_COUNT] += 1
-                    _emit(c, q, t, view(contexts[g], CONTEXT_SIZE, types.int64)[FIRST] + j)
-                    c[AT_ONCE] += 1
-                    if c[AT_ONCE] > MOST_AT_ONCE * c[NEURONS]:
-                        return ENDLESS
+                clock[BEFORE] = next_number(t)
+                g = about >> GROUP_SHIFT
+                if call_event(visits[g], contexts[g], t, about & ((np.int64(1) << GROUP_SHIFT) - 1), 0) == 0:
+                    push(q, t, (np.int64(FIRE) << KIND_SHIFT) + about)
+                    return _wanting(c)
             elif kind == PROCESS:
                 effect = words[about * PROCESS_WORDS + EFFECT]
                 if effect >= 0:
-                    _emit(c, q, t, effect)
+                    _send(c, q, t, effect)
+                    if not write_spike(c, t, -1 - effect):
+                        return _wanting(c)
                 else:
-                    spent += _arrive(c, t, -1 - effect)
+                    c[PART], c[PARTS_END] = -1 - effect, -effect
             else:
-                _emit(c, q, t, given_source[about])
+                _send(c, q, t, given_source[about])
+                if not write_spike(c, t, -1 - given_source[about]):
+                    return _wanting(c)
                 if about + 1 < c[GIVEN_COUNT]:
                     following = (np.int64(GIVEN) << KIND_SHIFT) + about + 1
                     push(q, given_time[about + 1], following)

@@ -1,129 +1,45 @@
-"""The kernels of a group of neurons of one model: when the next spike comes, and what it does.
+"""The kernels of a group of neurons of one model: the spikes that come before the next input, and what they do.
 
-A neuron's state stands at the time of its last event (`eventsim.exact.records`). `EVENT` kernels move it to the present, change it,
-and leave it there.
+A neuron's state stands at the time of its last event (`eventsim.exact.records`). Kernels move it to its next one, change it, and
+leave it there.
 """
 
 from __future__ import annotations
 
 import math
 
-import numpy as np
 from numba import types
 from numba.core.errors import NumbaError
 
-from eventsim.cpu.pointers import values_at, view, view2
-from eventsim.crossing import bind_ceiling
+from eventsim.cpu.pointers import values_at, view
 from eventsim.errors import ModelError
 from eventsim.exact.arrivals import receive
-from eventsim.exact.calendar import push, room_left
-from eventsim.exact.crossing import bind_crossing, bind_earliest
-from eventsim.exact.layout import (
-    CONTEXT_SIZE,
-    ENTRY,
-    EVENT,
-    FREE,
-    LAST,
-    PREDICTED,
-    QUEUE,
-    QUEUE_SIZE,
-    QUEUED,
-    RISE_COLUMNS,
-    RISES,
-    TOUCHED,
-    TOUCHED_COUNT,
-    N,
-)
+from eventsim.exact.firing import bind_firing, put_visit
+from eventsim.exact.layout import BEFORE, CLOCK, CLOCK_SIZE, CONTEXT_SIZE, EVENT, FREE, LAST, LOOP, LOOP_SIZE, PREDICTED, QUEUED, N
 from eventsim.exact.records import ExactSpec, bind_records
 from eventsim.jit import compile_callback, compiled_once, numba_says
-from eventsim.jit import jit_borrowing as jit
 from eventsim.models import BUILT_IN
 
-NEAR = 0.1  # of the time since the last event: a crossing is looked for when it may come so soon, else the entry waits once more
 
+def _visit(spec: ExactSpec):
+    """``(context, t, j, -)``: neuron j, whose visit was due at t, fires wherever it does before BEFORE, and is visited again when
+    it may fire next; an entry that is stale goes. 0 if there was no room for its spikes: come again."""
+    record, width, count = bind_records(spec).record, spec.width, len(spec.model.State._fields)
+    fire_before = bind_firing(spec)
 
-def _predict(spec: ExactSpec):
-    """``(context, t, -, -)``: when those in TOUCHED will fire, to the queue; how many are left, for which it has no room.
-
-    Where the model tells cheaply how early that can be at the most, the negative of this time is the prediction. An entry that is
-    in the queue stays there if the new prediction is later; when its time has come it is put where the prediction is then, and
-    where they agree the crossing is looked for, from the same state.
-    """
-    record, parameters, state, bring, _, _, count, width = bind_records(spec)
-    crossing, earliest, bounded = bind_crossing(spec.model), bind_earliest(spec.model), spec.bounded
-    ceiling = bind_ceiling(spec.model) if spec.bounded else None
-
-    def predict(context, t, a, b):
-        c = values_at(context, CONTEXT_SIZE)
-        q = view(c[QUEUE], QUEUE_SIZE, types.int64)
-        touched, rises = view(c[TOUCHED], c[N], types.int32), view2(c[RISES], 2 * count, c[RISE_COLUMNS], types.float64)
-        waiting = c[TOUCHED_COUNT]
-        while waiting > 0 and room_left(q) > 0:
-            waiting -= 1
-            j = np.int64(touched[waiting])
-            p, _ = parameters(c, j)
-            r = view(record(c, j), width, types.float64)
-            last, free, s = r[count + LAST], r[count + FREE], state(r)
-            begin = max(last, free)
-            if begin > last:
-                s = bring(s, last, free, begin, p)
-            found = predicted = math.inf
-            if not bounded or ceiling(s, p, rises, j if c[RISE_COLUMNS] > 1 else 0) > 0.0:
-                wait = earliest(s, p)
-                if wait > 0.0:
-                    found, predicted = begin + wait, -(begin + wait)
-                else:
-                    found = predicted = begin + crossing(s, p)
-            r[count + PREDICTED] = predicted
-            if found < r[count + QUEUED]:
-                r[count + QUEUED] = found
-                push(q, found, c[ENTRY] + j)
-        c[TOUCHED_COUNT] = waiting
-        return waiting
-
-    return predict
-
-
-def _fire(spec: ExactSpec):
-    """``(context, t, j, -)``: neuron j fires at t, if that is what is predicted for it; 1 if it does. Where it is time to look for
-    its crossing, that is done; an entry that is stale is put where the prediction is now: the queue has room for it."""
-    record, parameters, state, bring, store, _, count, width = bind_records(spec)
-    reset, crossing, earliest = jit(spec.model.reset), bind_crossing(spec.model), bind_earliest(spec.model)
-    closed = spec.model.crossing is not None
-
-    def fire(context, t, j, b):
+    def visit(context, t, j, b):
         c = values_at(context, CONTEXT_SIZE)
         r = view(record(c, j), width, types.float64)
-        found = r[count + PREDICTED]
-        if found != t:
-            if r[count + QUEUED] == t:
-                if found == -t:
-                    p, _ = parameters(c, j)
-                    last, free, s = r[count + LAST], r[count + FREE], state(r)
-                    begin = max(last, free)
-                    wait = 0.0 if closed else earliest(bring(s, last, free, t, p), p)
-                    if t + wait > t and wait > NEAR * (t - begin):  # else nothing would have changed by then
-                        found = -(t + wait)
-                    else:
-                        found = max(t, begin + crossing(bring(s, last, free, begin, p), p))
-                    r[count + PREDICTED] = found
-                found = abs(found)
-                r[count + QUEUED] = found
-                if found < math.inf:
-                    q = view(c[QUEUE], QUEUE_SIZE, types.int64)
-                    push(q, found, c[ENTRY] + j)
+        if r[count + QUEUED] != t:
+            return 1
+        clock = view(view(c[LOOP], LOOP_SIZE, types.int64)[CLOCK], CLOCK_SIZE, types.float64)
+        if not fire_before(c, j, clock[BEFORE]):
             return 0
-        p, refractory = parameters(c, j)
-        s = bring(state(r), r[count + LAST], r[count + FREE], t, p)
-        store(r, reset(s, 1.0, p))
-        r[count + LAST], r[count + FREE] = t, t + refractory
-        r[count + PREDICTED], r[count + QUEUED] = math.nan, math.inf
-        touched = view(c[TOUCHED], c[N], types.int32)
-        touched[c[TOUCHED_COUNT]] = j
-        c[TOUCHED_COUNT] += 1
+        r[count + QUEUED] = math.inf
+        put_visit(c, j, r, count, abs(r[count + PREDICTED]))
         return 1
 
-    return fire
+    return visit
 
 
 def _look(spec: ExactSpec):
@@ -142,26 +58,26 @@ def _look(spec: ExactSpec):
     return look
 
 
-def _settle(spec: ExactSpec):
-    """``(context, t, -, -)``: move all neurons to t and into TOUCHED: their parameters are about to change."""
+def _renew(spec: ExactSpec):
+    """``(context, t, -, -)``: move all neurons to t, and visit them soon: their parameters are about to change. There is room for
+    a visit of each."""
     record, parameters, state, bring, store, _, count, width = bind_records(spec)
 
-    def settle(context, t, a, b):
+    def renew(context, t, a, b):
         c = values_at(context, CONTEXT_SIZE)
-        touched = view(c[TOUCHED], c[N], types.int32)
         for j in range(c[N]):
             p, _ = parameters(c, j)
             r = view(record(c, j), width, types.float64)
             store(r, bring(state(r), r[count + LAST], r[count + FREE], t, p))
-            r[count + LAST], r[count + PREDICTED] = t, math.nan
-            touched[j] = j
-        c[TOUCHED_COUNT] = c[N]
+            soon = max(t, r[count + FREE])
+            r[count + LAST], r[count + PREDICTED], r[count + QUEUED] = t, -soon, math.inf
+            put_visit(c, j, r, count, soon)
         return c[N]
 
-    return settle
+    return renew
 
 
-MAKERS = {"predict": _predict, "fire": _fire, "look": _look, "settle": _settle}
+MAKERS = {"visit": _visit, "look": _look, "renew": _renew}
 
 
 def compile_event(name: str, spec: ExactSpec):

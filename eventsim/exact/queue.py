@@ -104,6 +104,10 @@ class EventQueue:
         off the time."""
         self._lay_out(now, per_ms, *self.contents())
 
+    def begin(self, now: float) -> None:
+        """Let the days before that of ``now``, in ms, be over, and no others."""
+        self.words[w.QUEUE_DAY] = int(now * self.per_ms) - 1
+
     def _lay_out(self, now: float, per_ms: float, times: np.ndarray, keys: np.ndarray) -> None:
         """Put these entries into an empty queue with days of this length."""
         per_ms = min(per_ms, MOST_DAYS / max(now, 1.0))

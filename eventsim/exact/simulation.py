@@ -36,6 +36,8 @@ from eventsim.stimuli import Current, GammaSource, PoissonNoise, PoissonSource, 
 PIECE = 500_000  # events between two looks at Ctrl-C: about a tenth of a second
 ROOM = 1 << 12  # entries of the queue and spikes of the buffer, at first
 BAR = "{percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} ms [{elapsed}<{remaining}]"
+LEAST_WINDOW, MOST_WINDOW = 0.01, 10.0  # ms
+SHORTER = 0.99  # times the least delay: by so much a window is shorter, whatever is rounded
 GUARD = 1e-9  # ms: what changes at a time has changed then, whatever its rounding
 
 
@@ -78,13 +80,13 @@ class ExactSimulation(Simulation, method="exact"):
         self._recording: Recording | None = None
         self._make_groups()
         self._make_synapses()
-        self._make_queue()
+        self._make_queues()
         self._make_loop()
         self._give(dict(spikes or {}))
         self._start_processes()
         self._varying = [i for i in network.inputs if isinstance(i, Current) and i.varying]
         for g in range(len(self._members)):
-            self._settle(g)
+            self._renew(g)
 
     # What it is made of
 
@@ -107,7 +109,7 @@ class ExactSimulation(Simulation, method="exact"):
             record[:, states + w.FREE] = -np.inf
             record[:, states + w.PREDICTED] = record[:, states + w.QUEUED] = np.inf
             block = lines((states + 1 + len(neuron.model.Params._fields), w.BLOCK))
-            self._arrays.append({w.RECORD: record, w.TOUCHED: np.zeros(n, np.int32), w.BLOCK_STATES: block})
+            self._arrays.append({w.RECORD: record, w.BLOCK_STATES: block})
             self._contexts[g, w.N], self._contexts[g, w.FIRST] = n, self._offsets[p]
             self._contexts[g, w.ENTRY] = (w.FIRE << w.KIND_SHIFT) + (g << w.GROUP_SHIFT)
             self._contexts[g, w.WIDTH] = record.strides[0]
@@ -173,22 +175,30 @@ class ExactSimulation(Simulation, method="exact"):
         self._processes.append((numbers, words))
         self._curves.append(curve)
 
-    def _make_queue(self) -> None:
-        self._queue = EventQueue(ROOM + 2 * self._synapses.most_parcels)
-        self._contexts[:, w.QUEUE] = self._queue.words.ctypes.data
+    def _make_queues(self) -> None:
+        """That of events, and that of visits, whose days are shorter than any delay behind a neuron; the same one if there is none
+        so short."""
+        self._queue = self._visits = EventQueue(ROOM + 2 * self._synapses.most_parcels + w.BLOCK)
+        parcels, delay = self._synapses.parcels_of, self._synapses.delay
+        own = [delay[parcels[self._offsets[p]] : parcels[self._offsets[p + 1]]] for p in self._members]
+        least = min((float(delays.min(initial=np.inf)) for delays in own), default=np.inf)
+        self._by_day = least >= LEAST_WINDOW
+        if self._by_day:
+            self._visits = EventQueue(ROOM + w.BLOCK)
+            self._visits.set_days(0.0, 1.0 / (SHORTER * min(least, MOST_WINDOW)))
+            self._visits.begin(0.0)
+        self._contexts[:, w.VISITS], self._contexts[:, w.BY_DAY] = self._visits.words.ctypes.data, self._by_day
 
     def _make_loop(self) -> None:
         network, groups, s = self._network, len(self._members), self._synapses
-        self._loop = np.zeros(w.LOOP_SIZE, np.int64)
+        self._loop, self._clock = np.zeros(w.LOOP_SIZE, np.int64), np.full(w.CLOCK_SIZE, -1.0)
+        self._contexts[:, w.LOOP] = self._loop.ctypes.data
         receives = np.zeros((max(groups, 1), self._most_ports), np.int64)
-        predicts, fires = np.zeros(max(groups, 1), np.int64), np.zeros(max(groups, 1), np.int64)
+        visits = np.zeros(max(groups, 1), np.int64)
         self._kernels = []
         for g, spec in enumerate(self._specs):
-            kernels = {name: compile_event(name, spec) for name in ("predict", "look", "settle")}
-            if spec.model.spiking:
-                kernels["fire"] = compile_event("fire", spec)
-                fires[g] = kernels["fire"].address
-            predicts[g] = kernels["predict"].address
+            kernels = {name: compile_event(name, spec) for name in ("visit", "look", "renew")}
+            visits[g] = kernels["visit"].address
             for number, port in enumerate(self._ports[g]):
                 kernels[port] = compile_event(f"receive {port}", spec)
                 receives[g, number] = kernels[port].address
@@ -201,8 +211,7 @@ class ExactSimulation(Simulation, method="exact"):
         self._held: dict[int, np.ndarray] = {
             w.QUEUE_WORDS: self._queue.words,
             w.CONTEXTS: addresses,
-            w.PREDICTS: predicts,
-            w.FIRES: fires,
+            w.VISIT_KERNELS: visits,
             w.RECEIVES: receives,
             w.PARCELS_OF: s.parcels_of,
             w.DELAY: s.delay,
@@ -213,9 +222,10 @@ class ExactSimulation(Simulation, method="exact"):
             w.PROCESS_TABLE: self._process_table,
             w.PROCESS_STATE: self._process_state,
             w.CURVES: self._all_curves,
-            w.DIRTY: np.zeros(max(groups, 1), np.int32),
-            w.NOW: np.zeros(1),
+            w.CLOCK: self._clock,
         }
+        if self._by_day:
+            self._held[w.DAYS] = self._visits.words
         for word, array in self._held.items():
             self._loop[word] = array.ctypes.data
         sizes = {
@@ -232,14 +242,21 @@ class ExactSimulation(Simulation, method="exact"):
         }
         for word, size in sizes.items():
             self._loop[word] = size
-        self._spike_time, self._spike_source = np.empty(ROOM), np.empty(ROOM, np.int32)
         self._chunks: list[tuple[np.ndarray, np.ndarray]] = []
-        self._point_buffer()
+        self._make_buffer(ROOM)
         self._drive = compile_drive()
 
-    def _point_buffer(self) -> None:
-        self._loop[w.SPIKE_TIME], self._loop[w.SPIKE_SOURCE] = self._spike_time.ctypes.data, self._spike_source.ctypes.data
-        self._loop[w.SPIKE_ROOM] = len(self._spike_time)
+    def _make_buffer(self, room: int) -> None:
+        """For so many spikes, and room to sort them in; empty."""
+        self._buffer: dict[int, np.ndarray] = {
+            w.SPIKE_TIME: np.empty(room),
+            w.SPIKE_SOURCE: np.empty(room, np.int32),
+            w.SORT_TIME: np.empty(room),
+            w.SORT_KEY: np.empty(room, np.int64),
+        }
+        for word, array in self._buffer.items():
+            self._loop[word] = array.ctypes.data
+        self._loop[w.SPIKE_ROOM] = room
 
     def _give(self, spikes: dict[str, Any]) -> None:
         """Put the first given spike into the queue; it brings the next one."""
@@ -342,11 +359,12 @@ class ExactSimulation(Simulation, method="exact"):
         self._call(g, "look", t, out.ctypes.data)
         return out
 
-    def _settle(self, g: int) -> None:
-        """Let all neurons of a group be predicted anew."""
-        self._call(g, "settle", self._time)
-        while self._call(g, "predict", self._time):
-            self._queue.grow(2 * self._queue.room)
+    def _renew(self, g: int) -> None:
+        """Move all neurons of a group to the present, and visit them soon: their parameters are about to change."""
+        needed = self._visits.entries + int(self._contexts[g, w.N]) + ROOM
+        if needed > self._visits.room:
+            self._visits.grow(needed)
+        self._call(g, "renew", self._time)
 
     # Running
 
@@ -366,7 +384,6 @@ class ExactSimulation(Simulation, method="exact"):
             raise SimulationError(f"run: duration must be a number of ms, not negative, not {duration!r}")
         start, stop = self._time, self._time + float(duration)
         self._chunks.clear()
-        self._loop[w.SPIKE_COUNT] = 0
         samples = [self._samples(recorder) for recorder in self._recorders if isinstance(recorder, States)]
         bar = tqdm(total=stop, initial=start, delay=1.0, bar_format=BAR) if progress else nullcontext()
         with bar as shown, DeferredInterrupt() as interrupt:
@@ -389,7 +406,7 @@ class ExactSimulation(Simulation, method="exact"):
 
     def _run_to(self, until: float, interrupt: DeferredInterrupt, shown: Any) -> None:
         context = self._loop.ctypes.data_as(ctypes.POINTER(ctypes.c_int64))
-        now = self._held[w.NOW]
+        now = self._clock[w.NOW : w.NOW + 1]
         while True:
             self._queue.fit(float(now[0]))
             status = self._drive.ctypes(context, until)
@@ -397,9 +414,13 @@ class ExactSimulation(Simulation, method="exact"):
                 shown.update(max(0.0, min(until, now[0]) - shown.n))
             if status == w.DONE:
                 self._time = until
+                if self._by_day:
+                    self._visits.begin(until)
                 return
             if status == w.GROW:
-                self._queue.grow(2 * self._queue.room)
+                for queue in {self._queue, self._visits}:
+                    if queue.room - queue.entries < 2 * (self._synapses.most_parcels + w.BLOCK):
+                        queue.grow(2 * queue.room)
             elif status == w.FULL:
                 self._drain()
             elif status == w.ENDLESS:
@@ -408,21 +429,23 @@ class ExactSimulation(Simulation, method="exact"):
                 until = min(until, float(now[0]))
 
     def _drain(self) -> None:
-        """Move what was written to the list; the buffer grows with what comes."""
-        used = int(self._loop[w.SPIKE_COUNT])
-        self._chunks.append((self._spike_time[:used].copy(), self._spike_source[:used].copy()))
-        self._loop[w.SPIKE_COUNT] = 0
-        if used == len(self._spike_time) < 1 << 20:
-            self._spike_time, self._spike_source = np.empty(4 * used), np.empty(4 * used, np.int32)
-            self._point_buffer()
+        """Move the spikes that are on their way to the list; the buffer grows with what comes."""
+        count, sent = int(self._loop[w.SPIKE_COUNT]), int(self._loop[w.SPIKE_SENT])
+        times, sources = self._buffer[w.SPIKE_TIME], self._buffer[w.SPIKE_SOURCE]
+        self._chunks.append((times[:sent].copy(), sources[:sent].copy()))
+        rest = times[sent:count].copy(), sources[sent:count].copy()
+        room = len(times)
+        if count == room and (room < 1 << 20 or 2 * (count - sent) > room):
+            self._make_buffer(4 * room)
+        self._buffer[w.SPIKE_TIME][: count - sent], self._buffer[w.SPIKE_SOURCE][: count - sent] = rest
+        self._loop[w.SPIKE_COUNT], self._loop[w.SPIKE_SENT] = count - sent, 0
 
     def _change_currents(self) -> None:
         """Put the currents in force that flow from now on."""
         for name in {c.target for c in self._varying if next_change(c, GUARD, self._time - GUARD) == self._time}:
             g = self._members.index(self._network.number(name))
-            self._call(g, "settle", self._time)
+            self._renew(g)
             self._set_parameters(g, self._time)
-            self._settle(g)
 
     def _samples(self, recorder: States) -> Samples:
         g = self._members.index(self._network.number(recorder.population))
