@@ -20,6 +20,8 @@ from eventsim.exact.layout import (
     LAST,
     PREDICTED,
     QUEUE_SIZE,
+    QUEUED,
+    RECORD,
     RISE_COLUMNS,
     RISES,
     STRIDE,
@@ -30,6 +32,10 @@ from eventsim.exact.records import ExactSpec, bind_records
 from eventsim.jit import jit_borrowing as jit
 from eventsim.jit import jit_inlined
 from eventsim.models.model import with_ops
+
+LANES = (
+    16  # targets that are surely moved together: a block is a multiple of it, and what stands behind the last target is moved, too
+)
 
 
 def receive(spec: ExactSpec, port: str):
@@ -52,21 +58,22 @@ def receive(spec: ExactSpec, port: str):
         visits, rises = view(c[VISITS], QUEUE_SIZE, types.int64), view2(c[RISES], 2 * count, c[RISE_COLUMNS], types.float64)
         block = view2(c[BLOCK_STATES], count + 1, BLOCK, types.float64)
         each = view2(c[BLOCK_STATES] + 8 * BLOCK * (count + 1), numbers, BLOCK, types.float64)
-        own, own_rises = c[STRIDE] > 0, c[RISE_COLUMNS] > 1
+        own, own_rises, records, weight = c[STRIDE] > 0, c[RISE_COLUMNS] > 1, c[RECORD], c[WEIGHTS]
         common, _ = parameters(c, 0)
         ahead = view(address, many, types.int32)
         for k in range(min(many, BLOCK)):
-            prefetch(view(record(c, np.int64(ahead[k])), width, types.float64), 0)
+            prefetch(view(record(records, np.int64(ahead[k])), width, types.float64), 0)
         for begin in range(0, many, BLOCK):
             if room_left(visits) < BLOCK:
                 return begin
             size = min(BLOCK, many - begin)
-            targets, weights = view(address + 4 * begin, size, types.int32), view(c[WEIGHTS] + 8 * begin, size, types.float64)
+            lanes = (size + LANES - 1) & -LANES
+            targets, weights = view(address + 4 * begin, size, types.int32), view(weight + 8 * begin, size, types.float64)
             for k in range(begin + BLOCK, min(many, begin + 2 * BLOCK)):
-                prefetch(view(record(c, np.int64(ahead[k])), width, types.float64), 0)
+                prefetch(view(record(records, np.int64(ahead[k])), width, types.float64), 0)
             for k in range(size):
                 j = np.int64(targets[k])
-                r = view(record(c, j), width, types.float64)
+                r = view(record(records, j), width, types.float64)
                 if spiking and abs(r[count + PREDICTED]) < t and not fire_before(c, j, t):
                     return begin
                 put(block, k, state(r))
@@ -75,15 +82,15 @@ def receive(spec: ExactSpec, port: str):
                 for k in range(size):
                     p, _ = parameters(c, np.int64(targets[k]))
                     put_own(each, k, p)
-                for k in range(size):
+                for k in range(lanes):
                     put(block, k, jump(State(*get(block, k)), block[count, k], Params(*get_own(each, k))))
             else:
-                for k in range(size):
+                for k in range(lanes):
                     put(block, k, jump(State(*get(block, k)), block[count, k], common))
             for k in range(size):
                 j = np.int64(targets[k])
-                r = view(record(c, j), width, types.float64)
-                p, _ = parameters(c, j)
+                p = Params(*get_own(each, k)) if own else common
+                r = view(record(records, j), width, types.float64)
                 last, free = r[count + LAST], r[count + FREE]
                 if last < t:
                     r[count + LAST] = t
@@ -97,20 +104,25 @@ def receive(spec: ExactSpec, port: str):
                 put(block, k, new)
                 block[count, k] = free
             if spiking:
-                if own:
-                    for k in range(size):
-                        p, row = Params(*get_own(each, k)), np.int64(targets[k]) if own_rises else 0
-                        free, wait = block[count, k], bound(State(*get(block, k)), p, rises, row)
+                if not own:
+                    for k in range(lanes):
+                        free, wait = block[count, k], bound(State(*get(block, k)), common, rises, 0)
+                        block[count, k] = free if t < free else t + wait
+                elif not own_rises:
+                    for k in range(lanes):
+                        free, wait = block[count, k], bound(State(*get(block, k)), Params(*get_own(each, k)), rises, 0)
                         block[count, k] = free if t < free else t + wait
                 else:
                     for k in range(size):
-                        free, wait = block[count, k], bound(State(*get(block, k)), common, rises, 0)
+                        p, row = Params(*get_own(each, k)), np.int64(targets[k])
+                        free, wait = block[count, k], bound(State(*get(block, k)), p, rises, row)
                         block[count, k] = free if t < free else t + wait
                 for k in range(size):
-                    j = np.int64(targets[k])
-                    r = view(record(c, j), width, types.float64)
-                    r[count + PREDICTED] = -block[count, k]
-                    put_visit(c, j, r, count, block[count, k])
+                    j, soon = np.int64(targets[k]), block[count, k]
+                    r = view(record(records, j), width, types.float64)
+                    r[count + PREDICTED] = -soon
+                    if soon < r[count + QUEUED]:
+                        put_visit(c, j, r, count, soon)
         return many
 
     return kernel

@@ -31,6 +31,7 @@ from eventsim.exact.layout import (
     PREDICTED,
     QUEUE_SIZE,
     QUEUED,
+    RECORD,
     SPIKE_COUNT,
     SPIKE_ROOM,
     SPIKE_SOURCE,
@@ -101,7 +102,7 @@ def bind_firing(spec: ExactSpec):
 
     @jit
     def fire_before(c, j, before):
-        r = view(record(c, j), width, types.float64)
+        r = view(record(c[RECORD], j), width, types.float64)
         p, refractory = parameters(c, j)
         while abs(r[count + PREDICTED]) < before:
             t = r[count + PREDICTED]

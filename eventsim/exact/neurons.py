@@ -15,7 +15,21 @@ from eventsim.cpu.pointers import values_at, view
 from eventsim.errors import ModelError
 from eventsim.exact.arrivals import receive
 from eventsim.exact.firing import bind_firing, put_visit
-from eventsim.exact.layout import BEFORE, CLOCK, CLOCK_SIZE, CONTEXT_SIZE, EVENT, FREE, LAST, LOOP, LOOP_SIZE, PREDICTED, QUEUED, N
+from eventsim.exact.layout import (
+    BEFORE,
+    CLOCK,
+    CLOCK_SIZE,
+    CONTEXT_SIZE,
+    EVENT,
+    FREE,
+    LAST,
+    LOOP,
+    LOOP_SIZE,
+    PREDICTED,
+    QUEUED,
+    RECORD,
+    N,
+)
 from eventsim.exact.records import ExactSpec, bind_records
 from eventsim.jit import compile_callback, compiled_once, numba_says
 from eventsim.models import BUILT_IN
@@ -29,7 +43,7 @@ def _visit(spec: ExactSpec):
 
     def visit(context, t, j, b):
         c = values_at(context, CONTEXT_SIZE)
-        r = view(record(c, j), width, types.float64)
+        r = view(record(c[RECORD], j), width, types.float64)
         if r[count + QUEUED] != t:
             return 1
         clock = view(view(c[LOOP], LOOP_SIZE, types.int64)[CLOCK], CLOCK_SIZE, types.float64)
@@ -50,7 +64,7 @@ def _look(spec: ExactSpec):
         c = values_at(context, CONTEXT_SIZE)
         for j in range(c[N]):
             p, _ = parameters(c, j)
-            r = view(record(c, j), width, types.float64)
+            r = view(record(c[RECORD], j), width, types.float64)
             out = view(address + 8 * count * j, count, types.float64)
             store(out, bring(state(r), r[count + LAST], r[count + FREE], t, p))
         return c[N]
@@ -67,7 +81,7 @@ def _renew(spec: ExactSpec):
         c = values_at(context, CONTEXT_SIZE)
         for j in range(c[N]):
             p, _ = parameters(c, j)
-            r = view(record(c, j), width, types.float64)
+            r = view(record(c[RECORD], j), width, types.float64)
             store(r, bring(state(r), r[count + LAST], r[count + FREE], t, p))
             soon = max(t, r[count + FREE])
             r[count + LAST], r[count + PREDICTED], r[count + QUEUED] = t, -soon, math.inf

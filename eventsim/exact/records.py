@@ -9,7 +9,7 @@ from numba import types
 
 from eventsim.cpu.pointers import view
 from eventsim.exact.crossing import bind_jump
-from eventsim.exact.layout import MORE, PARAMS, RECORD, STRIDE
+from eventsim.exact.layout import MORE, PARAMS, STRIDE
 from eventsim.jit import jit_borrowing as jit
 from eventsim.models.model import hold_fields
 
@@ -36,7 +36,7 @@ class ExactSpec(NamedTuple):
 class Records(NamedTuple):
     """Functions that read and write records of neurons of one model, in the context c of their group.
 
-    record(c, j) -> the address of r, the ``width`` numbers of neuron j; parameters(c, j) -> (Params, refractory period in ms);
+    record(c[RECORD], j) -> the address of r, the ``width`` numbers of neuron j; parameters(c, j) -> (Params, refractory period, ms);
     state(r) -> State; bring(s, last, free, t, p) -> s moved from the time of its last event to t, held until it is free;
     store(r, s); held(old, new, 1.0) -> new, but old where a state is held; states: how many there are
     """
@@ -90,8 +90,8 @@ def bind_records(spec: ExactSpec) -> Records:
     held = hold_fields(State, spec.hold, jit)
 
     @jit
-    def record(c, j):
-        return c[RECORD] + 8 * width * j
+    def record(records, j):
+        return records + 8 * width * j
 
     @jit
     def parameters(c, j):
