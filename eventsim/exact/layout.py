@@ -44,18 +44,19 @@ LAST, FREE, PREDICTED, QUEUED, MORE = range(5)
     QUEUE_KEY,  # int64 (room,)
     QUEUE_NEAR,  # its entries
     QUEUE_ROOM,  # for entries of all kinds
-    QUEUE_WAITING,  # 8 bytes (room, 4): what is due later
+    QUEUE_WAITING,  # 8 bytes (chunks, 16): what is due later
     QUEUE_LATER,  # its entries
-    QUEUE_FREE,  # the first free place of it
-    QUEUE_HEADS,  # int64 (days,): the first entry of each day of the year, or -1
+    QUEUE_FREE,  # the first free chunk
+    QUEUE_HEADS,  # int64 (days,): the first chunk of each day of the year, or -1
     QUEUE_DAYS,  # of a year, a power of 2
     QUEUE_DAY,  # today
     QUEUE_PER_MS,  # days in a ms, a float64
-    QUEUE_AHEAD,  # the entry of tomorrow that is looked at next, or -1
+    QUEUE_AHEAD,  # the chunk of tomorrow that is looked at, or -1
+    QUEUE_AHEAD_AT,  # its entry that is looked at next
     QUEUE_TAKEN,  # entries that were taken out so far
     QUEUE_YEARS,  # years that passed without an entry: days are too short
     QUEUE_SIZE,
-) = range(15)
+) = range(16)
 
 # Statuses of the loop over events
 DONE = 0  # everything until the end of the run

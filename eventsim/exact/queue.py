@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from eventsim.exact import layout as w
-from eventsim.exact.calendar import WAITS, clear, move, push_all
+from eventsim.exact.calendar import CHUNK, chunks_for, clear, move, push_all
 
 LINE = 64  # bytes
 PER_DAY = 16  # entries that are taken out
@@ -49,11 +49,11 @@ class EventQueue:
 
     def _allocate(self, room: int) -> None:
         """Empty arrays; what is there is lost."""
-        days = 1 << max(4, (room - 1).bit_length() - 1)
+        days = 1 << max(4, (room - 1).bit_length() - 3)  # a year then is as long as all entries last, and more
         self.arrays = {
             w.QUEUE_TIME: np.empty(room),
             w.QUEUE_KEY: np.empty(room, np.int64),
-            w.QUEUE_WAITING: lines((room, WAITS)),
+            w.QUEUE_WAITING: lines((chunks_for(room, days), CHUNK)),
             w.QUEUE_HEADS: np.empty(days, np.int64),
         }
         for word, array in self.arrays.items():

@@ -18,7 +18,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from eventsim.cpu.pointers import address_of, prefetch, view
-from eventsim.exact.calendar import KEY, NEXT, TIME, day_of, give_back, hang, push, waiting
+from eventsim.exact.calendar import CHUNK, COUNT, KEY, LINE, NEXT, TIME, day_of, give_back, hang, waiting
 from eventsim.exact.layout import (
     CONTEXT_SIZE,
     GROUP_SHIFT,
@@ -79,13 +79,11 @@ def next_day(q, until):
 
 
 @jit
-def _ask_for(words, place, contexts):
-    """Ask memory for an entry's neuron, and for the entry behind it."""
-    about = words[place + KEY] & ((np.int64(1) << KIND_SHIFT) - 1)
+def _ask_for(key, contexts):
+    """Ask memory for the neuron that an entry is about."""
+    about = key & ((np.int64(1) << KIND_SHIFT) - 1)
     group = view(contexts[about >> GROUP_SHIFT], CONTEXT_SIZE, types.int64)
     prefetch(view(group[RECORD] + group[WIDTH] * (about & ((np.int64(1) << GROUP_SHIFT) - 1)), 1, types.float64), 0)
-    if words[place + NEXT] >= 0:
-        prefetch(words, words[place + NEXT])
 
 
 @jit
@@ -97,20 +95,26 @@ def visit_day(q, visits, contexts):
     words, numbers = waiting(q)
     heads, today = view(q[QUEUE_HEADS], q[QUEUE_DAYS], types.int64), q[QUEUE_DAY] + 1
     at = today & (q[QUEUE_DAYS] - 1)
-    place, done = heads[at], True
+    chunk, done = heads[at], True
     heads[at] = -1
-    while place >= 0:
-        following, t, key = words[place + NEXT], numbers[place + TIME], words[place + KEY]
+    while chunk >= 0:
+        following, end = words[chunk + NEXT], chunk + 2 * words[chunk + COUNT]
         if following >= 0:
-            _ask_for(words, following, contexts)
-        if not done or day_of(q, t) > today:
-            hang(q, words, place, today)
-        else:
-            give_back(q, words, place)
+            for line in range(following, following + CHUNK, LINE):
+                prefetch(words, line)
+        for place in range(chunk, end, 2):
+            _ask_for(words[place + KEY], contexts)
+        for place in range(chunk, end, 2):
+            t, key = numbers[place + TIME], words[place + KEY]
+            q[QUEUE_LATER] -= 1
+            if not done or day_of(q, t) > today:
+                hang(q, today, t, key)
+                continue
             about = key & ((np.int64(1) << KIND_SHIFT) - 1)
             g, j = about >> GROUP_SHIFT, about & ((np.int64(1) << GROUP_SHIFT) - 1)
             done = call_event(visits[g], contexts[g], t, j, 0) != 0
             if not done:
-                push(q, t, key)
-        place = following
+                hang(q, today, t, key)
+        give_back(q, words, chunk)
+        chunk = following
     return done
