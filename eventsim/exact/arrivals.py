@@ -18,6 +18,7 @@ from eventsim.exact.layout import (
     CONTEXT_SIZE,
     FREE,
     LAST,
+    MOST_FORESEEN,
     PREDICTED,
     QUEUE_SIZE,
     QUEUED,
@@ -61,15 +62,13 @@ def receive(spec: ExactSpec, port: str):
         own, own_rises, records, weight = c[STRIDE] > 0, c[RISE_COLUMNS] > 1, c[RECORD], c[WEIGHTS]
         common, _ = parameters(c, 0)
         ahead = view(address, many, types.int32)
-        for k in range(min(many, BLOCK)):
-            prefetch(view(record(records, np.int64(ahead[k])), width, types.float64), 0)
         for begin in range(0, many, BLOCK):
             if room_left(visits) < BLOCK:
                 return begin
             size = min(BLOCK, many - begin)
             lanes = (size + LANES - 1) & -LANES
             targets, weights = view(address + 4 * begin, size, types.int32), view(weight + 8 * begin, size, types.float64)
-            for k in range(begin + BLOCK, min(many, begin + 2 * BLOCK)):
+            for k in range(max(begin + BLOCK, MOST_FORESEEN), min(many, begin + 2 * BLOCK)):
                 prefetch(view(record(records, np.int64(ahead[k])), width, types.float64), 0)
             for k in range(size):
                 j = np.int64(targets[k])

@@ -32,6 +32,7 @@ EVENT = types.int64(types.CPointer(types.int64), types.float64, types.int64, typ
 ) = range(15)
 
 BLOCK = 64  # targets that are moved to the present at one go
+MOST_FORESEEN = 256  # synapses of an entry that memory is asked for, with their targets, before it comes
 
 
 # Of a neuron's record, behind its states, in ms: of its last event; until when it is refractory; when it fires if it hears nothing,

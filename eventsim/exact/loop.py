@@ -45,6 +45,7 @@ from eventsim.exact.layout import (
     GROW,
     KIND_SHIFT,
     LOOP_SIZE,
+    MOST_FORESEEN,
     MOST_PARCELS,
     NEURONS,
     NOW,
@@ -80,6 +81,7 @@ from eventsim.exact.layout import (
     SPIKE_SENT,
     SPIKE_SOURCE,
     SPIKE_TIME,
+    SYNAPSES,
     TARGET,
     VISIT_KERNELS,
     WEIGHT,
@@ -116,7 +118,7 @@ def _arrive(c, t):
 
 @jit_borrowing
 def _foresee(c, key):
-    """Ask for what an entry will need: in large networks it lies in memory."""
+    """Ask for what tells where an entry's synapses are: in large networks it lies in memory."""
     kind, about = key >> KIND_SHIFT, key & ((np.int64(1) << KIND_SHIFT) - 1)
     if kind == FIRE:
         group = view(view(c[CONTEXTS], c[GROUPS], types.int64)[about >> GROUP_SHIFT], CONTEXT_SIZE, types.int64)
@@ -125,6 +127,38 @@ def _foresee(c, key):
     elif kind == ARRIVE:
         segments = view(c[SEGMENTS_OF], c[PARCELS] + 1, types.int64)
         prefetch(view(c[SEGMENT], 3 * c[SEGMENTS], types.int64), 3 * segments[about])
+
+
+@jit_borrowing
+def _foresee_synapses(c, key):
+    """Ask for an entry's synapses."""
+    kind, about = key >> KIND_SHIFT, key & ((np.int64(1) << KIND_SHIFT) - 1)
+    if kind == ARRIVE:
+        segments, words = view(c[SEGMENTS_OF], c[PARCELS] + 1, types.int64), view(c[SEGMENT], 3 * c[SEGMENTS], types.int64)
+        target, weight = view(c[TARGET], c[SYNAPSES], types.int32), view(c[WEIGHT], c[SYNAPSES], types.float64)
+        first, last = 3 * segments[about], 3 * segments[about + 1] - 3
+        begin, end = words[first + 1], words[last + 1] + words[last + 2]
+        for i in range(begin, min(end, begin + MOST_FORESEEN), 16):
+            prefetch(target, i)
+        for i in range(begin, min(end, begin + MOST_FORESEEN), 8):
+            prefetch(weight, i)
+
+
+@jit_borrowing
+def _foresee_targets(c, key):
+    """Ask for the neurons that an entry reaches."""
+    kind, about = key >> KIND_SHIFT, key & ((np.int64(1) << KIND_SHIFT) - 1)
+    if kind == ARRIVE:
+        segments, words = view(c[SEGMENTS_OF], c[PARCELS] + 1, types.int64), view(c[SEGMENT], 3 * c[SEGMENTS], types.int64)
+        target, contexts = view(c[TARGET], c[SYNAPSES], types.int32), view(c[CONTEXTS], c[GROUPS], types.int64)
+        left = MOST_FORESEEN
+        for segment in range(3 * segments[about], 3 * segments[about + 1], 3):
+            group = view(contexts[words[segment] // c[PORTS]], CONTEXT_SIZE, types.int64)
+            record, width, begin = group[RECORD], group[WIDTH], words[segment + 1]
+            many = min(words[segment + 2], left)
+            left -= many
+            for i in range(begin, begin + many):
+                prefetch(view(record + width * np.int64(target[i]), 1, types.float64), 0)
 
 
 @jit_borrowing
@@ -196,7 +230,7 @@ def compile_drive():
         days = view(c[DAYS] if by_day else c[QUEUE_WORDS], QUEUE_SIZE, types.int64)
         after = next_number(until)
         end = min(end_of_day(days), after) if by_day else after
-        spent = 0
+        spent, foreseen = 0, np.int64(FIRE) << KIND_SHIFT
         while True:
             if c[PART] < c[PARTS_END]:
                 spent += _arrive(c, clock[NOW])
@@ -243,9 +277,13 @@ def compile_drive():
                         push(q, following, again)
             else:
                 pop(q)
-            ahead = look_ahead(q)
-            if ahead >= 0:
-                _foresee(c, ahead)
+            tomorrow = look_ahead(q)
+            if tomorrow >= 0:
+                _foresee(c, tomorrow)
+                _foresee_synapses(c, foreseen)
+                foreseen = tomorrow
+            if q[QUEUE_NEAR] > 0:
+                _foresee_targets(c, key[0])
             spent += 1
             if kind == ARRIVE:
                 c[PART], c[PARTS_END] = segments[about], segments[about + 1]

@@ -36,7 +36,7 @@ class ExactSpec(NamedTuple):
 class Records(NamedTuple):
     """Functions that read and write records of neurons of one model, in the context c of their group.
 
-    record(c[RECORD], j) -> the address of r, the ``width`` numbers of neuron j; parameters(c, j) -> (Params, refractory period, ms);
+    record(c[RECORD], j) -> the address of r, the ``width`` numbers of neuron j; parameters(c, j) -> (Params, ms refractory);
     state(r) -> State; bring(s, last, free, t, p) -> s moved from the time of its last event to t, held until it is free;
     store(r, s); held(old, new, 1.0) -> new, but old where a state is held; states: how many there are
     """
