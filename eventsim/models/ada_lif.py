@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from eventsim.models import lif, lsnn
+from eventsim.models.earliest import rise_to, with_currents
 from eventsim.models.lif_exc_inh import cancelling_time
 from eventsim.models.lsnn import Params, State
 from eventsim.models.model import Model
@@ -67,6 +68,11 @@ def bend(ops, s, p):
     return cancelling_time(ops, p.r_mem * s.i / p.tau_syn, p.tau_syn, -s.b / p.tau_adapt, p.tau_adapt)
 
 
+def earliest(ops, s, p):
+    """The bound of `eventsim.models.earliest`, with -b as one more current."""
+    return with_currents(ops, p.tau_mem, rise_to(ops, p.v_th, s.v), p.v_leak - p.v_th, p.r_mem * s.i, p.tau_syn, -s.b, p.tau_adapt)
+
+
 AdaLIF = Model(
     name="AdaLIF",
     State=State,
@@ -82,6 +88,7 @@ AdaLIF = Model(
     initial=initial,
     slope=slope,
     bend=bend,
+    earliest=earliest,
     positive=lsnn.LSNN.positive,
     units=lsnn.LSNN.units,
     doc=__doc__,

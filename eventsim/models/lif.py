@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from numba.extending import register_jitable
 
+from eventsim.models.earliest import rise_to, with_current
 from eventsim.models.model import Model
 
 
@@ -124,12 +125,8 @@ def bend(ops, s, p):
 
 
 def earliest(ops, s, p):
-    """v rises no faster than now, without inhibition, since v above where it is and a current that decays only slow it down:
-    t = (v_th - v) / dv/dt."""
-    drive = p.r_mem * s.i
-    rate = ((p.v_leak - s.v) + ops.select(drive > 0.0, drive, 0.0)) / p.tau_mem
-    rises = rate > 0.0
-    return ops.select(rises, (p.v_th - s.v) / ops.select(rises, rate, 1.0), math.inf)
+    """The bound of `eventsim.models.earliest`, for one current."""
+    return with_current(ops, p.tau_mem, rise_to(ops, p.v_th, s.v), p.v_leak - p.v_th, p.r_mem * s.i, p.tau_syn)
 
 
 LIF = Model(

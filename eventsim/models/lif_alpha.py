@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from numba.extending import register_jitable
 
 from eventsim.models import lif
+from eventsim.models.earliest import rise_to, with_current
 from eventsim.models.lif import Params
 from eventsim.models.model import Model
 
@@ -116,6 +117,13 @@ def bend(ops, s, p):
     return ops.select((t > 0.0) & (s.h != 0.0), t, math.inf)
 
 
+def earliest(ops, s, p):
+    """The bound of `eventsim.models.earliest`, for i alone and a constant current h: what h adds to i is
+    h (t/tau_syn) exp(1 - t/tau_syn), no more than h. A negative h is left out."""
+    above = (p.v_leak - p.v_th) + ops.relu(p.r_mem * s.h)
+    return with_current(ops, p.tau_mem, rise_to(ops, p.v_th, s.v), above, p.r_mem * s.i, p.tau_syn)
+
+
 LIFAlpha = Model(
     name="LIFAlpha",
     State=State,
@@ -131,6 +139,7 @@ LIFAlpha = Model(
     initial=initial,
     slope=lif.slope,
     bend=bend,
+    earliest=earliest,
     positive=lif.LIF.positive,
     units={**lif.LIF.units, "h": "unit of i"},
     doc=__doc__,

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+from eventsim.models.earliest import rise_to, without_current
 from eventsim.models.model import Model
 
 
@@ -81,9 +82,8 @@ def crossing(ops, s, p):
 
 
 def earliest(ops, s, p):
-    """v rises no faster than now: t = tau_mem (v_th - v)/(v_leak - v)."""
-    fires = p.v_leak > p.v_th
-    return ops.select(fires, p.tau_mem * (p.v_th - s.v) / ops.select(fires, p.v_leak - s.v, 1.0), math.inf)
+    """The crossing with a quotient in the place of its logarithm (`eventsim.models.earliest`)."""
+    return without_current(ops, p.tau_mem, rise_to(ops, p.v_th, s.v), p.v_leak - p.v_th)
 
 
 LIFDelta = Model(

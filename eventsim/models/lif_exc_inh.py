@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from numba.extending import register_jitable
 
+from eventsim.models.earliest import rise_to, with_currents
 from eventsim.models.lif import coupling
 from eventsim.models.model import Model
 
@@ -117,12 +118,9 @@ def cancelling_time(ops, a, tau_a, b, tau_b):
 
 
 def earliest(ops, s, p):
-    """As in `eventsim.models.lif`, of the two currents that which is above 0."""
-    exc, inh = p.r_mem * s.exc, p.r_mem * s.inh
-    drive = ops.select(exc > 0.0, exc, 0.0) + ops.select(inh > 0.0, inh, 0.0)
-    rate = ((p.v_leak - s.v) + drive) / p.tau_mem
-    rises = rate > 0.0
-    return ops.select(rises, (p.v_th - s.v) / ops.select(rises, rate, 1.0), math.inf)
+    """The bound of `eventsim.models.earliest`, for two currents."""
+    rise, above = rise_to(ops, p.v_th, s.v), p.v_leak - p.v_th
+    return with_currents(ops, p.tau_mem, rise, above, p.r_mem * s.exc, p.tau_exc, p.r_mem * s.inh, p.tau_inh)
 
 
 def bend(ops, s, p):

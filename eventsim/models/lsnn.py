@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from eventsim.models import lif
+from eventsim.models.earliest import rise_to, with_currents
 from eventsim.models.lif_exc_inh import cancelling_time
 from eventsim.models.model import Model
 
@@ -95,6 +96,15 @@ def bend(ops, s, p):
     return cancelling_time(ops, p.r_mem * s.i / (p.tau_mem * p.tau_syn), p.tau_syn, lag * rise, p.tau_adapt)
 
 
+def earliest(ops, s, p):
+    """The bound of `eventsim.models.earliest`, with b as one more current.
+
+    With h = b - v_th and q = 1 - tau_mem/tau_adapt, exp(t/tau_mem) times b - v_th at t is h (1 + x)**q = h + h q g(x), with x
+    and g as there, for tau = tau_adapt: h lies on the side of the rise, h q on that of the currents."""
+    lift = (s.b - p.v_th) * ((p.tau_adapt - p.tau_mem) / p.tau_adapt)
+    return with_currents(ops, p.tau_mem, rise_to(ops, s.b, s.v), p.v_leak - p.v_th, p.r_mem * s.i, p.tau_syn, -lift, p.tau_adapt)
+
+
 LSNN = Model(
     name="LSNN",
     State=State,
@@ -110,6 +120,7 @@ LSNN = Model(
     initial=initial,
     slope=slope,
     bend=bend,
+    earliest=earliest,
     positive=("tau_mem", "tau_syn", "tau_adapt"),
     units={**lif.LIF.units, "tau_adapt": "ms", "beta": "unit of v", "b": "unit of v"},
     doc=__doc__,

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 from numba.extending import register_jitable
 
 from eventsim.models import lif_delta
+from eventsim.models.earliest import TINY
 from eventsim.models.lif_delta import State
 from eventsim.models.model import Model
 
@@ -145,6 +146,28 @@ def crossing(ops, s, p):
     return p.tau_mem / p.curve * ops.select(turns, angle / frequency, slow)
 
 
+def earliest(ops, s, p):
+    """The crossing without its logarithm and its arctan. With y = k (w1 - w0), z = w0 w1 - c and r^2 = y^2 + z^2 its angle for c < 0
+    is 2 arctan(u), u = y/(r + z) = (r - z)/y, and arctan(u) >= 3 u/(1 + 2 sqrt(1 + u^2)) for u >= 0, Shafer (1966), Amer. Math.
+    Monthly 73:309. For c >= 0 the logarithm is that of `eventsim.models.earliest`."""
+    middle, c = _constants(ops, p)
+    upper, lower, _ = _zeros(ops, p)
+    k, turns, rise = ops.sqrt(ops.absolute(c)), c < 0.0, p.v_th - s.v
+    across, y = (s.v - middle) * (p.v_th - middle) - c, k * rise
+    r = ops.sqrt(across * across + y * y)
+    total = r + ops.absolute(across)
+    twice = 2.0 * ops.sqrt(2.0 * r * total)
+    less = across > 0.0
+    num, den = ops.select(less, 6.0 * rise, 6.0 * total), ops.select(less, total + twice, k * (y + twice))
+    gap = (s.v - upper) * (p.v_th - lower)
+    reaches = turns | (gap > 0.0)
+    far = 2.0 * y
+    num = ops.select(turns, num, 3.0 * (rise * (2.0 * gap + far)))
+    den = ops.select(turns, den, 6.0 * (gap * (gap + far)) + far * far)
+    t = p.tau_mem / p.curve * (num / ops.select(reaches, den + TINY, 1.0))
+    return ops.select(reaches, ops.select(t >= 0.0, t, 0.0), math.inf)
+
+
 QIF = Model(
     name="QIF",
     State=State,
@@ -160,6 +183,7 @@ QIF = Model(
     initial=initial,
     turning_time=turning_time,
     crossing=crossing,
+    earliest=earliest,
     positive=("tau_mem", "curve"),
     units={
         "tau_mem": "ms",
