@@ -121,7 +121,7 @@ def receive(spec: ExactSpec, port: str):
                     r = view(record(records, j), width, types.float64)
                     r[count + PREDICTED] = -soon
                     if soon < r[count + QUEUED]:
-                        put_visit(c, j, r, count, soon)
+                        put_visit(c, j, r, count, t, soon)
         return many
 
     return kernel

@@ -17,6 +17,7 @@ import math
 
 from eventsim.exact.exponentials import flow_ops
 from eventsim.jit import jit_borrowing as jit
+from eventsim.jit import jit_inlined
 from eventsim.models.model import with_ops
 
 END = 1e12  # ms, where every exponential has died away
@@ -41,8 +42,8 @@ def bind_earliest(model):
     """A function ``(s, p) -> t``: a time in ms before which the neuron does not fire by itself; 0 if nothing is known. float64"""
     if not model.spiking or model.earliest is None:
         return jit(lambda s, p: 0.0)
-    ops, margin, earliest = flow_ops(), jit(model.margin), jit(model.earliest)
-    return jit(lambda s, p: 0.0 if margin(s, p) > 0.0 else EARLY * earliest(ops, s, p))
+    ops, margin, earliest = flow_ops(), jit(model.margin), jit_inlined(model.earliest)
+    return jit_inlined(lambda s, p: 0.0 if margin(s, p) > 0.0 else EARLY * earliest(ops, s, p))
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""exp and expm1 without a branch or a call, so that a loop over neurons is done several at a time; as scalars the same bits.
+"""exp, expm1 and sqrt without a branch or a call, so that a loop over neurons is done several at a time; as scalars the same bits.
 
 x = k log 2 + r with an integer k and |r| <= log(2)/2; e = expm1(r) is its Taylor polynomial up to r**13, whose error is below
 2e-17 r; then exp(x) = 2**k + 2**k e and expm1(x) = (2**k - 1) + 2**k e. Both are within two units in the last place. Source: Tang
@@ -82,7 +82,23 @@ def phi(x):
     return 1.0 - 0.5 * x if small else -expm1(-x) / (1.0 if small else x)
 
 
+@intrinsic
+def _root(typingctx, x):
+    """The square root of a float64, which processors know: Numba's is the C library's, a call."""
+
+    def codegen(context, builder, signature, args):
+        return builder.call(builder.module.declare_intrinsic("llvm.sqrt", [ir.DoubleType()]), args)
+
+    return types.float64(types.float64), codegen
+
+
+@jit
+def sqrt(x):
+    """The square root of x. float64"""
+    return _root(x)
+
+
 @functools.cache
 def flow_ops() -> Ops:
     """The operations on scalars of float64, with these exponentials."""
-    return scalar_ops(np.dtype(np.float64))._replace(exp=exp, expm1=expm1, phi=phi)
+    return scalar_ops(np.dtype(np.float64))._replace(exp=exp, expm1=expm1, phi=phi, sqrt=sqrt)

@@ -41,6 +41,7 @@ from eventsim.exact.layout import (
 )
 from eventsim.exact.records import ExactSpec, bind_records
 from eventsim.jit import jit_borrowing as jit
+from eventsim.jit import jit_inlined
 
 NEAR = 0.1  # of the time since the last event: a crossing is looked for when it may come so soon, else the bound moves on
 MOST_AT_ONCE = 1000  # times the neurons: spikes at one time after which they are taken to be endless
@@ -62,14 +63,18 @@ def write_spike(c, t, source):
 
 
 @jit
-def put_visit(c, j, r, count, soon):
-    """Visit neuron j of the group, whose record r has ``count`` states, at this time, unless it is visited before or on the same
-    day; there is room."""
+def put_visit(c, j, r, count, now, soon):
+    """Visit neuron j of the group, whose record r has ``count`` states, no later than at ``soon``, unless that is planned; there is
+    room. Where visits are made once a day it is planned for half way there: while inputs move the bound to and fro that plan holds,
+    and an entry that a new one takes the place of costs a visit, too."""
     if soon < r[count + QUEUED]:
         visits = view(c[VISITS], QUEUE_SIZE, types.int64)
-        if not c[BY_DAY] or day_of(visits, soon) < day_of(visits, r[count + QUEUED]):
-            r[count + QUEUED] = soon
-            push(visits, soon, c[ENTRY] + j)
+        if c[BY_DAY]:
+            if day_of(visits, soon) == day_of(visits, r[count + QUEUED]):
+                return
+            soon = now + 0.5 * (soon - now)
+        r[count + QUEUED] = soon
+        push(visits, soon, c[ENTRY] + j)
 
 
 @functools.cache
@@ -77,9 +82,9 @@ def bind_bound(spec: ExactSpec):
     """A function ``(s, p, rises, column) -> t``: a time in ms before which a neuron does not fire by itself, if it is free to."""
     earliest = bind_earliest(spec.model)
     if not spec.bounded:
-        return jit(lambda s, p, rises, column: earliest(s, p))
+        return jit_inlined(lambda s, p, rises, column: earliest(s, p))
     ceiling = bind_ceiling(spec.model)
-    return jit(lambda s, p, rises, column: math.inf if ceiling(s, p, rises, column) <= 0.0 else earliest(s, p))
+    return jit_inlined(lambda s, p, rises, column: math.inf if ceiling(s, p, rises, column) <= 0.0 else earliest(s, p))
 
 
 @functools.cache

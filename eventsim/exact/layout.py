@@ -36,7 +36,7 @@ MOST_FORESEEN = 256  # synapses of an entry that memory is asked for, with their
 
 
 # Of a neuron's record, behind its states, in ms: of its last event; until when it is refractory; when it fires if it hears nothing,
-# or, if negative, minus a time before which it does not; of its entry among the visits
+# or, if negative, minus a time before which it does not; of the first valid entry among the visits
 LAST, FREE, PREDICTED, QUEUED, MORE = range(5)
 
 # Words of the queue (`eventsim.exact.calendar`)

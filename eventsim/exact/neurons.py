@@ -50,7 +50,7 @@ def _visit(spec: ExactSpec):
         if not fire_before(c, j, clock[BEFORE]):
             return 0
         r[count + QUEUED] = math.inf
-        put_visit(c, j, r, count, abs(r[count + PREDICTED]))
+        put_visit(c, j, r, count, clock[BEFORE], abs(r[count + PREDICTED]))
         return 1
 
     return visit
@@ -85,7 +85,7 @@ def _renew(spec: ExactSpec):
             store(r, bring(state(r), r[count + LAST], r[count + FREE], t, p))
             soon = max(t, r[count + FREE])
             r[count + LAST], r[count + PREDICTED], r[count + QUEUED] = t, -soon, math.inf
-            put_visit(c, j, r, count, soon)
+            put_visit(c, j, r, count, t, soon)
         return c[N]
 
     return renew

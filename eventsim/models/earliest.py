@@ -30,13 +30,13 @@ ROUNDING = 2.0**-50  # of the threshold: v misses it by less than that
 TINY = 1e-145  # added to a divisor, so that neither it nor its square vanishes
 
 
-@register_jitable
+@register_jitable(forceinline=True)
 def rise_to(ops, v_th, v):
     """How far v is below its threshold, by a few roundings less, and not below 0."""
     return ops.relu((v_th - ROUNDING * ops.absolute(v_th)) - v)
 
 
-@register_jitable
+@register_jitable(forceinline=True)
 def membrane_time(ops, tau_mem, num, den):
     """A time no later than that at which exp(t/tau_mem) - 1 = num/den; 0 where numbers are too large. ms"""
     squares = 6.0 * (den * (den + num)) + num * num
@@ -44,21 +44,21 @@ def membrane_time(ops, tau_mem, num, den):
     return ops.select(t >= 0.0, t, 0.0)
 
 
-@register_jitable
+@register_jitable(forceinline=True)
 def without_current(ops, tau_mem, rise, above):
     """No later than where rise = above x. ms"""
     rises = above > 0.0
     return ops.select(rises, membrane_time(ops, tau_mem, rise, ops.select(rises, above, 1.0) + TINY), math.inf)
 
 
-@register_jitable
+@register_jitable(forceinline=True)
 def decays(ops, tau_mem, tau):
     """``(tau c for d > 0, tau c for d < 0)``. ms"""
     half, lag = 0.5 * tau_mem, tau_mem - tau
     return ops.relu(ops.minimum(half, lag)), ops.select(half > lag, half, lag)
 
 
-@register_jitable
+@register_jitable(forceinline=True)
 def with_quotient(ops, tau_mem, rise, above, d, c, unit):
     """No later than where rise = above x + d x/(1 + c/unit x). ms
 
@@ -77,14 +77,14 @@ def with_quotient(ops, tau_mem, rise, above, d, c, unit):
     return ops.select(never, math.inf, t)
 
 
-@register_jitable
+@register_jitable(forceinline=True)
 def with_current(ops, tau_mem, rise, above, d, tau):
     """No later than v crosses with one current. ms"""
     excitatory, inhibitory = decays(ops, tau_mem, tau)
     return with_quotient(ops, tau_mem, rise, above, d, ops.select(d > 0.0, excitatory, inhibitory), tau)
 
 
-@register_jitable
+@register_jitable(forceinline=True)
 def with_currents(ops, tau_mem, rise, above, d, tau, e, tau_e):
     """No later than v crosses with two currents, d and e. ms
 
