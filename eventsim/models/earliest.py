@@ -1,4 +1,4 @@
-"""Times before which a leaky membrane that hears nothing does not reach its threshold: four operations, a root and a division.
+"""Times before which a leaky membrane that hears nothing does not reach its threshold, from + - *, a square root and a division.
 
     tau_mem dv/dt = (v_leak - v) + d exp(-t/tau)        crosses where v = v_th; v is below it now, by rise = v_th - v
 
@@ -6,17 +6,19 @@ Let x = exp(t/tau_mem) - 1, m = tau_mem/tau and above = v_leak - v_th. Multiplie
 
     rise = above x + d g(x)        g' = (1 + x)**-m, g(0) = 0: g = (1 - (1 + x)**(1 - m))/(m - 1)
 
-and Bernoulli's inequality has g between two quotients h(x) = x/(1 + c x), whose h' is (1 + c x)**-2:
+and Bernoulli's inequality, (1 + x)**n >= 1 + n x for n >= 1 and <= for 0 <= n <= 1, has g between two quotients h = x/(1 + c x):
 
-    g <= h for c = m/2, if m >= 2, since (1 + x)**(m/2) >= 1 + c x; else for c = max(m - 1, 0), since (1 + x)**c <= 1 + c x
-    g >= h for c = m/2, if m <= 2; else for c = m - 1: the same two the other way round
+    n = m/2: with c = n, 1/h' = (1 + c x)**2 is no more than 1/g' for m >= 2, so that g <= h, and no less for m <= 2: g >= h
+    n = m - 1: with c = n, g <= h for 1 <= m <= 2, and g >= h for m >= 2        c = 0: g <= h = x
 
-With the first one for d > 0 and the second one for d < 0, above x + d h(x) lies above what drives v, and reaches the rise no later:
+With one that is above g for d > 0, below g for d < 0, above x + d h is nowhere less than above x + d g, and no later at the rise:
 
     above c x^2 + (above + d - c rise) x - rise = 0
 
-The smallest x > 0 that solves it is turned into a time by t/tau_mem = log(1 + x) >= 3 x (2 + x)/(6 + 6 x + x^2) (Pade's
-approximant; the derivative of the difference is x^4/((1 + x)(6 + 6 x + x^2)^2)). If there is none, v never crosses.
+The smallest x > 0 that solves it is turned into a time by t/tau_mem = log(1 + x) >= 3 x (2 + x)/(6 + 6 x + x^2), Pade's
+approximant (the derivative of the difference is x^4/((1 + x)(6 + 6 x + x^2)^2)). If there is none, v never crosses.
+
+Branches there are none, so that a loop over neurons is done several at a time. Where squares overflow the time is 0.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ def rise_to(ops, v_th, v):
 def membrane_time(ops, tau_mem, num, den):
     """A time no later than that at which exp(t/tau_mem) - 1 = num/den; 0 where numbers are too large. ms"""
     squares = 6.0 * (den * (den + num)) + num * num
-    t = 3.0 * tau_mem * (num * (2.0 * den + num)) / squares
+    t = 3.0 * tau_mem * (num / squares * (2.0 * den + num))
     return ops.select(t >= 0.0, t, 0.0)
 
 
@@ -53,16 +55,16 @@ def without_current(ops, tau_mem, rise, above):
 
 @register_jitable(forceinline=True)
 def decays(ops, tau_mem, tau):
-    """``(tau c for d > 0, tau c for d < 0)``. ms"""
+    """``tau c`` for d > 0, and for d < 0. ms"""
     half, lag = 0.5 * tau_mem, tau_mem - tau
     return ops.relu(ops.minimum(half, lag)), ops.select(half > lag, half, lag)
 
 
 @register_jitable(forceinline=True)
 def with_quotient(ops, tau_mem, rise, above, d, c, unit):
-    """No later than where rise = above x + d x/(1 + c/unit x). ms
+    """No later than where rise = above x + d x/(1 + (c/unit) x). ms
 
-    c and unit are of one unit, and so are rise, above and d. Of two forms of the root that one is taken which does not cancel.
+    Of the two forms of the root that one is taken in which nothing cancels; b, which may, is taken to be larger than it is.
     """
     a, d, lost = unit * above, unit * d, c * rise
     b = ((a + d) - lost) + SLACK * ((ops.absolute(a) + ops.absolute(d)) + lost)
@@ -88,8 +90,8 @@ def with_current(ops, tau_mem, rise, above, d, tau):
 def with_currents(ops, tau_mem, rise, above, d, tau, e, tau_e):
     """No later than v crosses with two currents, d and e. ms
 
-    Two quotients of one sign lie below both of them with the smaller c, times d + e; with two signs, that below 0 is the other one's
-    times no less than the smaller of 1 and the ratio of their c.
+    They are made one. Of one sign both get the c of that one which does more. Of two signs that below 0 gets the c of the other
+    and a share of itself: with c of the other and its own c', (1 + c x)/(1 + c' x) is nowhere less than the smaller of 1 and c/c'.
     """
     d_low, d_high = decays(ops, tau_mem, tau)
     e_low, e_high = decays(ops, tau_mem, tau_e)

@@ -64,8 +64,9 @@ class Model:
     crossing : ``(ops, s, p) -> t``, or None
         In closed form the t >= 0 in ms at which the margin, not above 0 in s, first rises above 0, or inf.
     earliest : ``(ops, s, p) -> t``, or None
-        A t >= 0 in ms, or inf, that takes a division at most to find, and before which the margin, not above 0 in s, does not rise
-        above 0: the exact engine looks for a crossing only when so much time has passed without input.
+        A t >= 0 in ms, or inf, before which the margin, not above 0 in s, does not rise above 0: the exact engine looks for a
+        crossing only when so much time has passed without input. It is asked for at every input: no branches, no exp, no log, a
+        root and a division or two (`eventsim.models.earliest`).
     euler_flow : ``(ops, dt, p) -> Params``, or None
         The parameters whose exact flow passes through all points of the Euler recursion, so that it too can jump and predict.
     methods : tuple of "exact" and "euler"

@@ -147,9 +147,9 @@ def crossing(ops, s, p):
 
 
 def earliest(ops, s, p):
-    """The crossing without its logarithm and its arctan. With y = k (w1 - w0), z = w0 w1 - c and r^2 = y^2 + z^2 its angle for c < 0
-    is 2 arctan(u), u = y/(r + z) = (r - z)/y, and arctan(u) >= 3 u/(1 + 2 sqrt(1 + u^2)) for u >= 0, Shafer (1966), Amer. Math.
-    Monthly 73:309. For c >= 0 the logarithm is that of `eventsim.models.earliest`."""
+    """The crossing without its logarithm and its arctan. With y = k (w1 - w0), z = w0 w1 - c and r^2 = y^2 + z^2 its angle for
+    c < 0 is 2 arctan(u), u = y/(r + z) = (r - z)/y, and arctan(u) >= 3 u/(1 + 2 sqrt(1 + u^2)) for u >= 0, Shafer (1966), Amer.
+    Math. Monthly 73:309. For c >= 0 the logarithm is that of `eventsim.models.earliest`."""
     middle, c = _constants(ops, p)
     upper, lower, _ = _zeros(ops, p)
     k, turns, rise = ops.sqrt(ops.absolute(c)), c < 0.0, p.v_th - s.v

@@ -18,6 +18,7 @@ import mpmath
 from mpmath import mp, mpf
 
 DIGITS = 50
+PATIENCE = 100  # steps of Newton's method before every other one is a bisection: far out a step is a time constant long
 EPS = mpf(2) ** -53
 
 
@@ -90,14 +91,14 @@ class Sum:
 
     def _root(self, slope, a, b, left):
         t = (a + b) / 2
-        for _ in range(400):
+        for tries in range(1000):
             value = self(t)
             if value == 0:
                 return t
             a, b = (t, b) if value * left > 0 else (a, t)
             rate = slope(t)
             new = t - value / rate if rate else a
-            if not a < new < b:
+            if not a < new < b or (tries > PATIENCE and tries % 2):
                 new = (a + b) / 2
             if abs(new - t) <= mpf(10) ** (3 - DIGITS) * (abs(t) + mpf(10) ** -20):
                 return new
