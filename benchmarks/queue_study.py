@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import math
 import time
 from typing import Any, NamedTuple
+from unittest import mock
 
 import click
 import numpy as np
 
+import eventsim.exact.simulation as exact_simulation
 from benchmarks.networks import balanced
 from benchmarks.process import Failed, say
 from benchmarks.queues import QUEUES, Queue
@@ -52,7 +55,8 @@ def record(neurons: int, synapses: str, operations: int, warm_up: float) -> Trac
     All that one entry pushes counts as pushed after it was popped, neurons in descending order: so the engine asks them.
     """
     network = balanced(neurons=neurons, synapses=synapses).network
-    simulation: Any = Simulation(network, method="exact", seed=1)
+    with mock.patch.object(exact_simulation, "LEAST_WINDOW", math.inf):  # neurons have their entries in the queue then
+        simulation: Any = Simulation(network, method="exact", seed=1)
     simulation.run(warm_up)
     queue, loop = simulation._queue, simulation._loop
     queue.set_days(warm_up, 0.0)  # all of it stands in the heap then
@@ -68,7 +72,7 @@ def record(neurons: int, synapses: str, operations: int, warm_up: float) -> Trac
     while len(done) < operations:
         status = simulation._drive.ctypes(context, np.inf)
         if status == w.FULL:
-            loop[w.SPIKE_COUNT] = 0
+            simulation._drain()
         elif status == w.GROW:
             queue.grow(2 * queue.room)
         elif status != w.PAUSED:

@@ -424,7 +424,7 @@ class ExactSimulation(Simulation, method="exact"):
             elif status == w.FULL:
                 self._drain()
             elif status == w.ENDLESS:
-                raise SimulationError(f"neurons fire without end at {now[0]} ms: a reset leaves them above their threshold")
+                raise SimulationError(f"neurons fire without end at {self._clock[w.SPIKED]} ms: a reset leaves them above their threshold")
             elif interrupt.asked:  # all that happens at the present time happens first: a run holds its end
                 until = min(until, float(now[0]))
 
