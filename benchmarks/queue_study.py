@@ -72,7 +72,7 @@ def record(neurons: int, synapses: str, operations: int, warm_up: float) -> Trac
     while len(done) < operations:
         status = simulation._drive.ctypes(context, np.inf)
         if status == w.FULL:
-            simulation._drain()
+            simulation._spikes.drain()
         elif status == w.GROW:
             queue.grow(2 * queue.room)
         elif status != w.PAUSED:
@@ -83,7 +83,7 @@ def record(neurons: int, synapses: str, operations: int, warm_up: float) -> Trac
         done += [(PUSH, *entry) for entry in sorted(pushed, key=lambda entry: -entry[1])]
         before = after
     what, times, keys = (np.array(column) for column in zip(*done, strict=True))
-    what, offsets = what.astype(np.int8), simulation._contexts[:, w.FIRST]
+    what, offsets = what.astype(np.int8), np.array([group.words[w.FIRST] for group in simulation._groups])
     first, keys = (first[0], _numbered(first[1], offsets)), _numbered(keys, offsets)
     _mark_stale(*first, what, times, keys, np.full(neurons, np.nan))
     return Trace(neurons, *first, what, times, keys)

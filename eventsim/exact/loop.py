@@ -12,10 +12,11 @@ import math
 import numpy as np
 from numba import types
 
-from eventsim.cpu.pointers import prefetch, values_at, view
+from eventsim.cpu.pointers import values_at, view
 from eventsim.exact import heap
 from eventsim.exact.calendar import begin_day, day_of, look_ahead, pop, push, room_left
 from eventsim.exact.firing import MOST_AT_ONCE, write_spike
+from eventsim.exact.foresight import foresee, foresee_synapses, foresee_targets
 from eventsim.exact.heap import replace_first
 from eventsim.exact.layout import (
     ARRIVE,
@@ -45,7 +46,6 @@ from eventsim.exact.layout import (
     GROW,
     KIND_SHIFT,
     LOOP_SIZE,
-    MOST_FORESEEN,
     MOST_PARCELS,
     NEURONS,
     NOW,
@@ -70,7 +70,6 @@ from eventsim.exact.layout import (
     QUEUE_YEARS,
     REACHED,
     RECEIVES,
-    RECORD,
     SEGMENT,
     SEGMENTS,
     SEGMENTS_OF,
@@ -81,12 +80,10 @@ from eventsim.exact.layout import (
     SPIKE_SENT,
     SPIKE_SOURCE,
     SPIKE_TIME,
-    SYNAPSES,
     TARGET,
     VISIT_KERNELS,
     WEIGHT,
     WEIGHTS,
-    WIDTH,
 )
 from eventsim.exact.sources import EFFECT, PROCESS_NUMBERS, PROCESS_WORDS, next_event
 from eventsim.exact.windows import call_event, end_of_day, next_day, next_number, visit_day
@@ -114,51 +111,6 @@ def _arrive(c, t):
             break
         c[PART], c[REACHED] = c[PART] + 1, 0
     return reached
-
-
-@jit_borrowing
-def _foresee(c, key):
-    """Ask for what tells where an entry's synapses are: in large networks it lies in memory."""
-    kind, about = key >> KIND_SHIFT, key & ((np.int64(1) << KIND_SHIFT) - 1)
-    if kind == FIRE:
-        group = view(view(c[CONTEXTS], c[GROUPS], types.int64)[about >> GROUP_SHIFT], CONTEXT_SIZE, types.int64)
-        j = about & ((np.int64(1) << GROUP_SHIFT) - 1)
-        prefetch(view(group[RECORD] + group[WIDTH] * j, 1, types.float64), 0)
-    elif kind == ARRIVE:
-        segments = view(c[SEGMENTS_OF], c[PARCELS] + 1, types.int64)
-        prefetch(view(c[SEGMENT], 3 * c[SEGMENTS], types.int64), 3 * segments[about])
-
-
-@jit_borrowing
-def _foresee_synapses(c, key):
-    """Ask for an entry's synapses."""
-    kind, about = key >> KIND_SHIFT, key & ((np.int64(1) << KIND_SHIFT) - 1)
-    if kind == ARRIVE:
-        segments, words = view(c[SEGMENTS_OF], c[PARCELS] + 1, types.int64), view(c[SEGMENT], 3 * c[SEGMENTS], types.int64)
-        target, weight = view(c[TARGET], c[SYNAPSES], types.int32), view(c[WEIGHT], c[SYNAPSES], types.float64)
-        first, last = 3 * segments[about], 3 * segments[about + 1] - 3
-        begin, end = words[first + 1], words[last + 1] + words[last + 2]
-        for i in range(begin, min(end, begin + MOST_FORESEEN), 16):
-            prefetch(target, i)
-        for i in range(begin, min(end, begin + MOST_FORESEEN), 8):
-            prefetch(weight, i)
-
-
-@jit_borrowing
-def _foresee_targets(c, key):
-    """Ask for the neurons that an entry reaches."""
-    kind, about = key >> KIND_SHIFT, key & ((np.int64(1) << KIND_SHIFT) - 1)
-    if kind == ARRIVE:
-        segments, words = view(c[SEGMENTS_OF], c[PARCELS] + 1, types.int64), view(c[SEGMENT], 3 * c[SEGMENTS], types.int64)
-        target, contexts = view(c[TARGET], c[SYNAPSES], types.int32), view(c[CONTEXTS], c[GROUPS], types.int64)
-        left = MOST_FORESEEN
-        for segment in range(3 * segments[about], 3 * segments[about + 1], 3):
-            group = view(contexts[words[segment] // c[PORTS]], CONTEXT_SIZE, types.int64)
-            record, width, begin = group[RECORD], group[WIDTH], words[segment + 1]
-            many = min(words[segment + 2], left)
-            left -= many
-            for i in range(begin, begin + many):
-                prefetch(view(record + width * np.int64(target[i]), 1, types.float64), 0)
 
 
 @jit_borrowing
@@ -279,11 +231,11 @@ def compile_drive():
                 pop(q)
             tomorrow = look_ahead(q)
             if tomorrow >= 0:
-                _foresee(c, tomorrow)
-                _foresee_synapses(c, foreseen)
+                foresee(c, tomorrow)
+                foresee_synapses(c, foreseen)
                 foreseen = tomorrow
             if q[QUEUE_NEAR] > 0:
-                _foresee_targets(c, key[0])
+                foresee_targets(c, key[0])
             spent += 1
             if kind == ARRIVE:
                 c[PART], c[PARTS_END] = segments[about], segments[about + 1]

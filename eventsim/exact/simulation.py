@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import functools
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -11,23 +10,21 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from eventsim.ceiling import rises
-from eventsim.currents import next_change, under_currents
+from eventsim.currents import next_change
 from eventsim.errors import SimulationError
 from eventsim.exact import layout as w
 from eventsim.exact.checks import check_network
-from eventsim.exact.crossing import END
+from eventsim.exact.group import GUARD, Group
 from eventsim.exact.loop import compile_drive
-from eventsim.exact.neurons import compile_event
-from eventsim.exact.queue import EventQueue, lines
+from eventsim.exact.queue import EventQueue
 from eventsim.exact.recorders import Samples, check_exact_recorders, sort_out
-from eventsim.exact.records import ExactSpec
 from eventsim.exact.sources import PROCESS_NUMBERS, PROCESS_WORDS, first_events, make_processes
+from eventsim.exact.spikes import SpikeBuffer
 from eventsim.exact.synapses import build_synapses
 from eventsim.interrupt import DeferredInterrupt
 from eventsim.models.model import Neuron
-from eventsim.network import Network, used_ports
-from eventsim.program import NOISE, SOURCE, initial_state
+from eventsim.network import Network
+from eventsim.program import NOISE, SOURCE
 from eventsim.random import key
 from eventsim.recording import Recorder, Recording, States
 from eventsim.simulation import Counters, Simulation
@@ -38,7 +35,6 @@ ROOM = 1 << 12  # entries of the queue and spikes of the buffer, at first
 BAR = "{percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} ms [{elapsed}<{remaining}]"
 LEAST_WINDOW, MOST_WINDOW = 0.01, 10.0  # ms
 SHORTER = 0.99  # times the least delay: by so much a window is shorter, whatever is rounded
-GUARD = 1e-9  # ms: what changes at a time has changed then, whatever its rounding
 
 
 class ExactSimulation(Simulation, method="exact"):
@@ -76,70 +72,30 @@ class ExactSimulation(Simulation, method="exact"):
         self._offsets = [int(o) for o in np.concatenate([[0], np.cumsum([p.size for p in network.populations])])]
         check_network(network)
         self._recorders = check_exact_recorders(record, network)
-        self._members = [p for p, population in enumerate(network.populations) if isinstance(population.neuron, Neuron)]
         self._recording: Recording | None = None
-        self._make_groups()
+        members = [p for p, population in enumerate(network.populations) if isinstance(population.neuron, Neuron)]
+        self._groups = [Group(network, p, g, self._offsets[p], seed) for g, p in enumerate(members)]
         self._make_synapses()
         self._make_queues()
         self._make_loop()
         self._give(dict(spikes or {}))
         self._start_processes()
         self._varying = [i for i in network.inputs if isinstance(i, Current) and i.varying]
-        for g in range(len(self._members)):
-            self._renew(g)
+        for group in self._groups:
+            self._renew(group)
 
     # What it is made of
 
-    def _make_groups(self) -> None:
-        """A context for each population of neurons."""
-        self._ports: list[tuple[str, ...]] = []
-        self._specs: list[ExactSpec] = []
-        self._arrays: list[dict[int, np.ndarray]] = []
-        self._contexts = np.zeros((len(self._members), w.CONTEXT_SIZE), np.int64)
-        for g, p in enumerate(self._members):
-            population = self._network.populations[p]
-            neuron, n = population.neuron, population.size
-            model, states = neuron.model, len(neuron.model.State._fields)
-            self._ports.append(tuple(sorted(used_ports(self._network, population))))
-            bounded = model.linear and model.turning_time is not None and model.crossing is None
-            spec = ExactSpec(model, neuron.hold if neuron.holds else (), bounded)
-            self._specs.append(spec)
-            record = lines((n, spec.width))
-            record[:, :states] = initial_state(self._network, p, self._seed).T
-            record[:, states + w.FREE] = -np.inf
-            record[:, states + w.PREDICTED] = record[:, states + w.QUEUED] = np.inf
-            block = lines((states + 1 + len(neuron.model.Params._fields), w.BLOCK))
-            self._arrays.append({w.RECORD: record, w.BLOCK_STATES: block})
-            self._contexts[g, w.N], self._contexts[g, w.FIRST] = n, self._offsets[p]
-            self._contexts[g, w.ENTRY] = (w.FIRE << w.KIND_SHIFT) + (g << w.GROUP_SHIFT)
-            self._contexts[g, w.WIDTH] = record.strides[0]
-            self._set_parameters(g, 0.0)
-
-    def _set_parameters(self, g: int, time: float) -> None:
-        """Put the parameters in force under the currents that flow from ``time`` on."""
-        population, spec, arrays = self._network.populations[self._members[g]], self._specs[g], self._arrays[g]
-        params = under_currents(self._network, population, GUARD, time)
-        values = [*params, population.neuron.refractory]
-        own = any(np.ndim(v) for v in values)
-        rows = population.size if own else 1
-        table = np.stack([np.broadcast_to(np.asarray(v, np.float64), (rows,)) for v in values], axis=1)
-        arrays[w.PARAMS] = np.ascontiguousarray(table)
-        arrays[w.RISES] = np.ascontiguousarray(rises(spec.model, params, 0.0, rows, END)) if spec.bounded else np.zeros((1, 1))
-        context = self._contexts[g]
-        for word, array in arrays.items():
-            context[word] = array.ctypes.data
-        context[w.STRIDE] = len(values) if own else 0
-        context[w.RISE_COLUMNS] = arrays[w.RISES].shape[1]
-
     def _make_synapses(self) -> None:
         """All synapses; those of noise behind them, each a segment of its own."""
-        self._most_ports = max((len(ports) for ports in self._ports), default=1) or 1
-        group_of = {p: g for g, p in enumerate(self._members)}
+        self._most_ports = max((len(group.ports) for group in self._groups), default=1) or 1
+        place_of = {group.number: place for place, group in enumerate(self._groups)}
         network, numbers = self._network, []
 
         def port_number(name: str, port: str | None) -> int:
-            g = group_of[network.number(name)]
-            return self._most_ports * g + self._ports[g].index(port or self._specs[g].model.default_port[0])
+            place = place_of[network.number(name)]
+            group = self._groups[place]
+            return self._most_ports * place + group.ports.index(port or group.spec.model.default_port[0])
 
         for projection in network.projections:
             numbers.append(port_number(projection.target, projection.port))
@@ -180,30 +136,26 @@ class ExactSimulation(Simulation, method="exact"):
         so short."""
         self._queue = self._visits = EventQueue(ROOM + 2 * self._synapses.most_parcels + w.BLOCK)
         parcels, delay = self._synapses.parcels_of, self._synapses.delay
-        own = [delay[parcels[self._offsets[p]] : parcels[self._offsets[p + 1]]] for p in self._members]
+        ends = [(self._offsets[group.number], self._offsets[group.number + 1]) for group in self._groups]
+        own = [delay[parcels[begin] : parcels[end]] for begin, end in ends]
         least = min((float(delays.min(initial=np.inf)) for delays in own), default=np.inf)
         self._by_day = least >= LEAST_WINDOW
         if self._by_day:
             self._visits = EventQueue(ROOM + w.BLOCK)
             self._visits.set_days(0.0, 1.0 / (SHORTER * min(least, MOST_WINDOW)))
             self._visits.begin(0.0)
-        self._contexts[:, w.VISITS], self._contexts[:, w.BY_DAY] = self._visits.words.ctypes.data, self._by_day
+        for group in self._groups:
+            group.words[w.VISITS], group.words[w.BY_DAY] = self._visits.words.ctypes.data, self._by_day
 
     def _make_loop(self) -> None:
-        network, groups, s = self._network, len(self._members), self._synapses
+        network, groups, s = self._network, len(self._groups), self._synapses
         self._loop, self._clock = np.zeros(w.LOOP_SIZE, np.int64), np.full(w.CLOCK_SIZE, -1.0)
-        self._contexts[:, w.LOOP] = self._loop.ctypes.data
-        receives = np.zeros((max(groups, 1), self._most_ports), np.int64)
-        visits = np.zeros(max(groups, 1), np.int64)
-        self._kernels = []
-        for g, spec in enumerate(self._specs):
-            kernels = {name: compile_event(name, spec) for name in ("visit", "look", "renew")}
-            visits[g] = kernels["visit"].address
-            for number, port in enumerate(self._ports[g]):
-                kernels[port] = compile_event(f"receive {port}", spec)
-                receives[g, number] = kernels[port].address
-            self._kernels.append(kernels)
-        addresses = np.array([row.ctypes.data for row in self._contexts], np.int64)
+        receives, visits = np.zeros((max(groups, 1), self._most_ports), np.int64), np.zeros(max(groups, 1), np.int64)
+        for place, group in enumerate(self._groups):
+            group.words[w.LOOP] = self._loop.ctypes.data
+            visits[place] = group.kernels["visit"].address
+            receives[place, : len(group.ports)] = [group.kernels[port].address for port in group.ports]
+        addresses = np.array([group.words.ctypes.data for group in self._groups], np.int64)
         nothing = np.zeros((0, PROCESS_NUMBERS)), np.zeros((0, PROCESS_WORDS), np.int64)
         tables = zip(nothing, *self._processes, strict=True)
         self._process_table, self._process_state = (np.concatenate(column) for column in tables)
@@ -242,21 +194,8 @@ class ExactSimulation(Simulation, method="exact"):
         }
         for word, size in sizes.items():
             self._loop[word] = size
-        self._chunks: list[tuple[np.ndarray, np.ndarray]] = []
-        self._make_buffer(ROOM)
+        self._spikes = SpikeBuffer(self._loop, ROOM)
         self._drive = compile_drive()
-
-    def _make_buffer(self, room: int) -> None:
-        """For so many spikes, and room to sort them in; empty."""
-        self._buffer: dict[int, np.ndarray] = {
-            w.SPIKE_TIME: np.empty(room),
-            w.SPIKE_SOURCE: np.empty(room, np.int32),
-            w.SORT_TIME: np.empty(room),
-            w.SORT_KEY: np.empty(room, np.int64),
-        }
-        for word, array in self._buffer.items():
-            self._loop[word] = array.ctypes.data
-        self._loop[w.SPIKE_ROOM] = room
 
     def _give(self, spikes: dict[str, Any]) -> None:
         """Put the first given spike into the queue; it brings the next one."""
@@ -333,7 +272,7 @@ class ExactSimulation(Simulation, method="exact"):
 
     def update_modes(self) -> dict[str, str]:
         """ "exact" for every population of neurons."""
-        return {self._network.populations[p].name: "exact" for p in self._members}
+        return {self._network.populations[group.number].name: "exact" for group in self._groups}
 
     @property
     def recording(self) -> Recording | None:
@@ -342,29 +281,22 @@ class ExactSimulation(Simulation, method="exact"):
 
     def state(self, population: str, field: str = "v") -> np.ndarray:
         """A state variable now: (neurons,)."""
-        found = self._network.neurons(population, f"state of {population!r}")
-        fields = found.neuron.model.State._fields
-        if field not in fields:
-            raise SimulationError(f"state of {population!r}: it has no state {field!r}; it has {', '.join(fields)}")
-        g = self._members.index(self._network.number(population))
-        return self._look(g, self._time)[:, fields.index(field)].copy()
+        self._network.neurons(population, f"state of {population!r}")
+        group = self._group(population)
+        if field not in group.fields:
+            raise SimulationError(f"state of {population!r}: it has no state {field!r}; it has {', '.join(group.fields)}")
+        return group.look(self._time)[:, group.fields.index(field)].copy()
 
-    def _call(self, g: int, name: str, t: float, address: int = 0) -> int:
-        context = self._contexts[g].ctypes.data_as(ctypes.POINTER(ctypes.c_int64))
-        return self._kernels[g][name].ctypes(context, t, address, 0)
+    def _group(self, population: str) -> Group:
+        number = self._network.number(population)
+        return next(group for group in self._groups if group.number == number)
 
-    def _look(self, g: int, t: float) -> np.ndarray:
-        """The states of a group at t, (neurons, states)."""
-        out = np.empty((int(self._contexts[g, w.N]), len(self._specs[g].model.State._fields)))
-        self._call(g, "look", t, out.ctypes.data)
-        return out
-
-    def _renew(self, g: int) -> None:
+    def _renew(self, group: Group) -> None:
         """Move all neurons of a group to the present, and visit them soon: their parameters are about to change."""
-        needed = self._visits.entries + int(self._contexts[g, w.N]) + ROOM
+        needed = self._visits.entries + group.size + ROOM
         if needed > self._visits.room:
             self._visits.grow(needed)
-        self._call(g, "renew", self._time)
+        group.renew(self._time)
 
     # Running
 
@@ -383,7 +315,6 @@ class ExactSimulation(Simulation, method="exact"):
         ):
             raise SimulationError(f"run: duration must be a number of ms, not negative, not {duration!r}")
         start, stop = self._time, self._time + float(duration)
-        self._chunks.clear()
         samples = [self._samples(recorder) for recorder in self._recorders if isinstance(recorder, States)]
         bar = tqdm(total=stop, initial=start, delay=1.0, bar_format=BAR) if progress else nullcontext()
         with bar as shown, DeferredInterrupt() as interrupt:
@@ -422,40 +353,25 @@ class ExactSimulation(Simulation, method="exact"):
                     if queue.room - queue.entries < 2 * (self._synapses.most_parcels + w.BLOCK):
                         queue.grow(2 * queue.room)
             elif status == w.FULL:
-                self._drain()
+                self._spikes.drain()
             elif status == w.ENDLESS:
-                raise SimulationError(f"neurons fire without end at {self._clock[w.SPIKED]} ms: a reset leaves them above their threshold")
+                t = self._clock[w.SPIKED]
+                raise SimulationError(f"neurons fire without end at {t} ms: a reset leaves them above their threshold")
             elif interrupt.asked:  # all that happens at the present time happens first: a run holds its end
                 until = min(until, float(now[0]))
-
-    def _drain(self) -> None:
-        """Move the spikes that are on their way to the list; the buffer grows with what comes."""
-        count, sent = int(self._loop[w.SPIKE_COUNT]), int(self._loop[w.SPIKE_SENT])
-        times, sources = self._buffer[w.SPIKE_TIME], self._buffer[w.SPIKE_SOURCE]
-        self._chunks.append((times[:sent].copy(), sources[:sent].copy()))
-        rest = times[sent:count].copy(), sources[sent:count].copy()
-        room = len(times)
-        if count == room and (room < 1 << 20 or 2 * (count - sent) > room):
-            self._make_buffer(4 * room)
-        self._buffer[w.SPIKE_TIME][: count - sent], self._buffer[w.SPIKE_SOURCE][: count - sent] = rest
-        self._loop[w.SPIKE_COUNT], self._loop[w.SPIKE_SENT] = count - sent, 0
 
     def _change_currents(self) -> None:
         """Put the currents in force that flow from now on."""
         for name in {c.target for c in self._varying if next_change(c, GUARD, self._time - GUARD) == self._time}:
-            g = self._members.index(self._network.number(name))
-            self._renew(g)
-            self._set_parameters(g, self._time)
+            group = self._group(name)
+            self._renew(group)
+            group.set_parameters(self._time)
 
     def _samples(self, recorder: States) -> Samples:
-        g = self._members.index(self._network.number(recorder.population))
-        return Samples(self._network, recorder, functools.partial(self._look, g), self._time)
+        return Samples(self._network, recorder, self._group(recorder.population).look, self._time)
 
     def _collect(self, start: float, samples: Sequence[Samples]) -> Recording:
-        self._drain()
-        times = np.concatenate([t for t, _ in self._chunks])
-        sources = np.concatenate([s for _, s in self._chunks]).astype(np.int64)
-        self._chunks.clear()
+        times, sources = self._spikes.take()
         spikes, rates = sort_out(self._network, self._offsets, self._recorders, times, sources, start, self._time)
         states = {s.recorder.population: s.data() for s in samples}
         return Recording(start=start, stop=self._time, dt=0.0, spikes=spikes, states=states, rates=rates)

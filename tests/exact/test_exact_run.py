@@ -32,7 +32,6 @@ from eventsim import (
     States,
     Uniform,
 )
-from eventsim.exact.layout import SPIKE_TIME
 from eventsim.exact.loop import compile_drive
 
 NEURON = LIF(tau_mem=20.0, tau_syn=2.0, v_leak=24.0, v_th=20.0, v_reset=10.0, refractory=2.0)
@@ -111,7 +110,7 @@ def test_queue_and_spike_buffer_grow(monkeypatch):
     grown = simulation()
     before = grown._queue.room
     same(expected, joined([grown.run(40.0)]))
-    assert grown._queue.room > before and len(grown._buffer[SPIKE_TIME]) > 1
+    assert grown._queue.room > before and grown._spikes.room > 1
 
 
 def test_ctrl_c_leaves_a_recording_and_the_run_goes_on_with_the_same_bits(monkeypatch):

@@ -98,9 +98,9 @@ def of_continuous_time(simulation, dt):
     for parcel, neuron in enumerate(parcels):
         for kernel, begin, many in made.segment[made.segments_of[parcel] : made.segments_of[parcel + 1]]:
             g, port = divmod(int(kernel), simulation._most_ports)
-            targets = simulation._offsets[simulation._members[g]] + made.target[begin : begin + many].astype(np.int64)
+            targets = simulation._offsets[simulation._groups[g].number] + made.target[begin : begin + many].astype(np.int64)
             steps = np.rint(made.delay[parcel] / dt).astype(np.int64)
-            columns = neuron, simulation._ports[g][port], steps
+            columns = neuron, simulation._groups[g].ports[port], steps
             full = [np.full(many, value) for value in columns]
             found.append((full[0], targets, full[1], made.weight[begin : begin + many], full[2]))
     return in_order(*zip(*found, strict=True))

@@ -1,0 +1,76 @@
+"""The neurons of one population in the exact engine: their records, parameters and kernels, and the words kernels find them by."""
+
+from __future__ import annotations
+
+import ctypes
+
+import numpy as np
+
+from eventsim.ceiling import rises
+from eventsim.currents import under_currents
+from eventsim.exact import layout as w
+from eventsim.exact.crossing import END
+from eventsim.exact.neurons import compile_event
+from eventsim.exact.queue import lines
+from eventsim.exact.records import ExactSpec
+from eventsim.network import Network, used_ports
+from eventsim.program import initial_state
+
+GUARD = 1e-9  # ms: what changes at a time has changed then, whatever its rounding
+
+
+class Group:
+    """The population with the given number, the ``place``-th one that is made of neurons.
+
+    first : the number of its first neuron in the network; ports : the names of those that something reaches, sorted
+    words : int64 (CONTEXT_SIZE,), which kernels work on
+    """
+
+    def __init__(self, network: Network, number: int, place: int, first: int, seed: int):
+        self._network, self.number = network, number
+        self._population = network.populations[number]
+        neuron, self.size = self._population.neuron, self._population.size
+        model = neuron.model
+        self.fields: tuple[str, ...] = model.State._fields
+        self.ports = tuple(sorted(used_ports(network, self._population)))
+        bounded = model.linear and model.turning_time is not None and model.crossing is None and model.earliest is None
+        self.spec = ExactSpec(model, neuron.hold if neuron.holds else (), bounded)
+        self.kernels = {name: compile_event(name, self.spec) for name in ("visit", "look", "renew")}
+        self.kernels |= {port: compile_event(f"receive {port}", self.spec) for port in self.ports}
+        states = len(self.fields)
+        record = lines((self.size, self.spec.width))
+        record[:, :states] = initial_state(network, number, seed).T
+        record[:, states + w.FREE] = -np.inf
+        record[:, states + w.PREDICTED] = record[:, states + w.QUEUED] = np.inf
+        block = lines((states + 1 + len(model.Params._fields), w.BLOCK))
+        self._arrays: dict[int, np.ndarray] = {w.RECORD: record, w.BLOCK_STATES: block}
+        self.words = np.zeros(w.CONTEXT_SIZE, np.int64)
+        self.words[w.N], self.words[w.FIRST], self.words[w.WIDTH] = self.size, first, record.strides[0]
+        self.words[w.ENTRY] = (w.FIRE << w.KIND_SHIFT) + (place << w.GROUP_SHIFT)
+        self.set_parameters(0.0)
+
+    def set_parameters(self, time: float) -> None:
+        """Put the parameters in force under the currents that flow from ``time`` on, in ms."""
+        params = under_currents(self._network, self._population, GUARD, time)
+        values = [*params, self._population.neuron.refractory]
+        own = any(np.ndim(v) for v in values)
+        rows = self.size if own else 1
+        table = np.stack([np.broadcast_to(np.asarray(v, np.float64), (rows,)) for v in values], axis=1)
+        bounds = rises(self.spec.model, params, 0.0, rows, END) if self.spec.bounded else np.zeros((1, 1))
+        self._arrays |= {w.PARAMS: np.ascontiguousarray(table), w.RISES: np.ascontiguousarray(bounds)}
+        for word, array in self._arrays.items():
+            self.words[word] = array.ctypes.data
+        self.words[w.STRIDE], self.words[w.RISE_COLUMNS] = len(values) if own else 0, bounds.shape[1]
+
+    def _call(self, name: str, t: float, address: int = 0) -> None:
+        self.kernels[name].ctypes(self.words.ctypes.data_as(ctypes.POINTER(ctypes.c_int64)), t, address, 0)
+
+    def look(self, t: float) -> np.ndarray:
+        """The states of all neurons at t, (neurons, states); nobody is moved."""
+        out = np.empty((self.size, len(self.fields)))
+        self._call("look", t, out.ctypes.data)
+        return out
+
+    def renew(self, t: float) -> None:
+        """Move all neurons to t, and visit them soon: there must be room for that."""
+        self._call("renew", t)
