@@ -28,7 +28,7 @@ LAYERS = (
     ("eventsim.cpu", "eventsim.exact"),  # kernels
     ("eventsim.adaptation", "eventsim.currents", "eventsim.ceiling", "eventsim.coefficients", "eventsim.program", "eventsim.given"),
     ("eventsim.cpu.part", "eventsim.cpu.instance", "eventsim.cpu.counting", "eventsim.cpu.sampling"),  # what runs a program
-    ("eventsim.exact.synapses", "eventsim.exact.checks"),
+    ("eventsim.exact.synapses", "eventsim.exact.checks", "eventsim.exact.group"),
     ("eventsim.simulation",),
     ("eventsim.exact.simulation",),
     ("eventsim.plot",),

@@ -14,6 +14,7 @@ from eventsim.exact.exponentials import flow_ops
 from eventsim.exact.firing import bind_bound, bind_firing, put_visit
 from eventsim.exact.layout import (
     BLOCK,
+    BLOCK_ROWS,
     BLOCK_STATES,
     CONTEXT_SIZE,
     FREE,
@@ -42,10 +43,10 @@ LANES = (
 def receive(spec: ExactSpec, port: str):
     """``(context, t, address, count)``: weights arrive at t on a port: at the address as many targets, and at WEIGHTS weights.
 
-    Those that would have fired before t do so first. Targets are moved to the present a block at a time, in a loop without branches
-    or calls, which the compiler does several at a time; then weights land one by one, in the order of targets, some of which may be
-    the same; then all are told how early they may fire now. Few are refractory: these are moved alone. Returns how many synapses
-    have been reached: less than all if there was no room for spikes or visits; go on from there.
+    Targets come a block at a time. Those that would have fired before t do so, and those that were refractory are moved to its end;
+    then, in a loop without branches or calls, which the compiler does several at a time, all are moved to t, the weights land, and
+    it is found how early each may fire now. A target that comes twice begins another block. Returns how many synapses have been
+    reached: fewer than all if there was no room for spikes or visits; go on from there.
     """
     record, parameters, state, bring, store, held, count, width = bind_records(spec)
     land, holds, State = with_ops(spec.model.ports[port], flow_ops(), jit), bool(spec.hold), spec.model.State
@@ -53,75 +54,78 @@ def receive(spec: ExactSpec, port: str):
     get_own, put_own = column(numbers, types.float64), put_column(numbers)
     jump, get, put = bind_jump(spec.model, jit_inlined), column(count, types.float64), put_column(count)
     bound, fire_before = bind_bound(spec), bind_firing(spec)
+    time, free_row, weight_row = count, count + 1, count + 2  # of a block
+
+    @jit_inlined
+    def step(block, k, t, p, rises, row):
+        """Move target k of the block to t, where its weight lands; in the place of its time comes that before which it does not
+        fire."""
+        free, s = block[free_row, k], jump(State(*get(block, k)), block[time, k], p)
+        new = land(s, block[weight_row, k], p)
+        if holds:
+            new = held(s, new, 1.0) if t < free else new
+        put(block, k, new)
+        if spiking:
+            wait = bound(new, p, rises, row)
+            block[time, k] = free if t < free else t + wait
 
     def kernel(context, t, address, many):
         c = values_at(context, CONTEXT_SIZE)
         visits, rises = view(c[VISITS], QUEUE_SIZE, types.int64), view2(c[RISES], 2 * count, c[RISE_COLUMNS], types.float64)
-        block = view2(c[BLOCK_STATES], count + 1, BLOCK, types.float64)
-        each = view2(c[BLOCK_STATES] + 8 * BLOCK * (count + 1), numbers, BLOCK, types.float64)
-        own, own_rises, records, weight = c[STRIDE] > 0, c[RISE_COLUMNS] > 1, c[RECORD], c[WEIGHTS]
+        block = view2(c[BLOCK_STATES], count + BLOCK_ROWS, BLOCK, types.float64)
+        each = view2(c[BLOCK_STATES] + 8 * BLOCK * (count + BLOCK_ROWS), numbers, BLOCK, types.float64)
+        own, own_rises, records = c[STRIDE] > 0, c[RISE_COLUMNS] > 1, c[RECORD]
         common, _ = parameters(c, 0)
-        ahead = view(address, many, types.int32)
-        for begin in range(0, many, BLOCK):
+        targets, weights = view(address, many, types.int32), view(c[WEIGHTS], many, types.float64)
+        begin = 0
+        while begin < many:
             if room_left(visits) < BLOCK:
                 return begin
-            size = min(BLOCK, many - begin)
-            lanes = (size + LANES - 1) & -LANES
-            targets, weights = view(address + 4 * begin, size, types.int32), view(weight + 8 * begin, size, types.float64)
-            for k in range(max(begin + BLOCK, MOST_FORESEEN), min(many, begin + 2 * BLOCK)):
-                prefetch(view(record(records, np.int64(ahead[k])), width, types.float64), 0)
-            for k in range(size):
-                j = np.int64(targets[k])
+            for i in range(max(begin + BLOCK, MOST_FORESEEN), min(many, begin + 2 * BLOCK)):
+                prefetch(view(record(records, np.int64(targets[i])), width, types.float64), 0)
+            size, most, before = 0, min(BLOCK, many - begin), np.int64(-1)
+            while size < most:
+                j = np.int64(targets[begin + size])
+                if j == before:
+                    break
                 r = view(record(records, j), width, types.float64)
                 if spiking and abs(r[count + PREDICTED]) < t and not fire_before(c, j, t):
                     return begin
-                put(block, k, state(r))
-                block[count, k] = t - r[count + LAST]
-            if own:
-                for k in range(size):
-                    p, _ = parameters(c, np.int64(targets[k]))
-                    put_own(each, k, p)
+                last, free, s = r[count + LAST], r[count + FREE], state(r)
+                if holds and last < free:
+                    p, _ = parameters(c, j)
+                    end = min(t, free)
+                    s = bring(s, last, free, end, p)
+                    last = end
+                put(block, size, s)
+                block[time, size], block[free_row, size], block[weight_row, size] = t - last, free, weights[begin + size]
+                before = j
+                size += 1
+            lanes = (size + LANES - 1) & -LANES
+            if not own:
                 for k in range(lanes):
-                    put(block, k, jump(State(*get(block, k)), block[count, k], Params(*get_own(each, k))))
+                    step(block, k, t, common, rises, 0)
             else:
-                for k in range(lanes):
-                    put(block, k, jump(State(*get(block, k)), block[count, k], common))
-            for k in range(size):
-                j = np.int64(targets[k])
-                p = Params(*get_own(each, k)) if own else common
-                r = view(record(records, j), width, types.float64)
-                last, free = r[count + LAST], r[count + FREE]
-                if last < t:
-                    r[count + LAST] = t
-                    s = bring(state(r), last, free, t, p) if holds and last < free else State(*get(block, k))
-                else:  # it was the target before this one, too
-                    s = state(r)
-                new = land(s, weights[k], p)
-                if holds and t < free:
-                    new = held(s, new, 1.0)
-                store(r, new)
-                put(block, k, new)
-                block[count, k] = free
-            if spiking:
-                if not own:
+                for k in range(size):
+                    p, _ = parameters(c, np.int64(targets[begin + k]))
+                    put_own(each, k, p)
+                if not own_rises:
                     for k in range(lanes):
-                        free, wait = block[count, k], bound(State(*get(block, k)), common, rises, 0)
-                        block[count, k] = free if t < free else t + wait
-                elif not own_rises:
-                    for k in range(lanes):
-                        free, wait = block[count, k], bound(State(*get(block, k)), Params(*get_own(each, k)), rises, 0)
-                        block[count, k] = free if t < free else t + wait
+                        step(block, k, t, Params(*get_own(each, k)), rises, 0)
                 else:
                     for k in range(size):
-                        p, row = Params(*get_own(each, k)), np.int64(targets[k])
-                        free, wait = block[count, k], bound(State(*get(block, k)), p, rises, row)
-                        block[count, k] = free if t < free else t + wait
-                for k in range(size):
-                    j, soon = np.int64(targets[k]), block[count, k]
-                    r = view(record(records, j), width, types.float64)
+                        step(block, k, t, Params(*get_own(each, k)), rises, np.int64(targets[begin + k]))
+            for k in range(size):
+                j = np.int64(targets[begin + k])
+                r = view(record(records, j), width, types.float64)
+                store(r, get(block, k))
+                r[count + LAST] = t
+                if spiking:
+                    soon = block[time, k]
                     r[count + PREDICTED] = -soon
                     if soon < r[count + QUEUED]:
                         put_visit(c, j, r, count, t, soon)
+            begin += size
         return many
 
     return kernel

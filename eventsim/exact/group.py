@@ -42,7 +42,7 @@ class Group:
         record[:, :states] = initial_state(network, number, seed).T
         record[:, states + w.FREE] = -np.inf
         record[:, states + w.PREDICTED] = record[:, states + w.QUEUED] = np.inf
-        block = lines((states + 1 + len(model.Params._fields), w.BLOCK))
+        block = lines((states + w.BLOCK_ROWS + len(model.Params._fields), w.BLOCK))
         self._arrays: dict[int, np.ndarray] = {w.RECORD: record, w.BLOCK_STATES: block}
         self.words = np.zeros(w.CONTEXT_SIZE, np.int64)
         self.words[w.N], self.words[w.FIRST], self.words[w.WIDTH] = self.size, first, record.strides[0]

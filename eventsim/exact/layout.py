@@ -27,11 +27,12 @@ EVENT = types.int64(types.CPointer(types.int64), types.float64, types.int64, typ
     BY_DAY,  # whether that is done once a day for all that are due (`eventsim.exact.windows`); else entry by entry
     LOOP,  # the address of the loop's words
     WEIGHTS,  # of what arrives: the address of float64
-    BLOCK_STATES,  # float64 (states + 1 + params, BLOCK): of the targets in work; behind the states a time
+    BLOCK_STATES,  # float64 (states + BLOCK_ROWS + params, BLOCK): of the targets in work
     CONTEXT_SIZE,
 ) = range(15)
 
 BLOCK = 64  # targets that are moved to the present at one go
+BLOCK_ROWS = 3  # of a block between the states and parameters of its targets (`eventsim.exact.arrivals`)
 MOST_FORESEEN = 256  # synapses of an entry that memory is asked for, with their targets, before it comes
 
 
