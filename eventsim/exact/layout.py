@@ -103,7 +103,7 @@ ENDLESS = 4  # neurons fire and fire at one time
     MOST_PARCELS,  # of one source
     EVENTS,  # synapses that spikes have reached so far
     FIRED,  # spikes so far
-    BUDGET,  # synaptic events and entries after which to pause
+    BUDGET,  # synaptic events, entries, windows and visits after which to pause
     DAYS,  # the address of the words of the queue of visits where they are made once a day, or 0
     PART,  # the segment that arrives now, the first one that does not, and the synapses of the first that have been reached
     PARTS_END,
@@ -114,7 +114,7 @@ ENDLESS = 4  # neurons fire and fire at one time
 ) = range(42)
 
 # Numbers of the clock, in ms
-NOW = 0  # the time of the last entry
+NOW = 0  # the time of the last entry, or the end of the last window
 BEFORE = 1  # neurons that are visited fire wherever they do before this time
 SPIKED = 2  # the time of the last spike that was found
 CLOCK_SIZE = 3

@@ -65,6 +65,7 @@ from eventsim.exact.layout import (
     QUEUE_NEAR,
     QUEUE_ROOM,
     QUEUE_SIZE,
+    QUEUE_TAKEN,
     QUEUE_TIME,
     QUEUE_WORDS,
     QUEUE_YEARS,
@@ -197,13 +198,17 @@ def compile_drive():
             count = q[QUEUE_NEAR]
             if count == 0 or time[0] >= end:  # nothing more arrives before the end
                 if by_day:
-                    clock[BEFORE] = end
+                    clock[BEFORE], taken = end, days[QUEUE_TAKEN]
                     if not visit_day(days, visits, contexts):
                         return _wanting(c)
+                    spent += 1 + days[QUEUE_TAKEN] - taken
                 if not _send_all(c, q):
                     return GROW
                 if end == after:
                     return DONE
+                clock[NOW] = np.nextafter(end, 0.0)
+                if spent > c[BUDGET]:
+                    return PAUSED
                 if q[QUEUE_NEAR] > 0:
                     next_day(days, min(until, time[0]))
                 else:

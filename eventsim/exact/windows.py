@@ -29,6 +29,7 @@ from eventsim.exact.layout import (
     QUEUE_LATER,
     QUEUE_PER_MS,
     QUEUE_SIZE,
+    QUEUE_TAKEN,
     RECORD,
     WIDTH,
 )
@@ -107,6 +108,7 @@ def visit_day(q, visits, contexts):
         for place in range(chunk, end, 2):
             t, key = numbers[place + TIME], words[place + KEY]
             q[QUEUE_LATER] -= 1
+            q[QUEUE_TAKEN] += 1
             if not done or day_of(q, t) > today:
                 hang(q, today, t, key)
                 continue

@@ -113,31 +113,51 @@ def test_queue_and_spike_buffer_grow(monkeypatch):
     assert grown._queue.room > before and grown._spikes.room > 1
 
 
-def test_ctrl_c_leaves_a_recording_and_the_run_goes_on_with_the_same_bits(monkeypatch):
-    expected = joined([simulation().run(40.0)])
+class Interrupting:
+    """The loop; Ctrl-C comes during its tenth piece."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def ctypes(self, context, until):
+        self.calls += 1
+        if self.calls == 10:
+            os.kill(os.getpid(), signal.SIGINT)
+        return compile_drive().ctypes(context, until)
+
+
+@pytest.fixture
+def ctrl_c():
+    """Ctrl-C raises KeyboardInterrupt, as it does where Python was not started in the background."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        monkeypatch.setattr(exact_simulation, "PIECE", 300)
-        run, drive, calls = simulation(), compile_drive(), []
+    yield
+    signal.signal(signal.SIGINT, before)
 
-        class Interrupting:
-            """The loop; Ctrl-C comes during its tenth piece."""
 
-            @staticmethod
-            def ctypes(context, until):
-                calls.append(until)
-                if len(calls) == 10:
-                    os.kill(os.getpid(), signal.SIGINT)
-                return drive.ctypes(context, until)
-
-        run._drive = Interrupting
-        with pytest.raises(KeyboardInterrupt):
-            run.run(40.0)
-    finally:
-        signal.signal(signal.SIGINT, before)
+def test_ctrl_c_leaves_a_recording_and_the_run_goes_on_with_the_same_bits(ctrl_c, monkeypatch):
+    expected = joined([simulation().run(40.0)])
+    monkeypatch.setattr(exact_simulation, "PIECE", 300)
+    run = simulation()
+    run._drive = Interrupting()
+    with pytest.raises(KeyboardInterrupt):
+        run.run(40.0)
     first = run.recording
     assert 0.0 < run.time < 40.0 and first.stop == run.time
     same(expected, joined([first, run.run(40.0 - run.time)]))
+
+
+def test_ctrl_c_is_heard_where_nothing_ever_arrives(ctrl_c, monkeypatch):
+    chosen = Network([network().populations[0]])
+    expected = Simulation(chosen, method="exact", record=[Spikes("cells")]).run(400.0).spikes["cells"]
+    monkeypatch.setattr(exact_simulation, "PIECE", 3)
+    run = Simulation(chosen, method="exact", record=[Spikes("cells")])
+    run._drive = Interrupting()
+    with pytest.raises(KeyboardInterrupt):
+        run.run(400.0)
+    first, time = run.recording.spikes["cells"], run.time
+    assert 0.0 < time < 200.0 and len(first.times)
+    times = np.concatenate([first.times, run.run(400.0 - time).spikes["cells"].times])
+    np.testing.assert_array_equal(times, expected.times)
 
 
 def test_the_order_in_which_inputs_were_named_changes_no_bit():
