@@ -35,9 +35,8 @@ from eventsim.jit import jit_borrowing as jit
 from eventsim.jit import jit_inlined
 from eventsim.models.model import with_ops
 
-LANES = (
-    16  # targets that are surely moved together: a block is a multiple of it, and what stands behind the last target is moved, too
-)
+FEW = 4  # targets of a block are moved one by one, more of them with what stands behind the last, to a multiple of
+LANES = 16
 
 
 def receive(spec: ExactSpec, port: str):
@@ -101,7 +100,7 @@ def receive(spec: ExactSpec, port: str):
                 block[time, size], block[free_row, size], block[weight_row, size] = t - last, free, weights[begin + size]
                 before = j
                 size += 1
-            lanes = (size + LANES - 1) & -LANES
+            lanes = size if size < FEW else (size + LANES - 1) & -LANES
             if not own:
                 for k in range(lanes):
                     step(block, k, t, common, rises, 0)
