@@ -27,6 +27,7 @@ from eventsim.exact.layout import (
     RISE_COLUMNS,
     RISES,
     STRIDE,
+    TIMES,
     VISITS,
     WEIGHTS,
 )
@@ -40,7 +41,8 @@ LANES = 16
 
 
 def receive(spec: ExactSpec, port: str):
-    """``(context, t, address, count)``: weights arrive at t on a port: at the address as many targets, and at WEIGHTS weights.
+    """``(context, t, address, count)``: weights arrive on a port, at t or each at its time in TIMES: at the address as many
+    targets, and at WEIGHTS weights.
 
     Targets come a block at a time. Those that would have fired before t do so, and those that were refractory are moved to its end;
     then, in a loop without branches or calls, which the compiler does several at a time, all are moved to t, the weights land, and
@@ -53,13 +55,13 @@ def receive(spec: ExactSpec, port: str):
     get_own, put_own = column(numbers, types.float64), put_column(numbers)
     jump, get, put = bind_jump(spec.model, jit_inlined), column(count, types.float64), put_column(count)
     bound, fire_before = bind_bound(spec), bind_firing(spec)
-    time, free_row, weight_row = count, count + 1, count + 2  # of a block
+    time, free_row, weight_row, now_row = count, count + 1, count + 2, count + 3  # of a block
 
     @jit_inlined
-    def step(block, k, t, p, rises, row):
-        """Move target k of the block to t, where its weight lands; in the place of its time comes that before which it does not
-        fire."""
-        free, s = block[free_row, k], jump(State(*get(block, k)), block[time, k], p)
+    def step(block, k, p, rises, row):
+        """Move target k of the block to the present, where its weight lands; in the place of the time behind it comes that before
+        which it does not fire."""
+        t, free, s = block[now_row, k], block[free_row, k], jump(State(*get(block, k)), block[time, k], p)
         new = land(s, block[weight_row, k], p)
         if holds:
             new = held(s, new, 1.0) if t < free else new
@@ -76,6 +78,8 @@ def receive(spec: ExactSpec, port: str):
         own, own_rises, records = c[STRIDE] > 0, c[RISE_COLUMNS] > 1, c[RECORD]
         common, _ = parameters(c, 0)
         targets, weights = view(address, many, types.int32), view(c[WEIGHTS], many, types.float64)
+        each_its_own = c[TIMES] != 0
+        times = view(c[TIMES] if each_its_own else c[WEIGHTS], many, types.float64)
         begin = 0
         while begin < many:
             if room_left(visits) < BLOCK:
@@ -87,43 +91,45 @@ def receive(spec: ExactSpec, port: str):
                 j = np.int64(targets[begin + size])
                 if j == before:
                     break
+                now = times[begin + size] if each_its_own else t
                 r = view(record(records, j), width, types.float64)
-                if spiking and abs(r[count + PREDICTED]) < t and not fire_before(c, j, t):
+                if spiking and abs(r[count + PREDICTED]) < now and not fire_before(c, j, now):
                     return begin
                 last, free, s = r[count + LAST], r[count + FREE], state(r)
                 if holds and last < free:
                     p, _ = parameters(c, j)
-                    end = min(t, free)
+                    end = min(now, free)
                     s = bring(s, last, free, end, p)
                     last = end
                 put(block, size, s)
-                block[time, size], block[free_row, size], block[weight_row, size] = t - last, free, weights[begin + size]
+                block[time, size], block[free_row, size], block[weight_row, size] = now - last, free, weights[begin + size]
+                block[now_row, size] = now
                 before = j
                 size += 1
             lanes = size if size < FEW else (size + LANES - 1) & -LANES
             if not own:
                 for k in range(lanes):
-                    step(block, k, t, common, rises, 0)
+                    step(block, k, common, rises, 0)
             else:
                 for k in range(size):
                     p, _ = parameters(c, np.int64(targets[begin + k]))
                     put_own(each, k, p)
                 if not own_rises:
                     for k in range(lanes):
-                        step(block, k, t, Params(*get_own(each, k)), rises, 0)
+                        step(block, k, Params(*get_own(each, k)), rises, 0)
                 else:
                     for k in range(size):
-                        step(block, k, t, Params(*get_own(each, k)), rises, np.int64(targets[begin + k]))
+                        step(block, k, Params(*get_own(each, k)), rises, np.int64(targets[begin + k]))
             for k in range(size):
                 j = np.int64(targets[begin + k])
                 r = view(record(records, j), width, types.float64)
                 store(r, get(block, k))
-                r[count + LAST] = t
+                r[count + LAST] = block[now_row, k]
                 if spiking:
                     soon = block[time, k]
                     r[count + PREDICTED] = -soon
                     if soon < r[count + QUEUED]:
-                        put_visit(c, j, r, count, t, soon)
+                        put_visit(c, j, r, count, block[now_row, k], soon)
             begin += size
         return many
 

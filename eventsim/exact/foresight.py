@@ -19,6 +19,7 @@ from eventsim.exact.layout import (
     GROUPS,
     KIND_SHIFT,
     MOST_FORESEEN,
+    MOST_STAGED,
     PARCELS,
     PORTS,
     RECORD,
@@ -72,7 +73,7 @@ def foresee_targets(c, key):
         for segment in range(3 * segments[about], 3 * segments[about + 1], 3):
             group = view(contexts[words[segment] // c[PORTS]], CONTEXT_SIZE, types.int64)
             record, width, begin = group[RECORD], group[WIDTH], words[segment + 1]
-            many = min(words[segment + 2], left)
+            many = min(words[segment + 2], left) if words[segment + 2] > MOST_STAGED else 0
             left -= many
             for i in range(begin, begin + many):
                 prefetch(view(record + width * np.int64(target[i]), 1, types.float64), 0)

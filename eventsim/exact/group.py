@@ -43,7 +43,14 @@ class Group:
         record[:, states + w.FREE] = -np.inf
         record[:, states + w.PREDICTED] = record[:, states + w.QUEUED] = np.inf
         block = lines((states + w.BLOCK_ROWS + len(model.Params._fields), w.BLOCK))
-        self._arrays: dict[int, np.ndarray] = {w.RECORD: record, w.BLOCK_STATES: block}
+        self._arrays: dict[int, np.ndarray] = {
+            w.RECORD: record,
+            w.BLOCK_STATES: block,
+            w.STAGE_TIME: np.zeros(w.BLOCK),
+            w.STAGE_TARGET: np.zeros(w.BLOCK, np.int32),
+            w.STAGE_WEIGHT: np.zeros(w.BLOCK),
+            w.STAGE_MARKS: np.zeros(w.MARKS, np.int64),
+        }
         self.words = np.zeros(w.CONTEXT_SIZE, np.int64)
         self.words[w.N], self.words[w.FIRST], self.words[w.WIDTH] = self.size, first, record.strides[0]
         self.words[w.ENTRY] = (w.FIRE << w.KIND_SHIFT) + (place << w.GROUP_SHIFT)

@@ -27,12 +27,21 @@ EVENT = types.int64(types.CPointer(types.int64), types.float64, types.int64, typ
     BY_DAY,  # whether that is done once a day for all that are due (`eventsim.exact.windows`); else entry by entry
     LOOP,  # the address of the loop's words
     WEIGHTS,  # of what arrives: the address of float64
+    TIMES,  # when each arrives: the address of float64, or 0 if all come at one time
+    STAGED,  # how many wait on the stage (`eventsim.exact.stage`)
+    STAGE_KERNEL,  # the number of the receive kernel that they wait for
+    STAGE_TIME,  # float64 (BLOCK,)
+    STAGE_TARGET,  # int32 (BLOCK,)
+    STAGE_WEIGHT,  # float64 (BLOCK,)
+    STAGE_MARKS,  # int64 (MARKS,)
     BLOCK_STATES,  # float64 (states + BLOCK_ROWS + params, BLOCK): of the targets in work
     CONTEXT_SIZE,
-) = range(15)
+) = range(22)
 
 BLOCK = 64  # targets that are moved to the present at one go
-BLOCK_ROWS = 3  # of a block between the states and parameters of its targets (`eventsim.exact.arrivals`)
+BLOCK_ROWS = 4  # of a block between the states and parameters of its targets (`eventsim.exact.arrivals`)
+MARKS = 64  # words, of 64 bits, by which targets on the stage are told apart
+MOST_STAGED = 8  # synapses of a segment that go over the stage
 MOST_FORESEEN = 256  # synapses of an entry that memory is asked for, with their targets, before it comes
 
 

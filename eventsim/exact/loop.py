@@ -47,6 +47,7 @@ from eventsim.exact.layout import (
     KIND_SHIFT,
     LOOP_SIZE,
     MOST_PARCELS,
+    MOST_STAGED,
     NEURONS,
     NOW,
     PARCELS,
@@ -81,12 +82,14 @@ from eventsim.exact.layout import (
     SPIKE_SENT,
     SPIKE_SOURCE,
     SPIKE_TIME,
+    SYNAPSES,
     TARGET,
     VISIT_KERNELS,
     WEIGHT,
     WEIGHTS,
 )
 from eventsim.exact.sources import EFFECT, PROCESS_NUMBERS, PROCESS_WORDS, next_event
+from eventsim.exact.stage import clear_stage, clear_stages, put_on_stage
 from eventsim.exact.windows import call_event, end_of_day, next_day, next_number, visit_day
 from eventsim.jit import compile_callback, compiled_once, jit_borrowing
 
@@ -98,13 +101,18 @@ def _arrive(c, t):
     """What the segments from PART on carry arrives at t; how many synapses it reached, fewer than there are if room was wanting."""
     contexts, words = view(c[CONTEXTS], c[GROUPS], types.int64), view(c[SEGMENT], 3 * c[SEGMENTS], types.int64)
     receives = view(c[RECEIVES], c[GROUPS] * c[PORTS], types.int64)
+    target, weight = view(c[TARGET], c[SYNAPSES], types.int32), view(c[WEIGHT], c[SYNAPSES], types.float64)
     reached = 0
     while c[PART] < c[PARTS_END]:
         segment = 3 * c[PART]
         kernel, begin, many = words[segment], words[segment + 1] + c[REACHED], words[segment + 2] - c[REACHED]
-        g = kernel // c[PORTS]
-        view(contexts[g], CONTEXT_SIZE, types.int64)[WEIGHTS] = c[WEIGHT] + 8 * begin
-        found = call_event(receives[kernel], contexts[g], t, c[TARGET] + 4 * begin, many)
+        g, found = kernel // c[PORTS], 0
+        if c[DAYS] != 0 and words[segment + 2] <= MOST_STAGED:
+            while found < many and put_on_stage(c, kernel, t, np.int64(target[begin + found]), weight[begin + found]):
+                found += 1
+        elif clear_stage(c, g):
+            view(contexts[g], CONTEXT_SIZE, types.int64)[WEIGHTS] = c[WEIGHT] + 8 * begin
+            found = call_event(receives[kernel], contexts[g], t, c[TARGET] + 4 * begin, many)
         c[EVENTS] += found
         reached += found
         if found < many:
@@ -199,7 +207,7 @@ def compile_drive():
             if count == 0 or time[0] >= end:  # nothing more arrives before the end
                 if by_day:
                     clock[BEFORE], taken = end, days[QUEUE_TAKEN]
-                    if not visit_day(days, visits, contexts):
+                    if not clear_stages(c) or not visit_day(days, visits, contexts):
                         return _wanting(c)
                     spent += 1 + days[QUEUE_TAKEN] - taken
                 if not _send_all(c, q):
