@@ -75,9 +75,10 @@ def bind_crossing(model):
                 high = t
             else:
                 low = t
-            found = t - m / slope(at, p)
-            if found == t:
-                break  # nearer than two numbers can be
+            rate = slope(at, p)
+            found = t - m / rate
+            if found == t and rate > 0.0:
+                break  # nearer than two numbers can be; it may also begin at the threshold, and fall from there
             if not (low < found < high):  # also where the slope is 0
                 found = low + 0.5 * (high - low)
             if found == t or not (low < found < high):

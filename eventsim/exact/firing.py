@@ -49,13 +49,15 @@ MOST_AT_ONCE = 1000  # times the neurons: spikes at one time after which they ar
 
 @jit
 def write_spike(c, t, source):
-    """Put a spike into the buffer of the loop's context c; whether there was room. Counts those that come at one time."""
+    """Put a spike into the buffer of the loop's context c; whether there was room. source : its number, of a neuron's; -1 - its
+    number, of a source's, which is on its way already. Counts those of neurons that come at one time."""
     at = c[SPIKE_COUNT]
-    if at >= c[SPIKE_ROOM] or c[AT_ONCE] > MOST_AT_ONCE * c[NEURONS]:
+    if at >= c[SPIKE_ROOM] or (source >= 0 and c[AT_ONCE] > MOST_AT_ONCE * c[NEURONS]):
         return False
-    clock = view(c[CLOCK], CLOCK_SIZE, types.float64)
-    c[AT_ONCE] = c[AT_ONCE] + 1 if clock[SPIKED] == t else 0
-    clock[SPIKED] = t
+    if source >= 0:
+        clock = view(c[CLOCK], CLOCK_SIZE, types.float64)
+        c[AT_ONCE] = c[AT_ONCE] + 1 if clock[SPIKED] == t else 0
+        clock[SPIKED] = t
     view(c[SPIKE_TIME], c[SPIKE_ROOM], types.float64)[at] = t
     view(c[SPIKE_SOURCE], c[SPIKE_ROOM], types.int32)[at] = source
     c[SPIKE_COUNT] = at + 1
@@ -91,6 +93,8 @@ def bind_bound(spec: ExactSpec):
 def bind_firing(spec: ExactSpec):
     """A function ``(c, j, before) -> done``: neuron j fires wherever it does before a time; not done if there was no room for its
     spikes: then call it again. It hears nothing until then."""
+    if not spec.model.spiking:
+        return jit(lambda c, j, before: True)
     record, parameters, state, bring, store, _, count, width = bind_records(spec)
     reset, crossing, earliest = jit(spec.model.reset), bind_crossing(spec.model), bind_earliest(spec.model)
     closed = spec.model.crossing is not None

@@ -16,7 +16,7 @@ EVENT = types.int64(types.CPointer(types.int64), types.float64, types.int64, typ
 (
     N,  # neurons
     FIRST,  # number of the first in the network
-    ENTRY,  # the key of an entry of the queue that says when the first of them fires; those of the others follow
+    ENTRY,  # the key of a visit of the first of them; those of the others follow
     RECORD,  # float64 (N, width of the model): its states, then `LAST` ...
     WIDTH,  # bytes of a record
     PARAMS,  # float64 (N or 1, params + 1): the last one is the refractory period in ms
@@ -123,7 +123,7 @@ ENDLESS = 4  # neurons fire and fire at one time
 ) = range(42)
 
 # Numbers of the clock, in ms
-NOW = 0  # the time of the last entry, or the end of the last window
+NOW = 0  # of the last entry, or of the end of the last window
 BEFORE = 1  # neurons that are visited fire wherever they do before this time
 SPIKED = 2  # the time of the last spike that was found
 CLOCK_SIZE = 3

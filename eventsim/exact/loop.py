@@ -90,7 +90,7 @@ from eventsim.exact.layout import (
 )
 from eventsim.exact.sources import EFFECT, PROCESS_NUMBERS, PROCESS_WORDS, next_event
 from eventsim.exact.stage import clear_stage, clear_stages, put_on_stage
-from eventsim.exact.windows import call_event, end_of_day, next_day, next_number, visit_day
+from eventsim.exact.windows import call_event, first_time, next_day, visit_day
 from eventsim.jit import compile_callback, compiled_once, jit_borrowing
 
 DRIVE = types.int64(types.CPointer(types.int64), types.float64)
@@ -170,7 +170,9 @@ def _wanting(c):
 
 @compiled_once
 def compile_drive():
-    """The loop; it has an ``address``. ``(context, until) -> status``: handles all entries until then, in ms, itself included.
+    """The loop; it has an ``address``. ``(context, until) -> status``: handles all that happens until then, in ms, itself included:
+    the entries of a window one after the other, then its visits and the spikes that were found in it; or, without windows, entries
+    alone.
 
     Call it again when there is room. Modifies everything but synapses and parameters.
     """
@@ -189,8 +191,8 @@ def compile_drive():
         given_source = view(c[GIVEN_SOURCE], c[GIVEN_COUNT], types.int32)
         low, by_day = (np.int64(1) << KIND_SHIFT) - 1, c[DAYS] != 0
         days = view(c[DAYS] if by_day else c[QUEUE_WORDS], QUEUE_SIZE, types.int64)
-        after = next_number(until)
-        end = min(end_of_day(days), after) if by_day else after
+        after = np.nextafter(until, math.inf)
+        end = min(first_time(days, days[QUEUE_DAY] + 2), after) if by_day else after
         spent, foreseen = 0, np.int64(FIRE) << KIND_SHIFT
         while True:
             if c[PART] < c[PARTS_END]:
@@ -214,14 +216,14 @@ def compile_drive():
                     return GROW
                 if end == after:
                     return DONE
-                clock[NOW] = np.nextafter(end, 0.0)
-                if spent > c[BUDGET]:
-                    return PAUSED
                 if q[QUEUE_NEAR] > 0:
                     next_day(days, min(until, time[0]))
                 else:
                     next_day(days, until if q[QUEUE_LATER] == 0 else 0.0)
-                end = min(end_of_day(days), after)
+                today = days[QUEUE_DAY] + 1
+                clock[NOW], end = np.nextafter(first_time(days, today), 0.0), min(first_time(days, today + 1), after)
+                if spent > c[BUDGET]:
+                    return PAUSED
                 continue
             if spent > c[BUDGET]:
                 return PAUSED
@@ -253,7 +255,7 @@ def compile_drive():
             if kind == ARRIVE:
                 c[PART], c[PARTS_END] = segments[about], segments[about + 1]
             elif kind == FIRE:
-                clock[BEFORE] = next_number(t)
+                clock[BEFORE] = np.nextafter(t, math.inf)
                 g = about >> GROUP_SHIFT
                 if call_event(visits[g], contexts[g], t, about & ((np.int64(1) << GROUP_SHIFT) - 1), 0) == 0:
                     push(q, t, (np.int64(FIRE) << KIND_SHIFT) + about)

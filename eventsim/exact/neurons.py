@@ -1,4 +1,4 @@
-"""The kernels of a group of neurons of one model: the spikes that come before the next input, and what they do.
+"""The kernels of a group of neurons of one model: visits, a look at states, and a new beginning under other parameters.
 
 A neuron's state stands at the time of its last event (`eventsim.exact.records`). Kernels move it to its next one, change it, and
 leave it there.
@@ -76,6 +76,7 @@ def _renew(spec: ExactSpec):
     """``(context, t, -, -)``: move all neurons to t, and visit them soon: their parameters are about to change. There is room for
     a visit of each."""
     record, parameters, state, bring, store, _, count, width = bind_records(spec)
+    spiking = spec.model.spiking
 
     def renew(context, t, a, b):
         c = values_at(context, CONTEXT_SIZE)
@@ -84,8 +85,10 @@ def _renew(spec: ExactSpec):
             r = view(record(c[RECORD], j), width, types.float64)
             store(r, bring(state(r), r[count + LAST], r[count + FREE], t, p))
             soon = max(t, r[count + FREE])
-            r[count + LAST], r[count + PREDICTED], r[count + QUEUED] = t, -soon, math.inf
-            put_visit(c, j, r, count, t, soon)
+            r[count + LAST], r[count + QUEUED] = t, math.inf
+            if spiking:
+                r[count + PREDICTED] = -soon
+                put_visit(c, j, r, count, t, soon)
         return c[N]
 
     return renew

@@ -16,7 +16,7 @@ from eventsim.exact import layout as w
 from eventsim.exact.checks import check_network
 from eventsim.exact.group import GUARD, Group
 from eventsim.exact.loop import compile_drive
-from eventsim.exact.queue import EventQueue
+from eventsim.exact.queue import MOST_DAYS, EventQueue
 from eventsim.exact.recorders import Samples, check_exact_recorders, sort_out
 from eventsim.exact.sources import PROCESS_NUMBERS, PROCESS_WORDS, first_events, make_processes
 from eventsim.exact.spikes import SpikeBuffer
@@ -33,7 +33,7 @@ from eventsim.stimuli import Current, GammaSource, PoissonNoise, PoissonSource, 
 PIECE = 500_000  # events between two looks at Ctrl-C: about a tenth of a second
 ROOM = 1 << 12  # entries of the queue and spikes of the buffer, at first
 BAR = "{percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} ms [{elapsed}<{remaining}]"
-LEAST_WINDOW, MOST_WINDOW = 0.01, 10.0  # ms
+LEAST_WINDOW, MOST_WINDOW = 0.01, 2.0  # ms; Ctrl-C is heard between windows
 SHORTER = 0.99  # times the least delay: by so much a window is shorter, whatever is rounded
 
 
@@ -292,7 +292,7 @@ class ExactSimulation(Simulation, method="exact"):
         return next(group for group in self._groups if group.number == number)
 
     def _renew(self, group: Group) -> None:
-        """Move all neurons of a group to the present, and visit them soon: their parameters are about to change."""
+        """As `Group.renew`, with room for it."""
         needed = self._visits.entries + group.size + ROOM
         if needed > self._visits.room:
             self._visits.grow(needed)
@@ -315,6 +315,10 @@ class ExactSimulation(Simulation, method="exact"):
         ):
             raise SimulationError(f"run: duration must be a number of ms, not negative, not {duration!r}")
         start, stop = self._time, self._time + float(duration)
+        if self._by_day and stop * self._visits.per_ms > MOST_DAYS:
+            raise SimulationError(
+                f"run: at {stop:g} ms windows of {1.0 / self._visits.per_ms:g} ms, the least delay, are lost in rounding"
+            )
         samples = [self._samples(recorder) for recorder in self._recorders if isinstance(recorder, States)]
         bar = tqdm(total=stop, initial=start, delay=1.0, bar_format=BAR) if progress else nullcontext()
         with bar as shown, DeferredInterrupt() as interrupt:
@@ -358,7 +362,7 @@ class ExactSimulation(Simulation, method="exact"):
                 t = self._clock[w.SPIKED]
                 raise SimulationError(f"neurons fire without end at {t} ms: a reset leaves them above their threshold")
             elif interrupt.asked:  # all that happens at the present time happens first: a run holds its end
-                until = min(until, float(now[0]))
+                until = min(until, max(self._time, float(now[0])))
 
     def _change_currents(self) -> None:
         """Put the currents in force that flow from now on."""

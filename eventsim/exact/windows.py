@@ -51,19 +51,12 @@ def call_event(typingctx, kernel, context, t, a, b):
 
 
 @jit
-def next_number(t):
-    """The float64 after t, which is not negative."""
-    return np.nextafter(t, math.inf)
-
-
-@jit
-def end_of_day(q):
-    """The first time in ms of the day after today."""
-    today = q[QUEUE_DAY] + 1
-    t = (today + 1) / view(address_of(q, 0), QUEUE_SIZE, types.float64)[QUEUE_PER_MS]
-    while day_of(q, t) <= today:
+def first_time(q, day):
+    """The first time in ms of a day that is not the first one."""
+    t = day / view(address_of(q, 0), QUEUE_SIZE, types.float64)[QUEUE_PER_MS]
+    while day_of(q, t) < day:
         t = np.nextafter(t, math.inf)
-    while day_of(q, np.nextafter(t, 0.0)) > today:
+    while day_of(q, np.nextafter(t, 0.0)) >= day:
         t = np.nextafter(t, 0.0)
     return t
 
@@ -108,10 +101,10 @@ def visit_day(q, visits, contexts):
         for place in range(chunk, end, 2):
             t, key = numbers[place + TIME], words[place + KEY]
             q[QUEUE_LATER] -= 1
-            q[QUEUE_TAKEN] += 1
             if not done or day_of(q, t) > today:
                 hang(q, today, t, key)
                 continue
+            q[QUEUE_TAKEN] += 1
             about = key & ((np.int64(1) << KIND_SHIFT) - 1)
             g, j = about >> GROUP_SHIFT, about & ((np.int64(1) << GROUP_SHIFT) - 1)
             done = call_event(visits[g], contexts[g], t, j, 0) != 0

@@ -36,7 +36,8 @@ from eventsim import (
 from eventsim.exact import layout as w
 from eventsim.exact.calendar import day_of, push
 from eventsim.exact.queue import EventQueue
-from eventsim.exact.windows import end_of_day, next_day, next_number
+from eventsim.exact.windows import first_time, next_day
+from eventsim.models import BUILT_IN
 
 NEURONS = {
     "LIF": LIF(tau_mem=20.0, tau_syn=2.0, v_leak=24.0, v_th=20.0, v_reset=10.0, refractory=2.0),
@@ -140,21 +141,18 @@ def test_neurons_that_fire_without_end_are_noticed_in_time(size, least, monkeypa
         Simulation(chosen, method="exact").run(50.0)
 
 
-@given(per_ms=st.floats(1e-3, 1e4), day=st.integers(0, 10**9))
-def test_a_day_ends_where_the_next_one_begins(per_ms, day):
+@given(per_ms=st.floats(1e-3, 1e4), day=st.integers(1, 10**9))
+def test_a_day_begins_where_the_one_before_ends(per_ms, day):
     queue = EventQueue(10)
     queue.set_days(0.0, per_ms)
-    queue.words[w.QUEUE_DAY] = day - 1
-    end = end_of_day(queue.words)
-    assert day_of(queue.words, end) == day + 1 and day_of(queue.words, np.nextafter(end, 0.0)) == day
-    assert next_number(end) == np.nextafter(end, np.inf)
+    first = first_time(queue.words, day)
+    assert day_of(queue.words, first) == day and day_of(queue.words, np.nextafter(first, 0.0)) == day - 1
 
 
 def test_days_without_visits_are_passed_over():
     queue = EventQueue(100)
     queue.set_days(0.0, 1.0)
     queue.begin(0.0)
-    assert end_of_day(queue.words) == 1.0
     next_day(queue.words, 1e9)  # nobody is to be visited at all
     assert queue.words[w.QUEUE_DAY] + 1 == 10**9
     queue.begin(3.0)
@@ -174,3 +172,60 @@ def test_silence_costs_nothing():
     run = Simulation(chosen, method="exact")
     run.run(1e6)
     assert run.counters.spikes == 0 and run.time == 1e6 and run._visits.entries == 0
+
+
+@pytest.mark.parametrize("model", [name for name, model in BUILT_IN.items() if not model.spiking and model.exact is not None])
+def test_a_readout_is_moved_and_never_fires(model):
+    chosen = Network(
+        [Population("s", 3, SpikeSource([1.0, 2.5, 2.5], [0, 1, 2])), Population("n", 3, BUILT_IN[model]())],
+        [Projection("s", "n", FixedInDegree(3), 1.0, Uniform(0.0, 1.0))],
+        [Current("n", [0.0, 0.1], times=[0.0, 1.25])],
+    )
+    (late, found), (_, expected) = (
+        results_of(Simulation(chosen, method="exact", seed=1, record=[States("n", interval=0.5)]), pieces)
+        for pieces in ((10.0,), (1.25, 0.0, 8.75))
+    )
+    assert late.counters.spikes == 3 and np.all(np.isfinite(found)) and np.ptp(found) > 0.0
+    np.testing.assert_array_equal(found, expected)
+
+
+def results_of(run, pieces):
+    return run, np.concatenate([run.run(piece).states["n"].values["v"] for piece in pieces])
+
+
+def test_many_visits_of_later_years_and_small_pieces_end(monkeypatch):
+    """Entries that are only put back do not use up the budget of a piece, and a day that used it up is over."""
+    monkeypatch.setattr(exact_simulation, "PIECE", 0)
+    chosen = Network(
+        [Population("n", 1000, LIFDelta(tau_mem=1e5, v_leak=24.0, v_th=20.0), initial={"v": 0.0})],
+        [Projection("n", "n", FixedInDegree(1), 0.0, 0.5)],
+    )
+    run = Simulation(chosen, method="exact")
+    run.run(3000.0)
+    assert run.time == 3000.0 and run.counters.spikes == 0
+
+
+def test_sources_may_fire_as_often_at_one_time_as_they_are_told():
+    many = 5000
+    chosen = Network(
+        [Population("s", 1, SpikeSource(np.ones(many), np.zeros(many, int))), Population("n", 1, LIFDelta(v_th=4999.5))],
+        [Projection("s", "n", FixedInDegree(1), 1.0, 1.0)],
+    )
+    run = Simulation(chosen, method="exact", record=[Spikes("n")])
+    np.testing.assert_array_equal(run.run(3.0).spikes["n"].times, [2.0])
+    assert run.counters.spikes == many + 1
+
+
+def test_times_beyond_what_windows_can_tell_apart_are_refused():
+    chosen = Network([Population("n", 1, LIF())], [Projection("n", "n", FixedInDegree(1), 0.0, 0.01)])
+    with pytest.raises(SimulationError, match="lost in rounding"):
+        Simulation(chosen, method="exact").run(1e13)
+
+
+def test_a_neuron_at_its_threshold_that_falls_fires_when_it_comes_back():
+    """v = v_th exactly, and an inhibitory current: it fires where v crosses from below, much later."""
+    neuron = LIF(tau_mem=20.0, tau_syn=2.0, v_leak=24.0, v_th=20.0, v_reset=0.0)
+    chosen = Network([Population("n", 1, neuron, initial={"v": 20.0, "i": -100.0})])
+    found = Simulation(chosen, method="exact", record=[Spikes("n")]).run(40.0).spikes["n"].times
+    # v = 24 - 4 exp(-t/20) + 100/9 (exp(-t/2) - exp(-t/20)) = 20, where exp(-t/2) counts for nothing any more
+    assert found[0] == pytest.approx(20.0 * math.log((4.0 + 100.0 / 9.0) / 4.0), abs=1e-3) and len(found) == 1
