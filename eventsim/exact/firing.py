@@ -44,6 +44,7 @@ from eventsim.jit import jit_borrowing as jit
 from eventsim.jit import jit_inlined
 
 NEAR = 0.1  # of the time since the last event: a crossing is looked for when it may come so soon, else the bound moves on
+FAR = 1.0  # ms
 MOST_AT_ONCE = 1000  # times the neurons: spikes at one time after which they are taken to be endless
 
 
@@ -67,13 +68,13 @@ def write_spike(c, t, source):
 @jit
 def put_visit(c, j, r, count, now, soon):
     """Visit neuron j of the group, whose record r has ``count`` states, no later than at ``soon``, unless that is planned; there is
-    room. Where visits are made once a day it is planned for half way there: while inputs move the bound to and fro that plan holds,
-    and an entry that a new one takes the place of costs a visit, too."""
+    room. What is not near is planned for half way there: while inputs move the bound to and fro that plan holds, and an entry that
+    a new one takes the place of costs a visit, too."""
     if soon < r[count + QUEUED]:
         visits = view(c[VISITS], QUEUE_SIZE, types.int64)
-        if c[BY_DAY]:
-            if day_of(visits, soon) == day_of(visits, r[count + QUEUED]):
-                return
+        if c[BY_DAY] and day_of(visits, soon) == day_of(visits, r[count + QUEUED]):
+            return
+        if c[BY_DAY] or soon - now > FAR:
             soon = now + 0.5 * (soon - now)
         r[count + QUEUED] = soon
         push(visits, soon, c[ENTRY] + j)
