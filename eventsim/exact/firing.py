@@ -44,7 +44,7 @@ from eventsim.jit import jit_borrowing as jit
 from eventsim.jit import jit_inlined
 
 NEAR = 0.1  # of the time since the last event: a crossing is looked for when it may come so soon, else the bound moves on
-FAR = 1.0  # ms
+FAR = 1.0  # ms: a visit that is so far ahead is planned for half way there
 MOST_AT_ONCE = 1000  # times the neurons: spikes at one time after which they are taken to be endless
 
 

@@ -35,13 +35,20 @@ from eventsim.jit import jit_borrowing as jit
 
 
 @jit
+def foresee_neuron(contexts, key):
+    """Ask for the neuron that a visit is for. contexts : of each group, the address of its words"""
+    about = key & ((np.int64(1) << KIND_SHIFT) - 1)
+    group = view(contexts[about >> GROUP_SHIFT], CONTEXT_SIZE, types.int64)
+    j = about & ((np.int64(1) << GROUP_SHIFT) - 1)
+    prefetch(view(group[RECORD] + group[WIDTH] * j, 1, types.float64), 0)
+
+
+@jit
 def foresee(c, key):
-    """Ask for what tells where an entry's synapses are: in large networks it lies in memory."""
+    """Ask for what tells where an entry's synapses are, or for the neuron of a visit."""
     kind, about = key >> KIND_SHIFT, key & ((np.int64(1) << KIND_SHIFT) - 1)
     if kind == FIRE:
-        group = view(view(c[CONTEXTS], c[GROUPS], types.int64)[about >> GROUP_SHIFT], CONTEXT_SIZE, types.int64)
-        j = about & ((np.int64(1) << GROUP_SHIFT) - 1)
-        prefetch(view(group[RECORD] + group[WIDTH] * j, 1, types.float64), 0)
+        foresee_neuron(view(c[CONTEXTS], c[GROUPS], types.int64), key)
     elif kind == ARRIVE:
         segments = view(c[SEGMENTS_OF], c[PARCELS] + 1, types.int64)
         prefetch(view(c[SEGMENT], 3 * c[SEGMENTS], types.int64), 3 * segments[about])

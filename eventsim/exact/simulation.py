@@ -305,7 +305,8 @@ class ExactSimulation(Simulation, method="exact"):
 
         progress : show a bar on stderr if it takes longer than a second
 
-        Ctrl-C stops it between two events: `time` says how far it came, `recording` holds what was recorded, and it can be run on.
+        Ctrl-C stops it between two events, or windows of 2 ms at most: `time` says how far it came, `recording` holds what was
+        recorded, and it can be run on.
         """
         if (
             isinstance(duration, bool)

@@ -19,8 +19,8 @@ from numba.extending import intrinsic
 
 from eventsim.cpu.pointers import address_of, prefetch, view
 from eventsim.exact.calendar import CHUNK, COUNT, KEY, LINE, NEXT, TIME, day_of, give_back, hang, waiting
+from eventsim.exact.foresight import foresee_neuron
 from eventsim.exact.layout import (
-    CONTEXT_SIZE,
     GROUP_SHIFT,
     KIND_SHIFT,
     QUEUE_DAY,
@@ -30,8 +30,6 @@ from eventsim.exact.layout import (
     QUEUE_PER_MS,
     QUEUE_SIZE,
     QUEUE_TAKEN,
-    RECORD,
-    WIDTH,
 )
 from eventsim.jit import jit_borrowing as jit
 
@@ -73,14 +71,6 @@ def next_day(q, until):
 
 
 @jit
-def _ask_for(key, contexts):
-    """Ask memory for the neuron that an entry is about."""
-    about = key & ((np.int64(1) << KIND_SHIFT) - 1)
-    group = view(contexts[about >> GROUP_SHIFT], CONTEXT_SIZE, types.int64)
-    prefetch(view(group[RECORD] + group[WIDTH] * (about & ((np.int64(1) << GROUP_SHIFT) - 1)), 1, types.float64), 0)
-
-
-@jit
 def visit_day(q, visits, contexts):
     """Visit all who are due today; whether there was room for their spikes: if not, call it again.
 
@@ -97,7 +87,7 @@ def visit_day(q, visits, contexts):
             for line in range(following, following + CHUNK, LINE):
                 prefetch(words, line)
         for place in range(chunk, end, 2):
-            _ask_for(words[place + KEY], contexts)
+            foresee_neuron(contexts, words[place + KEY])
         for place in range(chunk, end, 2):
             t, key = numbers[place + TIME], words[place + KEY]
             q[QUEUE_LATER] -= 1
