@@ -1,4 +1,4 @@
-"""Ctrl-C during a run: heard at once, obeyed where the state is that of one step."""
+"""Ctrl-C and SIGTERM during a run: heard at once, obeyed where the state is that of one step."""
 
 from __future__ import annotations
 
@@ -10,25 +10,33 @@ from typing import Any
 class DeferredInterrupt:
     """Within it, Ctrl-C sets ``asked`` instead of raising; a second one raises at once.
 
-    Only the main thread can do that, and only where Python's own handler is in force: elsewhere nothing changes.
+    terminable : SIGTERM, too, sets ``asked``, and ``terminated``, instead of ending the process
+
+    Only the main thread can do that, and only where the handlers in force are those of Python: elsewhere nothing changes.
     """
 
-    def __init__(self) -> None:
-        self.asked = False
-        self.ours = False
+    def __init__(self, terminable: bool = False) -> None:
+        self.asked = self.terminated = False
+        self._wanted = {signal.SIGINT: signal.default_int_handler}
+        if terminable:
+            self._wanted[signal.SIGTERM] = signal.SIG_DFL  # type: ignore[assignment]  # a number that stands for a handler
+        self._ours: list[signal.Signals] = []
 
     def __enter__(self) -> DeferredInterrupt:
-        main = threading.current_thread() is threading.main_thread()
-        if main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            signal.signal(signal.SIGINT, self._note)
-            self.ours = True
+        if threading.current_thread() is threading.main_thread():
+            self._ours = [number for number, handler in self._wanted.items() if signal.getsignal(number) == handler]
+            for number in self._ours:
+                signal.signal(number, self._note)
         return self
 
     def __exit__(self, *raised: object) -> None:
-        if self.ours:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number in self._ours:
+            signal.signal(number, self._wanted[number])
 
     def _note(self, number: int, frame: Any) -> None:
-        if self.asked:
+        if number == signal.SIGTERM:
+            self.asked = self.terminated = True
+        elif self.asked:
             raise KeyboardInterrupt
-        self.asked = True
+        else:
+            self.asked = True

@@ -1,11 +1,13 @@
-"""Reading .npz files that somebody else may have written: no pickle, no surprise in size, nothing but arrays."""
+"""Files of plain arrays, .npz: written whole or not at all; read, though somebody else may have written them, without pickle and
+without surprise in size."""
 
 from __future__ import annotations
 
 import math
+import os
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,27 @@ from numpy.lib import format as npy
 from eventsim.errors import StorageError
 
 MAX_BYTES = 16 * 2**30  # bytes of all arrays together; more needs to be asked for
+
+
+def write_npz(path: str | Path, arrays: Mapping[str, np.ndarray], make_way: Callable[[], None] = lambda: None) -> None:
+    """Write arrays so that a file that is half written never stands under the given name, though the machine should fail.
+
+    make_way : called when the new file is whole, before it takes its place
+    """
+    path = Path(path)
+    unfinished = path.with_name(path.name + f".{os.getpid()}.part")
+    try:
+        try:
+            with open(unfinished, "wb") as file:
+                np.savez(file, **arrays)  # type: ignore[arg-type]  # mypy takes the names for options
+                file.flush()
+                os.fsync(file.fileno())
+            make_way()
+            os.replace(unfinished, path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+    except OSError as error:
+        raise StorageError(f"file {str(path)!r}: cannot be written ({error.strerror or error})") from error
 
 
 def _declared(member, label: str) -> tuple[tuple[int, ...], np.dtype]:

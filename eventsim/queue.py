@@ -56,3 +56,13 @@ def pop_due(t, due, head, following, previous, mark, out_neurons, count):
                 count += 1
         j = after
     return count
+
+
+@jit
+def schedule_all(due, head, following, previous):
+    """Link all neurons that are due into empty lists (modifies the last three arrays)."""
+    for j in range(due.size):
+        if due[j] != NEVER:
+            step = due[j]
+            due[j] = NEVER
+            schedule(j, step, due, head, following, previous)

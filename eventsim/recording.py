@@ -113,6 +113,13 @@ class Recording:
     states: Mapping[str, StateData] = field(default_factory=dict)
     rates: Mapping[str, RateData] = field(default_factory=dict)
 
+    @property
+    def nbytes(self) -> int:
+        """The memory that its arrays take."""
+        arrays = [a for data in (*self.spikes.values(), *self.rates.values()) for a in data]
+        arrays += [a for data in self.states.values() for a in (data.times, *data.values.values())]
+        return sum(array.nbytes for array in arrays)
+
 
 def chosen_neurons(neurons: Any, size: int, label: str) -> np.ndarray:
     """The numbers that None, a slice or an array stands for, int64 ascending without repetition; refuses what lies outside."""
@@ -189,3 +196,7 @@ class SpikeBuffer:
         if not chunks:
             return np.zeros(0, np.int64), np.zeros(0, np.int32)
         return np.concatenate([c[0] for c in chunks]), np.concatenate([c[1] for c in chunks])
+
+
+def joined(parts):
+    return parts[0] if len(parts) == 1 else None

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -14,26 +14,31 @@ from tqdm import tqdm
 
 from eventsim.adaptation import LONGEST, Adaptation, costs
 from eventsim.cpu import frame as f
+from eventsim.cpu.checkpoint import capture, restore
 from eventsim.cpu.counting import RateSet, SpikeSet
 from eventsim.cpu.instance import Instance
 from eventsim.cpu.part import Part
 from eventsim.cpu.sampling import SampleSet
 from eventsim.cpu.threads import run_all
 from eventsim.currents import next_change
-from eventsim.errors import SimulationError
+from eventsim.errors import SimulationError, StorageError
 from eventsim.given import given_increments, given_spikes
 from eventsim.grid import whole_steps
 from eventsim.interrupt import DeferredInterrupt
+from eventsim.long_run import Plan, Run, make_plan
 from eventsim.models.model import Neuron
 from eventsim.network import Network
+from eventsim.npz import MAX_BYTES
 from eventsim.program import build, initial_mode
 from eventsim.recording import Rates, Recorder, Recording, Spikes, States, check_recorders
+from eventsim.saved_simulation import load_simulation, resumed_run, save_simulation
 from eventsim.state import NEVER
 from eventsim.stimuli import Current
 
 SHORT, LONG = 64, 16384  # steps between two looks at the clock and at Ctrl-C, at least and at most
 PATIENCE = 0.1  # s, about as long as such a piece should take
 HERE = 512  # steps of a piece up to which the calling thread is a worker: in a longer one it must be able to hear Ctrl-C
+NOT_FINITE = "population {!r}, neuron {}{}: {} is {} at {:g} ms; are weights and currents in the units of its model, is dt short?"
 
 
 class Counters(NamedTuple):
@@ -144,10 +149,21 @@ class Simulation:
         rates, buffers = [r for r in self._recorders if isinstance(r, Rates)], [item.buffer for item in self._items]
         self._rates = RateSet(self._program, rates, self._spikes.wanted, buffers)
         self._varying = [i for i in network.inputs if isinstance(i, Current) and i.varying]
+        self._update, self._given = update, (spikes, increments)
+        self._start_counting()
         self._step = 0
         self._length = SHORT  # of a piece of a run, in steps
         self._longest = LONGEST if self._batch > 1 and any(free) else LONG  # items of a batch decide at different steps
         self._whole = True  # whether the state of all workers and batch items is that of one step
+
+    def _start_counting(self) -> None:
+        """What a run leaves behind, before the first one."""
+        self._recording: Recording | None = None
+        self._wrong = ""  # why the last run was stopped, if a state was wrong
+        self._warned = False  # of a rate that is hardly meant
+        self._written: dict[str, Any] = {}  # by path: how much of a file this simulation has written
+        self._resumed: Mapping[str, Any] = {}  # of the checkpoint that it comes from
+        self._fingerprint: str | None = None  # of the network, once it was needed
 
     @property
     def network(self) -> Network:
@@ -207,43 +223,208 @@ class Simulation:
         values = [item.states_now(number, self._step)[fields.index(field)] for item in self._items]
         return values[0] if self._batch == 1 else np.stack(values)
 
-    def run(self, duration: float, progress: bool = False) -> Recording:
+    def run(
+        self,
+        duration: float,
+        progress: bool = False,
+        *,
+        to: str | Path | None = None,
+        overwrite: bool = False,
+        checkpoint: str | Path | None = None,
+        checkpoint_every: float | None = None,
+        keep: int = 2,
+        report: Any = None,
+    ) -> Recording:
         """Simulate ``duration`` ms more (a multiple of dt); what was recorded meanwhile.
 
+        Parameters
+        ----------
+        duration : ms
         progress : show a bar on stderr if it takes longer than a second
+        to : path of an HDF5 file (needs h5py, the extra ``io``)
+            What is recorded goes there, about every second, and stays out of memory; `eventsim.read` gives it back, and what is
+            returned holds no data. Whatever becomes of the process, the file can be read, up to what was written last. Another run
+            of this simulation to the same file goes on in it.
+        overwrite : whether a file that is there already may be replaced
+        checkpoint : path of an .npz, to which the state is written at the end, and when the run is stopped: see `load`
+        checkpoint_every : ms; and at all multiples of this
+        keep : of how many moments checkpoints are kept: those before the last one are NAME.1.npz, NAME.2.npz ...
+        report : "text", a line on stderr every ten seconds; "bar", as ``progress``; or a function, called about every second with a
+            `Progress`
 
-        Ctrl-C stops it where the state is whole: `time` says how far it came, and it can be run on. It is heard between pieces of
-        the run of some tenths of a second, and wherever ``update="auto"`` decides; else, where a long silence ends in a burst, a
-        piece may take longer. A second Ctrl-C meanwhile stops it in the middle of a step; the simulation is then lost.
+        Ctrl-C stops it where the state is whole: `time` says how far it came, `recording` holds what was recorded, and it can be
+        run on. It is heard between pieces of the run of some tenths of a second, and wherever ``update="auto"`` decides; else,
+        where a long silence ends in a burst, a piece may take longer. A second Ctrl-C meanwhile stops it in the middle of a step;
+        the simulation is then lost. With ``to`` or ``checkpoint`` SIGTERM is obeyed in the same way, by a SystemExit.
+
+        Raises
+        ------
+        SimulationError : also when a state is no longer finite, which is noticed at the end of a piece: naming population, neuron
+            and time. `recording`, or the file, then holds what was recorded.
+        StorageError : a file cannot be written; what was written before stays
         """
+        plan = make_plan(to, overwrite, checkpoint, checkpoint_every, keep, report, progress)
+        return self._run(self._stop_after(duration), plan)
+
+    def _run(self, stop: Any, plan: Plan) -> Recording:
+        self._check_whole()
+        if plan.every is not None:
+            self._next_multiple(plan.every)  # refuses what is not on the grid
+        return Run(self, stop, plan).run()
+
+    @property
+    def recording(self) -> Recording | None:
+        """What the last call of `run` has recorded in memory, up to where it was stopped if it was."""
+        return self._recording
+
+    # What `Run` needs: where the simulation is, in steps, and to go on from there.
+
+    @property
+    def _now(self) -> Any:
+        return self._step
+
+    def _in_ms(self, now: Any) -> float:
+        return now * self.dt
+
+    def _later(self, duration: float) -> Any:
+        """Where about so many ms more lead."""
+        return self._step + max(1, round(duration / self.dt))
+
+    def _stop_after(self, duration: float) -> Any:
         self._check_whole()
         steps = whole_steps(duration, self.dt, "run: duration")
         if steps < 0:
             raise SimulationError(f"run: duration must not be negative, not {duration} ms")
-        start, stop = self._step, self._step + steps
+        return self._step + steps
+
+    def _next_multiple(self, interval: float) -> Any:
+        """The first multiple of so many ms that lies ahead."""
+        steps = whole_steps(interval, self.dt, "run: checkpoint_every")
+        return (self._step // steps + 1) * steps
+
+    def _at_multiple(self, interval: float) -> bool:
+        return self._step % whole_steps(interval, self.dt, "run: checkpoint_every") == 0
+
+    def _record_until(self, stop: Any, shown: tqdm | None, interrupt: DeferredInterrupt) -> Recording:
+        """Simulate to the end of step ``stop``, or until Ctrl-C, or until a state is not finite, which `_wrong` then says."""
+        start = self._step
         samples = SampleSet(self._program, self._items, [r for r in self._recorders if isinstance(r, States)])
         self._rates.begin(start, stop)
         for item in self._items:
-            item.buffer.clear()  # what a run that was interrupted has left
-        bar = tqdm(total=stop, initial=start, unit="ms", unit_scale=self.dt, delay=1.0) if progress else nullcontext()
-        with bar as shown, DeferredInterrupt() as interrupt:
-            for until in self._pieces(stop):
-                before = self._step
-                self._run_to(until, samples, interrupt)
-                if shown is not None:
-                    shown.update(self._step - before)
-                if self._varying:
-                    self._change_currents()
-                if interrupt.asked:
-                    raise KeyboardInterrupt
+            item.buffer.clear()  # what a run that was given up has left
+        for until in self._pieces(stop):
+            before = self._step
+            self._run_to(until, samples, interrupt)
+            if shown is not None:
+                shown.update((self._step - before) * self.dt)
+            self._wrong = self._not_finite()
+            if self._varying:
+                self._change_currents()
+            if interrupt.asked or self._wrong:
+                break
+        self._rates.stop = self._step
         return Recording(
             start=start * self.dt,
-            stop=stop * self.dt,
+            stop=self._step * self.dt,
             dt=self.dt,
             spikes=self._spikes.take([item.buffer for item in self._items]),
             states=samples.take(self._batch),
             rates=self._rates.take(),
         )
+
+    def _not_finite(self) -> str:
+        """What to say of the first state that is NaN or infinite; nothing if all are finite."""
+        for number, item in enumerate(self._items):
+            found = item.first_not_finite()
+            if found is not None:
+                name, neuron, field, value = found
+                return NOT_FINITE.format(
+                    name, neuron, f" of batch item {number}" if self._batch > 1 else "", field, value, self.time
+                )
+        return ""
+
+    # Checkpoints
+
+    def save(self, path: str | Path) -> None:
+        """Write a checkpoint, from which `load` makes a simulation that goes on as if nothing had happened, bit for bit.
+
+        path : .npz, written whole or not at all
+        """
+        self._check_whole()
+        save_simulation(self, path)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        network: Network,
+        *,
+        workers: int | None = None,
+        record: Sequence[Recorder] | None = None,
+        spikes: Mapping[str, Any] | None = None,
+        increments: Mapping[str, Any] | None = None,
+        max_bytes: int = MAX_BYTES,
+    ) -> Simulation:
+        """The simulation that `save`, or a run with ``checkpoint``, has written.
+
+        Parameters
+        ----------
+        path : the checkpoint
+        network : the network that was simulated; any other one is refused
+        workers : threads, as in `Simulation`; any number
+        record : what is recorded from now on; None: what was
+        spikes, increments : the same that were given to the simulation, if any were
+        max_bytes : a file that needs more memory is refused
+
+        Raises
+        ------
+        StorageError : the file is no checkpoint, of another network, or damaged
+        """
+        return load_simulation(Simulation, path, network, workers, record, spikes, increments, max_bytes)
+
+    def resume(self, progress: bool = False, *, report: Any = None) -> Recording:
+        """Go on with the run in which the checkpoint was written that this simulation comes from, to the end of that run, with the
+        same files; as `run`."""
+        return self._run(*resumed_run(self, progress, report))
+
+    def _write_checkpoint(self, plan: Plan, stop: Any, position: Any) -> None:
+        assert plan.checkpoint is not None
+        save_simulation(self, plan.checkpoint, plan, stop, position)
+
+    def _settings(self) -> dict[str, Any]:
+        """What `Simulation` was given, as JSON."""
+        program, update = self._program, self._update
+        return {
+            "method": "grid",
+            "dt": program.dt,
+            "seed": int(program.seed),
+            "dtype": program.dtype.name,
+            "weight_dtype": program.weight_dtype.name,
+            "update": update if isinstance(update, str) else dict(update),
+            "batch": self._batch,
+        }
+
+    def _capture(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """Its state, as JSON and arrays."""
+        arrays: dict[str, np.ndarray] = {}
+        for number, item in enumerate(self._items):
+            arrays |= {f"item{number}/{name}": array for name, array in capture(item, self._step).items()}
+        return {"step": self._step}, arrays
+
+    def _restore(self, description: Mapping[str, Any], arrays: Mapping[str, np.ndarray], label: str) -> None:
+        """Take over a state, while this simulation is new."""
+        step = description.get("step")
+        if isinstance(step, bool) or not isinstance(step, int) or not 0 <= step < NEVER:
+            raise StorageError(f"{label}: step must be a whole number of steps that are over, not {step!r}")
+        self._step = step
+        if self._varying:
+            for g in {self._program.place[self.network.number(current.target)] for current in self._varying}:
+                for part in self._parts:
+                    part.set_currents(g, self.time)
+        for number, item in enumerate(self._items):
+            prefix = f"item{number}/"
+            mine = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+            restore(item, step, mine, f"{label}, {prefix[:-1]}")
 
     def _check_whole(self) -> None:
         if self._pool is not None and self._process != os.getpid():

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -21,7 +20,7 @@ from eventsim.distributions import Constant, Distribution, LogNormal, Normal, Pe
 from eventsim.errors import EventsimError, StorageError
 from eventsim.models import BUILT_IN, Model, Neuron
 from eventsim.network import Network, Population, Projection
-from eventsim.npz import MAX_BYTES, read_npz
+from eventsim.npz import MAX_BYTES, read_npz, write_npz
 from eventsim.rules import AllToAll, FixedInDegree, FixedOutDegree, FixedProbability, FixedTotalNumber, OneToOne
 from eventsim.stimuli import Current, GammaSource, Increment, PoissonNoise, PoissonSource, SpikeSource
 from eventsim.varying_rate import VaryingRate
@@ -96,25 +95,8 @@ def _encode_projection(projection: Projection, arrays: _Arrays) -> dict[str, Any
     return {field.name: _encode(getattr(projection, field.name), arrays, projection.label) for field in fields(projection)}
 
 
-def _write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Write all or nothing: a file that is half written never stands under the given name."""
-    unfinished = path.with_name(path.name + f".{os.getpid()}.part")
-    try:
-        with open(unfinished, "wb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]  # mypy takes the names for options
-        os.replace(unfinished, path)
-    except OSError as error:
-        raise StorageError(f"file {str(path)!r}: cannot be written ({error.strerror})") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-def save(network: Network, path: str | Path) -> None:
-    """Write a network to ``path`` (.npz), so that `load` gives an equal one.
-
-    Drawn things stay descriptions: a rule or a distribution is stored as such and drawn by the simulation's seed. A model of
-    your own is stored by name; give it to `load` again.
-    """
+def describe(network: Network) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """All that a network is, as JSON and the arrays that it refers to."""
     arrays = _Arrays()
     description = {
         "format": FORMAT,
@@ -123,8 +105,18 @@ def save(network: Network, path: str | Path) -> None:
         "projections": [_encode_projection(projection, arrays) for projection in network.projections],
         "inputs": [_encode(given, arrays, type(given).__name__) for given in network.inputs],
     }
+    return description, arrays.named
+
+
+def save(network: Network, path: str | Path) -> None:
+    """Write a network to ``path`` (.npz), so that `load` gives an equal one.
+
+    Drawn things stay descriptions: a rule or a distribution is stored as such and drawn by the simulation's seed. A model of
+    your own is stored by name; give it to `load` again.
+    """
+    description, arrays = describe(network)
     text = np.frombuffer(json.dumps(description, allow_nan=False).encode(), np.uint8)
-    _write_npz(Path(path), {"description": text} | arrays.named)
+    write_npz(path, {"description": text} | arrays)
 
 
 # ---------------------------------------------------------------------------------------------------------------- reading

@@ -159,22 +159,26 @@ class Member:
         state.context[EVENT_COUNT] = int(mine.sum())
         return state
 
-    def set_mode(self, g: int, sparse: bool, t: int) -> None:
-        """Update a group sparsely from step t + 1 on, or densely; its state is brought to the end of step t."""
+    def use(self, g: int, sparse: bool) -> None:
+        """Have the kernels of the sparse update at hand for a group, or those of the dense one."""
         group, spec, rows = self.groups[g], self.program.groups[g].spec, self.part.rows
         if not self.kernels.deliver[int(sparse)]:
             types = DeliverSpec(rows.targets.dtype, rows.weights.dtype, self.program.dtype)
             self.kernels.deliver[int(sparse)] = compile_deliver(types, sparse).address
+        if sparse and DUE not in group.arrays:
+            group.put_all(prediction_arrays(int(group.context[N])))
+        name, addresses = ("sparse", self.kernels.sparse) if sparse else ("dense", self.kernels.dense)
+        addresses[g] = compile_kernel(name, spec).address
+        group.context[SPARSE] = int(sparse)
+
+    def set_mode(self, g: int, sparse: bool, t: int) -> None:
+        """Update a group sparsely from step t + 1 on, or densely; its state is brought to the end of step t."""
+        group, spec = self.groups[g], self.program.groups[g].spec
         if group.context[SPARSE]:
             call("jump_all", spec, group, t)
+        self.use(g, sparse)
         if sparse:
-            if DUE not in group.arrays:
-                group.put_all(prediction_arrays(int(group.context[N])))
             call("predict_all", spec, group, t)
-            self.kernels.sparse[g] = compile_kernel("sparse", spec).address
-        else:
-            self.kernels.dense[g] = compile_kernel("dense", spec).address
-        group.context[SPARSE] = int(sparse)
 
     def settle(self, g: int, t: int) -> None:
         """Bring a group to the end of step t under its present parameters: they are about to change."""
@@ -299,6 +303,21 @@ class Instance:
         self.ahead[f.NEXT_CHOICE] = self.updates.next
         if interrupt is not None and interrupt.asked:
             self.ahead[f.STOP] = step
+
+    def first_not_finite(self) -> tuple[str, int, str, float] | None:
+        """The first neuron with a state that is NaN or infinite: population, number, name and value of the state; or None."""
+        for g, group in enumerate(self.program.groups):
+            if group.kind != f.NEURONS:
+                continue
+            for member in self.members:
+                state = member.groups[g].arrays[STATE]
+                if state.size and not np.isfinite(state.max() - state.min()) and not np.all(np.isfinite(state)):
+                    row, j = np.argwhere(~np.isfinite(state))[0]
+                    gid, program = int(member.part.gids[g][j]), self.program
+                    p = next(p for p in reversed(group.members) if program.offset[p] <= gid)
+                    field = group.spec.model.State._fields[row]
+                    return program.network.populations[p].name, gid - program.offset[p], field, float(state[row, j])
+        return None
 
     def give_up(self) -> None:
         """Let all workers return where they next meet."""

@@ -81,3 +81,11 @@ class Group:
     def renew(self, t: float) -> None:
         """Move all neurons to t, and visit them soon: there must be room for that."""
         self._call("renew", t)
+
+    def first_not_finite(self) -> tuple[int, str, float] | None:
+        """The first neuron with a state that is NaN or infinite: its number, name and value of the state; or None."""
+        states = self._arrays[w.RECORD][:, : len(self.fields)]
+        if np.isfinite(states.max() - states.min()) or np.all(np.isfinite(states)):
+            return None
+        j, field = np.argwhere(~np.isfinite(states))[0]
+        return int(j), self.fields[field], float(states[j, field])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -27,12 +26,11 @@ from eventsim.network import Network
 from eventsim.program import NOISE, SOURCE
 from eventsim.random import key
 from eventsim.recording import Recorder, Recording, States
-from eventsim.simulation import Counters, Simulation
+from eventsim.simulation import NOT_FINITE, Counters, Simulation
 from eventsim.stimuli import Current, GammaSource, PoissonNoise, PoissonSource, SpikeSource
 
 PIECE = 500_000  # events between two looks at Ctrl-C: about a tenth of a second
 ROOM = 1 << 12  # entries of the queue and spikes of the buffer, at first
-BAR = "{percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} ms [{elapsed}<{remaining}]"
 LEAST_WINDOW, MOST_WINDOW = 0.01, 2.0  # ms; Ctrl-C is heard between windows
 SHORTER = 0.99  # times the least delay: by so much a window is shorter, whatever is rounded
 
@@ -72,7 +70,8 @@ class ExactSimulation(Simulation, method="exact"):
         self._offsets = [int(o) for o in np.concatenate([[0], np.cumsum([p.size for p in network.populations])])]
         check_network(network)
         self._recorders = check_exact_recorders(record, network)
-        self._recording: Recording | None = None
+        self._given = spikes, None
+        self._start_counting()
         members = [p for p, population in enumerate(network.populations) if isinstance(population.neuron, Neuron)]
         self._groups = [Group(network, p, g, self._offsets[p], seed) for g, p in enumerate(members)]
         self._make_synapses()
@@ -274,11 +273,6 @@ class ExactSimulation(Simulation, method="exact"):
         """ "exact" for every population of neurons."""
         return {self._network.populations[group.number].name: "exact" for group in self._groups}
 
-    @property
-    def recording(self) -> Recording | None:
-        """What the last call of `run` has recorded, up to where Ctrl-C ended it if it did."""
-        return self._recording
-
     def state(self, population: str, field: str = "v") -> np.ndarray:
         """A state variable now: (neurons,)."""
         self._network.neurons(population, f"state of {population!r}")
@@ -300,14 +294,7 @@ class ExactSimulation(Simulation, method="exact"):
 
     # Running
 
-    def run(self, duration: float, progress: bool = False) -> Recording:
-        """Simulate ``duration`` ms more; what was recorded meanwhile.
-
-        progress : show a bar on stderr if it takes longer than a second
-
-        Ctrl-C stops it between two events, or windows of 2 ms at most: `time` says how far it came, `recording` holds what was
-        recorded, and it can be run on.
-        """
+    def _stop_after(self, duration: float) -> float:
         if (
             isinstance(duration, bool)
             or not isinstance(duration, (int, float, np.number))
@@ -315,30 +302,66 @@ class ExactSimulation(Simulation, method="exact"):
             or duration < 0
         ):
             raise SimulationError(f"run: duration must be a number of ms, not negative, not {duration!r}")
-        start, stop = self._time, self._time + float(duration)
+        stop = self._time + float(duration)
         if self._by_day and stop * self._visits.per_ms > MOST_DAYS:
             raise SimulationError(
                 f"run: at {stop:g} ms windows of {1.0 / self._visits.per_ms:g} ms, the least delay, are lost in rounding"
             )
+        return stop
+
+    @property
+    def _now(self) -> float:
+        return self._time
+
+    def _in_ms(self, now: float) -> float:
+        return now
+
+    def _later(self, duration: float) -> float:
+        return self._time + duration
+
+    def _next_multiple(self, interval: float) -> float:
+        k = int(self._time / interval)
+        while k * interval <= self._time:  # a quotient may be rounded to either side
+            k += 1
+        return k * interval
+
+    def _at_multiple(self, interval: float) -> bool:
+        return round(self._time / interval) * interval == self._time
+
+    def _check_whole(self) -> None:
+        """It always is."""
+
+    def _record_until(self, stop: float, shown: tqdm | None, interrupt: DeferredInterrupt) -> Recording:
+        """Simulate up to a time, itself included, or until Ctrl-C, or until a state is not finite, which `_wrong` then says.
+
+        Ctrl-C is heard between two events, or windows of 2 ms at most.
+        """
+        start = self._time
         samples = [self._samples(recorder) for recorder in self._recorders if isinstance(recorder, States)]
-        bar = tqdm(total=stop, initial=start, delay=1.0, bar_format=BAR) if progress else nullcontext()
-        with bar as shown, DeferredInterrupt() as interrupt:
-            while True:
-                change = min((next_change(c, GUARD, self._time) for c in self._varying), default=np.inf)
-                sample = min((s.next_time() for s in samples), default=np.inf)
-                until = min(stop, change, sample)
-                self._run_to(until, interrupt, shown)
-                if self._time == sample:
-                    for s in samples:
-                        s.take(self._time)
-                if self._time == change:
-                    self._change_currents()
-                if interrupt.asked or self._time >= stop:
-                    break
-        self._recording = self._collect(start, samples)
-        if interrupt.asked:
-            raise KeyboardInterrupt
-        return self._recording
+        while True:
+            change = min((next_change(c, GUARD, self._time) for c in self._varying), default=np.inf)
+            sample = min((s.next_time() for s in samples), default=np.inf)
+            self._run_to(min(stop, change, sample), interrupt, shown)
+            if self._time == sample:
+                for s in samples:
+                    s.take(self._time)
+            if self._time == change:
+                self._change_currents()
+            if interrupt.asked or self._time >= stop:
+                break
+        self._wrong = self._not_finite()
+        return self._collect(start, samples)
+
+    def _not_finite(self) -> str:
+        for group in self._groups:
+            found = group.first_not_finite()
+            if found is not None:
+                name, (neuron, field, value) = self._network.populations[group.number].name, found
+                return NOT_FINITE.format(name, neuron, "", field, value, self._time)
+        return ""
+
+    def _settings(self) -> dict[str, Any]:
+        return {"method": "exact", "seed": int(self._seed)}
 
     def _run_to(self, until: float, interrupt: DeferredInterrupt, shown: Any) -> None:
         context = self._loop.ctypes.data_as(ctypes.POINTER(ctypes.c_int64))

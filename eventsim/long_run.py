@@ -1,0 +1,210 @@
+"""A run stretch by stretch: what was recorded goes to disk, checkpoints are written, somebody is told how far it has come.
+
+However a run is cut, its results are the same; so stretches are as long as takes about a second, and end where a checkpoint is due.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tqdm import tqdm
+
+from eventsim.errors import SimulationError
+from eventsim.interrupt import DeferredInterrupt
+from eventsim.recording import Recording, joined
+from eventsim.recording_stream import RecordingWriter
+
+STRETCH = 1.0  # s that a stretch should take: so much is lost when the machine fails
+FIRST_STRETCH = 10.0  # ms, from which on they double
+MOST_BYTES = 1 << 26  # of what is recorded in one stretch, about
+TEXT_EVERY = 10.0  # s between two lines of report="text"
+RUNAWAY = 500.0  # spikes/s of all neurons on average that are hardly meant
+LONG_ENOUGH = 100.0  # ms over which such a rate is taken seriously
+BAR = "{percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} ms [{elapsed}<{remaining}]"
+TERMINATED = 143  # what a shell reports of a process that SIGTERM has ended
+
+log = logging.getLogger("eventsim")
+
+
+class Progress(NamedTuple):
+    """How far a run has come.
+
+    time, stop : ms, now and where the run ends
+    elapsed, left : s since it began, and about how many more it will take
+    rate : spikes/s that neurons and sources fired on average since the last report
+    speed : simulated time over the time that it took, since the last report
+    """
+
+    time: float
+    stop: float
+    elapsed: float
+    left: float
+    rate: float
+    speed: float
+
+
+class Plan(NamedTuple):
+    """What is to be done besides simulating; see `Simulation.run`."""
+
+    to: Path | None = None
+    overwrite: bool = False
+    checkpoint: Path | None = None
+    every: float | None = None  # ms
+    keep: int = 2
+    report: Callable[[Progress], Any] | None = None
+    progress: bool = False
+
+    @property
+    def in_stretches(self) -> bool:
+        """Whether anything is to be done on the way."""
+        return self.to is not None or self.checkpoint is not None or self.report is not None
+
+
+def make_plan(to: Any, overwrite: bool, checkpoint: Any, every: Any, keep: Any, report: Any, progress: bool) -> Plan:
+    """The plan, after refusing what makes none."""
+    if every is not None and checkpoint is None:
+        raise SimulationError("run: checkpoint_every needs checkpoint=..., the path of the file")
+    if every is not None and (isinstance(every, bool) or not isinstance(every, (int, float)) or not 0.0 < every < float("inf")):
+        raise SimulationError(f"run: checkpoint_every must be a number of ms above 0, not {every!r}")
+    if isinstance(keep, bool) or not isinstance(keep, int) or keep < 1:
+        raise SimulationError(f"run: keep must be a whole number above 0, not {keep!r}")
+    for name, value in (("to", to), ("checkpoint", checkpoint)):
+        if value is not None and not isinstance(value, (str, os.PathLike)):
+            raise SimulationError(f"run: {name} must be the path of a file, not {value!r}")
+    if report == "text":
+        report = Lines()
+    elif report == "bar":
+        report, progress = None, True
+    elif report is not None and not callable(report):
+        raise SimulationError(f"run: report must be 'text', 'bar' or a function of one Progress, not {report!r}")
+    paths = [None if path is None else Path(path) for path in (to, checkpoint)]
+    if paths[1] is not None and paths[1].suffix != ".npz":
+        raise SimulationError(f"run: checkpoint must have a name that ends in .npz, not {paths[1].name!r}")
+    return Plan(paths[0], overwrite, paths[1], None if every is None else float(every), keep, report, progress)
+
+
+class Lines:
+    """report="text": a line on stderr every ten seconds, and at the end."""
+
+    def __init__(self) -> None:
+        self._told = time.perf_counter()
+
+    def __call__(self, progress: Progress) -> None:
+        now = time.perf_counter()
+        if now - self._told >= TEXT_EVERY or progress.time >= progress.stop:
+            self._told = now
+            print(
+                f"{progress.time:.6g} of {progress.stop:.6g} ms, {progress.rate:.3g} spikes/s, {progress.speed:.3g} times real "
+                f"time, {progress.left:.0f} s left",
+                file=sys.stderr,
+                flush=True,
+            )
+
+
+class Run:
+    """One call of `Simulation.run`. stop : where it ends, a step or a time, as the engine counts."""
+
+    def __init__(self, simulation: Any, stop: Any, plan: Plan):
+        self.simulation, self.stop, self.plan = simulation, stop, plan
+        self.stretch = FIRST_STRETCH  # ms
+        self.began = self.told = time.perf_counter()
+        self.told_at, self.told_spikes = simulation.time, simulation.counters.spikes
+        self.first = simulation.time
+
+    def run(self) -> Recording:
+        """Simulate to the end; what was recorded, but for what is on disk."""
+        simulation, plan = self.simulation, self.plan
+        end, parts = simulation._in_ms(self.stop), list[Recording]()
+        bar = tqdm(total=end, initial=simulation.time, delay=1.0, bar_format=BAR) if plan.progress else nullcontext()
+        terminable = plan.to is not None or plan.checkpoint is not None
+        with self._writer() as writer, bar as shown, DeferredInterrupt(terminable) as interrupt:
+            while True:
+                began = time.perf_counter()
+                recording = simulation._record_until(self._next_stop(), shown, interrupt)
+                if writer is None:
+                    parts.append(recording)
+                else:
+                    writer.append(recording)
+                    writer.commit()
+                self._adapt(time.perf_counter() - began, recording)
+                over = simulation._wrong or interrupt.asked or simulation._now >= self.stop
+                if plan.checkpoint is not None and not simulation._wrong and (over or self._due()):
+                    simulation._write_checkpoint(plan, self.stop, None if writer is None else writer.position())
+                    log.debug("checkpoint at %g ms in %s", simulation.time, plan.checkpoint)
+                self._tell(bool(over))
+                if over:
+                    break
+            if writer is not None:
+                simulation._written[os.path.abspath(plan.to)] = writer.position()
+        found = joined(parts) if parts else Recording(start=self.first, stop=simulation.time, dt=simulation.dt)
+        simulation._recording = found
+        if simulation._wrong:
+            raise SimulationError(simulation._wrong)
+        if interrupt.terminated:
+            raise SystemExit(TERMINATED)
+        if interrupt.asked:
+            raise KeyboardInterrupt
+        return found
+
+    def _writer(self) -> Any:
+        if self.plan.to is None:
+            return nullcontext()
+        simulation, path = self.simulation, self.plan.to
+        position = simulation._written.get(os.path.abspath(path))
+        if position is not None and not self.plan.overwrite:
+            return RecordingWriter.resume(path, position)
+        return RecordingWriter(
+            path,
+            simulation.network,
+            simulation._recorders,
+            batch=simulation.batch,
+            dt=simulation.dt,
+            start=simulation.time,
+            overwrite=self.plan.overwrite,
+        )
+
+    def _next_stop(self) -> Any:
+        """Where the stretch ends that begins now."""
+        simulation, plan = self.simulation, self.plan
+        if not plan.in_stretches:
+            return self.stop
+        until = min(self.stop, simulation._later(self.stretch))
+        return until if plan.every is None else min(until, simulation._next_multiple(plan.every))
+
+    def _due(self) -> bool:
+        """Whether a checkpoint is due now."""
+        every = self.plan.every
+        return every is not None and self.simulation._at_multiple(every)
+
+    def _adapt(self, took: float, recording: Recording) -> None:
+        """Let the next stretch be longer, or shorter."""
+        size = recording.nbytes
+        if took > 2.0 * STRETCH or size > 2 * MOST_BYTES:
+            self.stretch *= max(0.1, 0.5 * min(STRETCH / took, MOST_BYTES / max(1, size)))
+        elif took < 0.5 * STRETCH and size < MOST_BYTES // 2:
+            self.stretch *= 2.0
+
+    def _tell(self, over: bool) -> None:
+        """Report how far it has come, and warn where neurons fire as they hardly should."""
+        simulation, plan, now = self.simulation, self.plan, time.perf_counter()
+        passed = simulation.time - self.told_at
+        if passed <= 0.0 or not over and (now - self.told < STRETCH or passed < LONG_ENOUGH):
+            return
+        spikes = simulation.counters.spikes
+        rate = (spikes - self.told_spikes) / (simulation.network.size * simulation.batch) / (passed / 1000.0)
+        if rate > RUNAWAY and passed >= LONG_ENOUGH and not simulation._warned:
+            simulation._warned = True
+            log.warning("at %g ms all fire %.0f spikes/s on average: does activity run away?", simulation.time, rate)
+        if plan.report is not None:
+            end = simulation._in_ms(self.stop)
+            elapsed, speed = now - self.began, passed / 1000.0 / max(now - self.told, 1e-9)
+            left = (end - simulation.time) / 1000.0 / speed
+            plan.report(Progress(simulation.time, end, elapsed, left, rate, speed))
+        self.told, self.told_at, self.told_spikes = now, simulation.time, spikes

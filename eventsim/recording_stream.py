@@ -1,0 +1,2 @@
+class RecordingWriter:
+    pass

@@ -1,0 +1,123 @@
+"""From a simulation to a checkpoint, and back to a simulation that goes on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from eventsim.checkpoint import decode_recorders, digest, encode_recorders, fingerprint, read_checkpoint, write_checkpoint
+from eventsim.errors import EventsimError, SimulationError, StorageError
+from eventsim.long_run import Plan, make_plan
+from eventsim.network import Network
+from eventsim.recording import Recorder
+from eventsim.stimuli import SpikeSource
+
+
+def save_simulation(simulation: Any, path: str | Path, plan: Plan | None = None, stop: Any = None, position: Any = None) -> None:
+    """Write a checkpoint; of a run, with what it takes to go on with that.
+
+    stop : where the run ends; position : how much of the recording is in the file ``plan.to``
+    """
+    state, arrays = simulation._capture()
+    recorders, of_recorders = encode_recorders(simulation._recorders)
+    description = {
+        "network": _network_hash(simulation),
+        "given": digest(_given_parts(*simulation._given)),
+        "settings": simulation._settings(),
+        "record": recorders,
+        "state": state,
+        "run": None if plan is None else _run_of(Path(path), plan, stop, position),
+    }
+    write_checkpoint(path, description, of_recorders | arrays, 1 if plan is None else plan.keep)
+
+
+def _network_hash(simulation: Any) -> str:
+    """The hash of its network, which is computed once."""
+    if simulation._fingerprint is None:
+        simulation._fingerprint = fingerprint(simulation.network)
+    return simulation._fingerprint
+
+
+def _given_parts(spikes: Mapping[str, Any] | None, increments: Mapping[str, Any] | None) -> list[Any]:
+    """What was given besides the network, as bytes and arrays."""
+    parts: list[Any] = []
+    for kind, given in (("spikes", spikes or {}), ("increments", increments or {})):
+        for name in sorted(given):
+            value = given[name]
+            parts.append(f"{kind} {name}".encode())
+            for entry in value if isinstance(value, (list, tuple)) else (value,):
+                parts += [entry.times, entry.neurons] if isinstance(entry, SpikeSource) else [np.asarray(entry)]
+    return parts
+
+
+def _run_of(path: Path, plan: Plan, stop: Any, position: Any) -> dict[str, Any]:
+    """What a run was to do; its file as seen from the folder of the checkpoint, so that both can be moved together."""
+    to = None if plan.to is None else os.path.relpath(plan.to, path.parent)
+    return {"stop": stop, "to": to, "position": position, "every": plan.every, "keep": plan.keep}
+
+
+def load_simulation(
+    make: Any,
+    path: str | Path,
+    network: Network,
+    workers: int | None,
+    record: Sequence[Recorder] | None,
+    spikes: Mapping[str, Any] | None,
+    increments: Mapping[str, Any] | None,
+    max_bytes: int,
+) -> Any:
+    """See `Simulation.load`. make : that class"""
+    label = f"file {Path(path).name!r}"
+    description, arrays = read_checkpoint(path, max_bytes)
+    wanted = ("network", "given", "settings", "record", "state", "run")
+    missing = [name for name in wanted if name not in description]
+    if missing:
+        raise StorageError(f"{label}: its description lacks {missing[0]!r}")
+    found = fingerprint(network)
+    if found != description["network"]:
+        raise StorageError(f"{label}: the checkpoint is of another network; give the one that was simulated")
+    if digest(_given_parts(spikes, increments)) != description["given"]:
+        raise StorageError(f"{label}: the simulation was given other spikes or increments; give the same again")
+    settings, state = description["settings"], description["state"]
+    if not isinstance(settings, dict) or not isinstance(state, dict):
+        raise StorageError(f"{label}: settings and state must be mappings")
+    recorders = decode_recorders(description["record"], arrays, label) if record is None else record
+    given = {"spikes": spikes, "increments": increments, "workers": workers}
+    try:
+        simulation = make(network, record=recorders, **settings, **{k: v for k, v in given.items() if v is not None})
+    except StorageError:
+        raise
+    except (EventsimError, TypeError) as error:
+        raise StorageError(f"{label}: no simulation can be made of it: {error}") from error
+    simulation._fingerprint = found
+    simulation._restore(state, arrays, label)
+    _take_over_run(simulation, Path(path), description["run"], label)
+    return simulation
+
+
+def _take_over_run(simulation: Any, path: Path, run: Any, label: str) -> None:
+    """Note what the run was to do that the checkpoint was written in."""
+    if run is None:
+        return
+    keys = {"stop", "to", "position", "every", "keep"}
+    if not isinstance(run, dict) or set(run) != keys or not isinstance(run["to"], (str, type(None))):
+        raise StorageError(f"{label}: run must hold {', '.join(sorted(keys))}")
+    if isinstance(run["stop"], bool) or not isinstance(run["stop"], (int, float)):
+        raise StorageError(f"{label}: run, stop must be a number, not {run['stop']!r}")
+    to = None if run["to"] is None else os.path.normpath(path.parent / run["to"])
+    simulation._resumed = run | {"to": to, "checkpoint": path}
+    if to is not None:
+        simulation._written[os.path.abspath(to)] = run["position"]
+
+
+def resumed_run(simulation: Any, progress: bool, report: Any) -> tuple[Any, Plan]:
+    """Where the run ends that a simulation was loaded in the midst of, and what is to be done on the way."""
+    run = simulation._resumed
+    if not run:
+        raise SimulationError("resume: this simulation comes from no checkpoint that a run has written; use run(duration)")
+    plan = make_plan(run["to"], False, run["checkpoint"], run["every"], run["keep"], report, progress)
+    return max(run["stop"], simulation._now), plan
