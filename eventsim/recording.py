@@ -196,7 +196,3 @@ class SpikeBuffer:
         if not chunks:
             return np.zeros(0, np.int64), np.zeros(0, np.int32)
         return np.concatenate([c[0] for c in chunks]), np.concatenate([c[1] for c in chunks])
-
-
-def joined(parts):
-    return parts[0] if len(parts) == 1 else None

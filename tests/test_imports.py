@@ -28,6 +28,9 @@ LAYERS = (
     ("eventsim.cpu", "eventsim.exact"),  # kernels
     ("eventsim.adaptation", "eventsim.currents", "eventsim.ceiling", "eventsim.coefficients", "eventsim.program", "eventsim.given"),
     ("eventsim.cpu.part", "eventsim.cpu.instance", "eventsim.cpu.counting", "eventsim.cpu.sampling"),  # what runs a program
+    ("eventsim.cpu.checkpoint", "eventsim.checkpoint", "eventsim.recording_stream", "eventsim.recording_read"),
+    ("eventsim.long_run",),
+    ("eventsim.saved_simulation",),
     ("eventsim.exact.synapses", "eventsim.exact.checks", "eventsim.exact.group"),
     ("eventsim.simulation",),
     ("eventsim.exact.simulation",),

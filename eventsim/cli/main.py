@@ -9,6 +9,7 @@ import click
 
 from eventsim.cli.demo import demo
 from eventsim.cli.info import info
+from eventsim.cli.resume import resume
 from eventsim.cli.run import run
 from eventsim.errors import EventsimError
 
@@ -67,4 +68,5 @@ def main() -> None:
 
 main.add_command(demo)
 main.add_command(run)
+main.add_command(resume)
 main.add_command(info)

@@ -91,7 +91,10 @@ def make_folder(folder: Path) -> Path:
 
 def write_results(run: Run, folder: Path) -> None:
     """Spikes and states, rates, numbers and pictures into ``folder``, and say where they are."""
-    save_recording(run.recording, folder / "spikes.npz")
+    written = [name for name in ("recording.h5",) if (folder / name).exists()]
+    if not written:
+        save_recording(run.recording, folder / "spikes.npz")
+        written = ["spikes.npz"]
     rows = rates(run)
     with open(folder / "rates.csv", "w", newline="") as file:
         writer = csv.writer(file)
@@ -109,7 +112,7 @@ def write_results(run: Run, folder: Path) -> None:
         "populations": [row._asdict() for row in rows],
     }
     (folder / "results.json").write_text(json.dumps(results, indent=1, default=float) + "\n")
-    written = ["spikes.npz", "rates.csv", "results.json"]
+    written += ["rates.csv", "results.json"]
     try:
         raster(run.recording, run.example.network, folder / "raster.png", title=f"{run.example.name}: spikes and rates")
         written.append("raster.png")

@@ -10,6 +10,7 @@ import click
 import numpy as np
 from click.core import ParameterSource
 
+from eventsim.cli import kept
 from eventsim.cli.choose import choose, dtype_option, network_options, weights_option
 from eventsim.cli.report import Run, make_folder, print_report, write_results
 from eventsim.cli.waiting import waiting
@@ -118,6 +119,13 @@ def simulate(example: Example, duration: float, discard: float, states: tuple[st
 @click.option(
     "--record-state", multiple=True, metavar="POPULATION:STATE", help=f"Record a state of the first {TRACED} neurons, too."
 )
+@click.option(
+    "--checkpoint-every",
+    type=float,
+    metavar="MS",
+    help="Write the state every so many simulated ms, and what is recorded to recording.h5 as it happens: 'eventsim resume FOLDER' "
+    "goes on with it.  (needs h5py)",
+)
 @click.option("--output", type=click.Path(file_okay=False), help="Folder for the results.  [default: ./eventsim-NETWORK]")
 def run(
     network: str,
@@ -131,6 +139,7 @@ def run(
     weight_dtype: str | None,
     method: str,
     record_state: tuple[str, ...],
+    checkpoint_every: float | None,
     output: str | None,
     **options: Any,
 ) -> None:
@@ -146,6 +155,7 @@ def run(
       eventsim run vogels-abbott --synapses coba --delay 0.8 --record-state exc:v
       eventsim run my-network.npz --dt 0.1 --duration 500 --output results
       eventsim run brunel --method exact
+      eventsim run brunel --duration 600000 --checkpoint-every 10000 --output long
     """
     example = choose(network, dt, options)
     duration = example.duration if duration is None else duration
@@ -168,7 +178,15 @@ def run(
         grid = {}
     settings = {"method": method, "seed": seed, **grid}
     try:
-        done = simulate(example, duration, discard, record_state, settings)
+        if checkpoint_every is None:
+            done = simulate(example, duration, discard, record_state, settings)
+        else:
+            states = [vars(recorder) for recorder in _states(example, record_state, duration, example.dt)]
+            about = {name: value for name, value in vars(example).items() if name != "network"}
+            if method == "grid":
+                settings["dt"] = example.dt
+            kept.begin(folder, example, kept.Asked(about, settings, states, duration, discard, checkpoint_every))
+            done = kept.go_on(folder)
     except MemoryError as error:
         raise SimulationError("not enough memory; 'eventsim info NETWORK' shows what is needed") from error
     print_report(done)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import eventsim.cpu.instance as instance
-import eventsim.simulation as simulation_module
+import eventsim.long_run as long_run_module
 from eventsim import (
     IAF,
     LIF,
@@ -139,7 +139,7 @@ def test_an_interrupt_is_heard_where_updates_are_chosen(workers, monkeypatch):
     one, other = (driven(LIF(), 3000, workers=workers, record=[Spikes("n"), States("n", interval=0.7)]) for _ in range(2))
     one._length = 10_000  # steps
     with monkeypatch.context() as early:
-        early.setattr(simulation_module, "DeferredInterrupt", Early)
+        early.setattr(long_run_module, "DeferredInterrupt", Early)
         early.setattr(Adaptation, "decide", decide_and_interrupt)
         with pytest.raises(KeyboardInterrupt):
             one.run(900.0)

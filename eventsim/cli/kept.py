@@ -1,0 +1,107 @@
+"""A run that can be resumed: its network, what was asked for, its state and its recording, in one folder."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+
+from eventsim.cli.report import Run
+from eventsim.cli.waiting import waiting
+from eventsim.errors import StorageError
+from eventsim.networks import Example
+from eventsim.recording import Recorder, Spikes, States
+from eventsim.recording_read import read
+from eventsim.simulation import Counters, Simulation
+from eventsim.storage import load, save
+
+NETWORK, CHECKPOINT, RECORDING, ASKED = "network.npz", "checkpoint.npz", "recording.h5", "run.json"
+
+
+class Asked(NamedTuple):
+    """What a run was asked for.
+
+    example : what an `Example` holds besides its network; settings : of `Simulation`; states : what its States recorders are given
+    duration, discard, checkpoint_every : ms; before : the counters where the counted time begins, once that has come
+    """
+
+    example: dict[str, Any]
+    settings: dict[str, Any]
+    states: list[dict[str, Any]]
+    duration: float
+    discard: float
+    checkpoint_every: float
+    before: list[int] | None = None
+
+    def recorders(self) -> list[Recorder]:
+        """The recorders."""
+        return [*map(Spikes, self.example["record"]), *(States(**given) for given in self.states)]
+
+
+def begin(folder: Path, example: Example, asked: Asked) -> None:
+    """Write what is needed to begin; whatever run was kept in the folder is gone."""
+    for name in (CHECKPOINT, RECORDING):
+        (folder / name).unlink(missing_ok=True)
+    save(example.network, folder / NETWORK)
+    _write(folder, asked)
+
+
+def _write(folder: Path, asked: Asked) -> None:
+    text = json.dumps(asked._asdict(), indent=1)
+    try:
+        unfinished = folder / (ASKED + ".part")
+        unfinished.write_text(text + "\n")
+        unfinished.replace(folder / ASKED)
+    except OSError as error:
+        raise StorageError(f"file {str(folder / ASKED)!r}: cannot be written ({error.strerror})") from error
+
+
+def _read(folder: Path) -> Asked:
+    try:
+        given = json.loads((folder / ASKED).read_text())
+        return Asked(**given)
+    except FileNotFoundError as error:
+        raise StorageError(f"{str(folder)!r} holds no run that can be resumed: 'eventsim run ... --checkpoint-every MS'") from error
+    except (OSError, ValueError, TypeError) as error:
+        raise StorageError(f"file {str(folder / ASKED)!r}: does not describe a run ({error})") from error
+
+
+def go_on(folder: Path, workers: int | None = None) -> Run:
+    """Begin the run that is kept in a folder, or go on with it, to its end.
+
+    workers : threads; None: as many as were asked for when it began
+    """
+    asked, network = _read(folder), load(folder / NETWORK)
+    example = Example(network=network, **{**asked.example, "record": tuple(asked.example["record"])})
+    start = time.perf_counter()
+    with waiting("building and compiling"):
+        simulation = _simulation(folder, asked, network, workers)
+    built = time.perf_counter() - start
+    how: dict[str, Any] = {"checkpoint": folder / CHECKPOINT, "checkpoint_every": asked.checkpoint_every, "progress": True}
+    if simulation.time < asked.discard:
+        simulation.run(asked.discard - simulation.time, **how)
+    if asked.before is None or simulation.time <= asked.discard:
+        asked = asked._replace(before=list(simulation.counters))
+        _write(folder, asked)
+    start, begun = time.perf_counter(), simulation.time
+    left = asked.discard + asked.duration - begun
+    if left > 0.0:
+        simulation.run(left, to=folder / RECORDING, overwrite=begun <= asked.discard, **how)
+    wall = time.perf_counter() - start
+    if begun > asked.discard:
+        click.echo(f"resumed at {begun:g} ms: building and simulating are of what was left")
+    before = Counters(*(asked.before or []))
+    return Run(example, read(folder / RECORDING), before, simulation.counters, asked.duration, built, wall)
+
+
+def _simulation(folder: Path, asked: Asked, network: Any, workers: int | None) -> Simulation:
+    """As it was left by the last checkpoint; new if there is none yet."""
+    own = {"workers": asked.settings.get("workers") if workers is None else workers}
+    if asked.settings["method"] == "exact":
+        own = {}
+    if (folder / CHECKPOINT).exists():
+        return Simulation.load(folder / CHECKPOINT, network, **own)
+    return Simulation(network, record=asked.recorders(), **{**asked.settings, **own})
