@@ -18,7 +18,8 @@ from tqdm import tqdm
 
 from eventsim.errors import SimulationError
 from eventsim.interrupt import DeferredInterrupt
-from eventsim.recording import Recording, joined
+from eventsim.recording import Recording
+from eventsim.recording_joined import joined
 from eventsim.recording_stream import RecordingWriter
 
 STRETCH = 1.0  # s that a stretch should take: so much is lost when the machine fails
@@ -143,7 +144,13 @@ class Run:
                     break
             if writer is not None:
                 simulation._written[os.path.abspath(plan.to)] = writer.position()
-        found = joined(parts) if parts else Recording(start=self.first, stop=simulation.time, dt=simulation.dt)
+                writer.close(complete=simulation._now >= self.stop)
+        sizes = {population.name: population.size for population in simulation.network.populations}
+        found = (
+            joined(parts, simulation._recorders, sizes)
+            if parts
+            else Recording(start=self.first, stop=simulation.time, dt=simulation.dt)
+        )
         simulation._recording = found
         if simulation._wrong:
             raise SimulationError(simulation._wrong)
@@ -158,17 +165,11 @@ class Run:
             return nullcontext()
         simulation, path = self.simulation, self.plan.to
         position = simulation._written.get(os.path.abspath(path))
+        how = {"dt": simulation.dt, "batch": simulation.batch, "dtype": simulation._state_type}
         if position is not None and not self.plan.overwrite:
-            return RecordingWriter.resume(path, position)
-        return RecordingWriter(
-            path,
-            simulation.network,
-            simulation._recorders,
-            batch=simulation.batch,
-            dt=simulation.dt,
-            start=simulation.time,
-            overwrite=self.plan.overwrite,
-        )
+            return RecordingWriter.resume(path, position, simulation.network, simulation._recorders, **how)
+        how |= {"start": simulation.time, "overwrite": self.plan.overwrite}
+        return RecordingWriter(path, simulation.network, simulation._recorders, **how)
 
     def _next_stop(self) -> Any:
         """Where the stretch ends that begins now."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +13,7 @@ import numpy as np
 from eventsim.errors import SimulationError
 from eventsim.grid import whole_steps
 from eventsim.network import Network
+from eventsim.recording_formats import flat_arrays, neo_block, spike_frame, write_nwb
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,6 +122,41 @@ class Recording:
         arrays = [a for data in (*self.spikes.values(), *self.rates.values()) for a in data]
         arrays += [a for data in self.states.values() for a in (data.times, *data.values.values())]
         return sum(array.nbytes for array in arrays)
+
+    def to_numpy(self) -> dict[str, np.ndarray]:
+        """Every array by its place, such as ``spikes/exc/times``, and ``start``, ``stop``, ``dt`` (ms): what an .npz holds."""
+        return flat_arrays(self)
+
+    def to_pandas(self) -> Any:
+        """All spikes as a pandas.DataFrame: population (categories), neuron, time (ms), batch. Needs pandas."""
+        return spike_frame(self)
+
+    def to_neo(self) -> Any:
+        """A neo.Block with a segment for each batch item. Needs neo.
+
+        In it is a SpikeTrain for every neuron that fired, and an AnalogSignal for every recorded state (without a unit: a channel
+        for each neuron) and rate (Hz), all with the annotations ``population`` and ``neuron`` or ``neurons``; single samples are
+        IrregularlySampledSignals.
+        """
+        return neo_block(self)
+
+    def to_nwb(
+        self,
+        path: str | Path,
+        *,
+        description: str = "simulated with eventsim",
+        identifier: str | None = None,
+        session_start_time: datetime | None = None,
+    ) -> None:
+        """Write a file in NWB (Neurodata Without Borders). Needs pynwb.
+
+        Every neuron that fired is a unit (with ``population``, ``neuron``, ``batch``); states and rates are time series called
+        ``POPULATION FIELD`` and ``POPULATION rate``. Times are in s there. The processing module ``neurons`` has, by population,
+        the numbers of the neurons whose states were recorded.
+
+        description, identifier, session_start_time : of the session; by default a new identifier, and now
+        """
+        write_nwb(self, path, description, identifier, session_start_time)
 
 
 def chosen_neurons(neurons: Any, size: int, label: str) -> np.ndarray:

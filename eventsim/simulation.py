@@ -280,6 +280,10 @@ class Simulation:
     # What `Run` needs: where the simulation is, in steps, and to go on from there.
 
     @property
+    def _state_type(self) -> np.dtype:
+        return self._program.dtype
+
+    @property
     def _now(self) -> Any:
         return self._step
 

@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # From the bottom up; a module may import its own layer and those below. The longest name that fits decides.
 LAYERS = (
     ("eventsim.errors", "eventsim.ops", "eventsim.jit", "eventsim.random", "eventsim.grid", "eventsim.table", "eventsim.interrupt"),
+    ("eventsim.rate_bins", "eventsim.steady_file", "eventsim.twin_files", "eventsim.hdf5", "eventsim.recording_formats"),
     ("eventsim.generate", "eventsim.varying_rate"),
     ("eventsim.rate_curve",),
     ("eventsim.models",),
@@ -24,11 +25,14 @@ LAYERS = (
     ("eventsim.expected", "eventsim.stages"),
     ("eventsim.estimate",),
     ("eventsim.cpu.scalar", "eventsim.cpu.pointers"),  # what every kernel is written in
-    ("eventsim.crossing", "eventsim.networks", "eventsim.recording_file"),
+    ("eventsim.crossing", "eventsim.networks"),
+    ("eventsim.recording_layout", "eventsim.recording_read", "eventsim.recording_joined", "eventsim.committed_hdf5"),
+    ("eventsim.recording_file", "eventsim.recording_position"),
+    ("eventsim.recording_stream",),
     ("eventsim.cpu", "eventsim.exact"),  # kernels
     ("eventsim.adaptation", "eventsim.currents", "eventsim.ceiling", "eventsim.coefficients", "eventsim.program", "eventsim.given"),
     ("eventsim.cpu.part", "eventsim.cpu.instance", "eventsim.cpu.counting", "eventsim.cpu.sampling"),  # what runs a program
-    ("eventsim.cpu.checkpoint", "eventsim.checkpoint", "eventsim.recording_stream", "eventsim.recording_read"),
+    ("eventsim.cpu.checkpoint", "eventsim.cpu.flight", "eventsim.checkpoint"),
     ("eventsim.long_run",),
     ("eventsim.saved_simulation",),
     ("eventsim.exact.synapses", "eventsim.exact.checks", "eventsim.exact.group"),
@@ -39,8 +43,14 @@ LAYERS = (
     ("norse_bridge",),
     ("eventsim.cli", "eventsim.__main__"),
 )
-HEAVY = {"torch", "matplotlib", "sklearn", "h5py", "norse_bridge"}
-LAZY = {"eventsim.plot": {"matplotlib"}, "eventsim.recording_file": {"h5py"}}  # imported inside a function, with a clear error
+HEAVY = {"torch", "matplotlib", "sklearn", "h5py", "pandas", "neo", "quantities", "pynwb", "norse_bridge"}
+LAZY = {  # imported inside a function, with a clear error
+    "eventsim.plot": {"matplotlib"},
+    "eventsim.recording_file": {"h5py"},
+    "eventsim.recording_layout": {"h5py"},
+    "eventsim.committed_hdf5": {"h5py"},
+    "eventsim.hdf5": {"h5py"},
+}
 USERS_OF_TORCH = "eventsim.cli.demo"  # a program that uses both packages; imported when the command runs
 BRIDGE_MAY_SEE = (
     "eventsim.errors",

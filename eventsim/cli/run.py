@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 from click.core import ParameterSource
 
 from eventsim.cli import kept
@@ -19,7 +18,8 @@ from eventsim.estimate import estimate
 from eventsim.grid import steps_of
 from eventsim.models import Neuron
 from eventsim.networks import Example
-from eventsim.recording import Recording, SpikeData, Spikes, StateData, States
+from eventsim.recording import Recorder, Spikes, States
+from eventsim.recording_joined import joined
 from eventsim.simulation import Simulation
 from eventsim.table import bytes_text
 
@@ -47,22 +47,10 @@ def _states(example: Example, wanted: tuple[str, ...], duration: float, dt: floa
     ]
 
 
-def joined(first: Recording, second: Recording) -> Recording:
-    """Two recordings of one simulation, one after the other, as one."""
-    spikes = {
-        name: SpikeData(*map(np.concatenate, zip(data, second.spikes[name], strict=True))) for name, data in first.spikes.items()
-    }
-    states = {}
-    for name, data in first.states.items():
-        more = second.states[name]
-        values = {field: np.concatenate([value, more.values[field]]) for field, value in data.values.items()}
-        states[name] = StateData(np.concatenate([data.times, more.times]), data.neurons, values)
-    return Recording(first.start, second.stop, first.dt, spikes, states)
-
-
 def simulate(example: Example, duration: float, discard: float, states: tuple[str, ...], settings: dict[str, Any]) -> Run:
     """Build and run, timed; what is discarded is simulated and not counted."""
-    recorders = [Spikes(name) for name in example.record] + _states(example, states, duration, example.dt)
+    recorders: list[Recorder] = [*map(Spikes, example.record)]
+    recorders += _states(example, states, duration, example.dt)
     if settings["method"] == "grid":
         size = estimate(
             example.network, example.dt, settings["dtype"], settings["workers"] or 1, weight_dtype=settings["weight_dtype"]
@@ -80,7 +68,7 @@ def simulate(example: Example, duration: float, discard: float, states: tuple[st
     with waiting("compiling"):  # what the first step needs: not part of the time that is reported
         first = simulation.run(example.dt)
     start = time.perf_counter()
-    recording = joined(first, simulation.run(duration - example.dt, progress=True))
+    recording = joined([first, simulation.run(duration - example.dt, progress=True)], recorders, {})
     wall = time.perf_counter() - start
     return Run(example, recording, before, simulation.counters, duration, built, wall)
 

@@ -7,6 +7,7 @@ import numpy as np
 from eventsim.cpu.frame import Recorder
 from eventsim.grid import whole_steps
 from eventsim.program import Program
+from eventsim.rate_bins import grid_bins, grid_rate
 from eventsim.recording import RateData, Rates, SpikeBuffer, SpikeData, Spikes, chosen_neurons
 
 
@@ -86,19 +87,9 @@ class RateSet:
     def take(self) -> dict[str, RateData]:
         """The counts, by population."""
         result: dict[str, RateData] = {}
-        of_interval = {interval: self._bins(interval) for interval in set(self.intervals)}
+        of_interval = {interval: grid_bins(self.start, self.stop, interval, self.program.dt) for interval in set(self.intervals)}
         for index, recorder in enumerate(self.recorders):
             times, seconds = of_interval[self.intervals[index]]
             counts = self.counts[0, index, : len(times)].copy() if self.batch == 1 else self.counts[:, index, : len(times)].T.copy()
-            rate = counts / (seconds if self.batch == 1 else seconds[:, None]) / self.sizes[index]
-            result[recorder.population] = RateData(times.copy(), counts, rate)
+            result[recorder.population] = RateData(times.copy(), counts, grid_rate(counts, seconds, self.sizes[index]))
         return result
-
-    def _bins(self, interval: int) -> tuple[np.ndarray, np.ndarray]:
-        """The bins of so many steps that the run has reached: where they begin (ms), and how much of each it has covered (s)."""
-        first, last = self.start // interval, -(-self.stop // interval)
-        covered = np.full(last - first, float(interval))
-        if last > first:  # no bin in a run of 0 ms that begins where one does
-            covered[0] -= self.start - first * interval
-            covered[-1] -= last * interval - self.stop
-        return np.arange(first, last) * interval * self.program.dt, np.maximum(covered, 1.0) * (self.program.dt / 1000.0)

@@ -8,6 +8,7 @@ import numpy as np
 
 from eventsim.errors import SimulationError
 from eventsim.network import Network
+from eventsim.rate_bins import exact_rate
 from eventsim.recording import (
     RateData,
     Rates,
@@ -18,8 +19,6 @@ from eventsim.recording import (
     check_recorders,
     chosen_neurons,
 )
-
-ROUNDING = 1e-9  # ms: so little of a bin is covered by the rounding of a time alone
 
 
 def check_exact_recorders(record: Sequence[Recorder], network: Network) -> tuple[Recorder, ...]:
@@ -116,6 +115,4 @@ def rates_of(times: np.ndarray, size: int, interval: float, start: float, stop: 
     edges = edges[first : last + 1]
     places = np.maximum(np.searchsorted(edges, times, "left") - 1, 0)
     counts = np.bincount(places, minlength=last - first).astype(np.int64)
-    covered = np.minimum(edges[1:], stop) - np.maximum(edges[:-1], start)
-    rate = counts / np.where(covered > ROUNDING, covered, np.inf) * 1000.0 / size
-    return RateData(edges[:-1], counts, rate)
+    return RateData(edges[:-1], counts, exact_rate(counts, edges, start, stop, size))

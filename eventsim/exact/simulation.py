@@ -310,6 +310,10 @@ class ExactSimulation(Simulation, method="exact"):
         return stop
 
     @property
+    def _state_type(self) -> np.dtype:
+        return np.dtype(np.float64)
+
+    @property
     def _now(self) -> float:
         return self._time
 
