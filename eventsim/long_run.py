@@ -23,6 +23,7 @@ from eventsim.recording_joined import joined
 from eventsim.recording_stream import RecordingWriter
 
 STRETCH = 1.0  # s that a stretch should take: so much is lost when the machine fails
+PATIENCE = 20.0  # times as long as writing takes: slow disks are written to less often
 FIRST_STRETCH = 10.0  # ms, from which on they double
 MOST_BYTES = 1 << 26  # of what is recorded in one stretch, about
 TEXT_EVERY = 10.0  # s between two lines of report="text"
@@ -129,12 +130,13 @@ class Run:
             while True:
                 began = time.perf_counter()
                 recording = simulation._record_until(self._next_stop(), shown, interrupt)
+                simulated = time.perf_counter()
                 if writer is None:
                     parts.append(recording)
                 else:
                     writer.append(recording)
                     writer.commit()
-                self._adapt(time.perf_counter() - began, recording)
+                self._adapt(simulated - began, time.perf_counter() - simulated, recording.nbytes)
                 over = simulation._wrong or interrupt.asked or simulation._now >= self.stop
                 if plan.checkpoint is not None and not simulation._wrong and (over or self._due()):
                     simulation._write_checkpoint(plan, self.stop, None if writer is None else writer.position())
@@ -145,12 +147,7 @@ class Run:
             if writer is not None:
                 simulation._written[os.path.abspath(plan.to)] = writer.position()
                 writer.close(complete=simulation._now >= self.stop)
-        sizes = {population.name: population.size for population in simulation.network.populations}
-        found = (
-            joined(parts, simulation._recorders, sizes)
-            if parts
-            else Recording(start=self.first, stop=simulation.time, dt=simulation.dt)
-        )
+        found = self._found(parts)
         simulation._recording = found
         if simulation._wrong:
             raise SimulationError(simulation._wrong)
@@ -159,6 +156,13 @@ class Run:
         if interrupt.asked:
             raise KeyboardInterrupt
         return found
+
+    def _found(self, parts: list[Recording]) -> Recording:
+        """What was recorded in memory; nothing if it went to a file."""
+        simulation = self.simulation
+        if not parts:
+            return Recording(start=self.first, stop=simulation.time, dt=simulation.dt)
+        return joined(parts, simulation._recorders, {p.name: p.size for p in simulation.network.populations})
 
     def _writer(self) -> Any:
         if self.plan.to is None:
@@ -184,12 +188,12 @@ class Run:
         every = self.plan.every
         return every is not None and self.simulation._at_multiple(every)
 
-    def _adapt(self, took: float, recording: Recording) -> None:
-        """Let the next stretch be longer, or shorter."""
-        size = recording.nbytes
-        if took > 2.0 * STRETCH or size > 2 * MOST_BYTES:
-            self.stretch *= max(0.1, 0.5 * min(STRETCH / took, MOST_BYTES / max(1, size)))
-        elif took < 0.5 * STRETCH and size < MOST_BYTES // 2:
+    def _adapt(self, took: float, writing: float, size: int) -> None:
+        """Let the next stretch be longer, or shorter, by the seconds that this one and writing it took, and its bytes."""
+        wanted = max(STRETCH, PATIENCE * writing)
+        if took > 2.0 * wanted or size > 2 * MOST_BYTES:
+            self.stretch *= max(0.1, 0.5 * min(wanted / took, MOST_BYTES / max(1, size)))
+        elif took < 0.5 * wanted and size < MOST_BYTES // 2:
             self.stretch *= 2.0
 
     def _tell(self, over: bool) -> None:

@@ -55,9 +55,8 @@ def rate_of_bins(
         edges = (first + np.arange(len(times) + 1)) * interval
         bins, rate = edges[:-1], exact_rate(counts if counts.ndim == 1 else counts.T, edges, start, stop, size).T
     else:
-        begin, end, width = (
-            whole_steps(time, dt, name) for name, time in (("start", start), ("stop", stop), ("interval", interval))
-        )
+        begin, end = whole_steps(start, dt, "start"), whole_steps(stop, dt, "stop")
+        width = whole_steps(interval, dt, "interval")
         first, last = bins_reached(begin, end, width) if width > 0 else (0, -1)
         if last - first != len(times):
             raise SimulationError(f"holds {len(times)} bins; {last - first} are reached from start to stop")

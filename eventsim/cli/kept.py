@@ -99,9 +99,8 @@ def go_on(folder: Path, workers: int | None = None) -> Run:
 
 def _simulation(folder: Path, asked: Asked, network: Any, workers: int | None) -> Simulation:
     """As it was left by the last checkpoint; new if there is none yet."""
-    own = {"workers": asked.settings.get("workers") if workers is None else workers}
-    if asked.settings["method"] == "exact":
-        own = {}
+    threads = asked.settings.get("workers") if workers is None else workers
     if (folder / CHECKPOINT).exists():
-        return Simulation.load(folder / CHECKPOINT, network, **own)
-    return Simulation(network, record=asked.recorders(), **{**asked.settings, **own})
+        return Simulation.load(folder / CHECKPOINT, network, workers=threads)
+    settings = asked.settings if threads is None else asked.settings | {"workers": threads}
+    return Simulation(network, record=asked.recorders(), **settings)

@@ -164,7 +164,7 @@ def run(
                 option = "--weights" if name == "weight_dtype" else f"--{name}"
                 raise click.UsageError(f"{option} is the grid's: --method exact has no steps, and float64 states on one thread")
         grid = {}
-    settings = {"method": method, "seed": seed, **grid}
+    settings: dict[str, Any] = {"method": method, "seed": seed, **grid}
     try:
         if checkpoint_every is None:
             done = simulate(example, duration, discard, record_state, settings)
