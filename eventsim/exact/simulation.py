@@ -68,7 +68,7 @@ class ExactSimulation(Simulation, method="exact"):
         if not isinstance(network, Network):
             raise SimulationError(f"a simulation needs a Network, not {type(network).__name__}")
         key(seed)  # refuses what is no seed
-        self._network, self._seed, self._time = network, seed, 0.0
+        self._network, self._seed, self._time, self._changed = network, seed, 0.0, 0.0
         self._offsets = [int(o) for o in np.concatenate([[0], np.cumsum([p.size for p in network.populations])])]
         check_network(network)
         self._recorders = check_exact_recorders(record, network)
@@ -324,7 +324,8 @@ class ExactSimulation(Simulation, method="exact"):
         bar = tqdm(total=stop, initial=start, delay=1.0, bar_format=BAR) if progress else nullcontext()
         with bar as shown, DeferredInterrupt() as interrupt:
             while True:
-                change = min((next_change(c, GUARD, self._time) for c in self._varying), default=np.inf)
+                # Seen from the last change: a run or sample that ends a rounding before the next one has not reached it.
+                change = min((next_change(c, GUARD, self._changed) for c in self._varying), default=np.inf)
                 sample = min((s.next_time() for s in samples), default=np.inf)
                 until = min(stop, change, sample)
                 self._run_to(until, interrupt, shown)
@@ -367,10 +368,11 @@ class ExactSimulation(Simulation, method="exact"):
 
     def _change_currents(self) -> None:
         """Put the currents in force that flow from now on."""
-        for name in {c.target for c in self._varying if next_change(c, GUARD, self._time - GUARD) == self._time}:
+        for name in {c.target for c in self._varying if next_change(c, GUARD, self._changed) <= self._time + 0.5 * GUARD}:
             group = self._group(name)
             self._renew(group)
             group.set_parameters(self._time)
+        self._changed = self._time
 
     def _samples(self, recorder: States) -> Samples:
         return Samples(self._network, recorder, self._group(recorder.population).look, self._time)
