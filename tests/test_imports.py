@@ -31,6 +31,7 @@ LAYERS = (
     ("eventsim.exact.synapses", "eventsim.exact.checks", "eventsim.exact.group"),
     ("eventsim.simulation",),
     ("eventsim.exact.simulation",),
+    ("eventsim.exact.checkpoint",),
     ("eventsim.plot",),
     ("eventsim",),
     ("norse_bridge",),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -20,7 +20,7 @@ from eventsim.exact.queue import MOST_DAYS, EventQueue
 from eventsim.exact.recorders import Samples, check_exact_recorders, sort_out
 from eventsim.exact.sources import PROCESS_NUMBERS, PROCESS_WORDS, first_events, make_processes
 from eventsim.exact.spikes import SpikeBuffer
-from eventsim.exact.synapses import build_synapses
+from eventsim.exact.synapses import Synapses, build_synapses
 from eventsim.interrupt import DeferredInterrupt
 from eventsim.models.model import Neuron
 from eventsim.network import Network
@@ -35,6 +35,29 @@ ROOM = 1 << 12  # entries of the queue and spikes of the buffer, at first
 BAR = "{percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} ms [{elapsed}<{remaining}]"
 LEAST_WINDOW, MOST_WINDOW = 0.01, 2.0  # ms; Ctrl-C is heard between windows
 SHORTER = 0.99  # times the least delay: by so much a window is shorter, whatever is rounded
+
+
+class Parts(NamedTuple):
+    """What a simulation is made of and keeps its state in, for `eventsim.exact.checkpoint`.
+
+    changed : ms, since when the currents flow that flow now; visits : the queue itself where there are no windows
+    loop, clock, processes : see `eventsim.exact.layout`; given : ms, the times of all given spikes
+    """
+
+    network: Network
+    seed: int
+    time: float
+    changed: float
+    varying: list[Current]
+    groups: list[Group]
+    synapses: Synapses
+    queue: EventQueue
+    visits: EventQueue
+    loop: np.ndarray
+    clock: np.ndarray
+    processes: np.ndarray
+    given: np.ndarray
+    spikes: SpikeBuffer
 
 
 class ExactSimulation(Simulation, method="exact"):
@@ -297,6 +320,17 @@ class ExactSimulation(Simulation, method="exact"):
         if needed > self._visits.room:
             self._visits.grow(needed)
         group.renew(self._time)
+
+    def parts(self) -> Parts:
+        """What its state stands in; arrays and queues are its own."""
+        built = self._groups, self._synapses, self._queue, self._visits, self._loop, self._clock, self._process_state
+        return Parts(self._network, self._seed, self._time, self._changed, self._varying, *built, self._given_time, self._spikes)
+
+    def go_on_from(self, time: float, changed: float) -> None:
+        """Go on at a time in ms for which `parts` have been put in order, under the currents that flow since ``changed``."""
+        self._time, self._changed = time, changed
+        for name in {current.target for current in self._varying}:
+            self._group(name).set_parameters(changed)
 
     # Running
 
