@@ -32,6 +32,7 @@ def save_simulation(simulation: Any, path: str | Path, plan: Plan | None = None,
         "state": state,
         "run": None if plan is None else _run_of(Path(path), plan, stop, position),
     }
+    arrays = {f"state/{name}": array for name, array in arrays.items()}
     write_checkpoint(path, description, of_recorders | arrays, 1 if plan is None else plan.keep)
 
 
@@ -94,7 +95,9 @@ def load_simulation(
     except (EventsimError, TypeError) as error:
         raise StorageError(f"{label}: no simulation can be made of it: {error}") from error
     simulation._fingerprint = found
-    simulation._restore(state, arrays, label)
+    prefix = "state/"
+    mine = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+    simulation._restore(state, mine, label)
     _take_over_run(simulation, Path(path), description["run"], label)
     return simulation
 

@@ -36,6 +36,7 @@ LAYERS = (
     ("eventsim.long_run",),
     ("eventsim.saved_simulation",),
     ("eventsim.exact.synapses", "eventsim.exact.checks", "eventsim.exact.group"),
+    ("eventsim.exact.checkpoint",),
     ("eventsim.simulation",),
     ("eventsim.exact.simulation",),
     ("eventsim.plot",),

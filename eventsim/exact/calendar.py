@@ -191,8 +191,8 @@ def pop(q):
 
 
 @jit
-def move(q, out_times, out_keys):
-    """Take all entries out, in any order."""
+def copy(q, out_times, out_keys):
+    """Write all entries, in any order, to the last two; they stay."""
     words, numbers = waiting(q)
     time, key = _heap(q)
     at = q[QUEUE_NEAR]
@@ -205,6 +205,12 @@ def move(q, out_times, out_keys):
                 out_times[at], out_keys[at] = numbers[place + TIME], words[place + KEY]
                 at += 1
             chunk = words[chunk + NEXT]
+
+
+@jit
+def move(q, out_times, out_keys):
+    """Take all entries out, in any order."""
+    copy(q, out_times, out_keys)
     clear(q)
 
 

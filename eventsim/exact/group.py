@@ -69,6 +69,16 @@ class Group:
             self.words[word] = array.ctypes.data
         self.words[w.STRIDE], self.words[w.RISE_COLUMNS] = len(values) if own else 0, bounds.shape[1]
 
+    @property
+    def records(self) -> np.ndarray:
+        """Of all neurons, (neurons, states + MORE): see `eventsim.exact.layout`. What is written there is their state."""
+        return self._arrays[w.RECORD][:, : len(self.fields) + w.MORE]
+
+    @property
+    def refractory(self) -> np.ndarray | float:
+        """The refractory period in ms, of each neuron or of all."""
+        return self._population.neuron.refractory
+
     def _call(self, name: str, t: float, address: int = 0) -> None:
         self.kernels[name].ctypes(self.words.ctypes.data_as(ctypes.POINTER(ctypes.c_int64)), t, address, 0)
 

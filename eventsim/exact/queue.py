@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from eventsim.exact import layout as w
-from eventsim.exact.calendar import CHUNK, chunks_for, clear, move, push_all
+from eventsim.exact.calendar import CHUNK, chunks_for, clear, copy, move, push_all
 
 LINE = 64  # bytes
+ROOM = 1 << 12  # entries of a queue and spikes of a buffer, at first
 PER_DAY = 16  # entries that are taken out
 FEW = 256  # entries, for which a heap is as good
 ENOUGH = 4096  # entries taken out, from which it is seen how many a day has
@@ -67,6 +68,20 @@ class EventQueue:
         move(self.words, times, keys)
         return times, keys
 
+    def listed(self) -> tuple[np.ndarray, np.ndarray]:
+        """What is in it: times and keys, in the order of both."""
+        times, keys = np.empty(self.entries), np.empty(self.entries, np.int64)
+        copy(self.words, times, keys)
+        order = np.lexsort((keys, times))
+        return times[order], keys[order]
+
+    def replace(self, times: np.ndarray, keys: np.ndarray, spare: int) -> None:
+        """Hold these entries and no others, with room for at least ``spare`` more; days stay as they are."""
+        clear(self.words)
+        if len(times) + spare > self.room:
+            self.grow(len(times) + spare)
+        self.put(times, keys)
+
     def grow(self, room: int) -> None:
         """Make room for so many entries."""
         contents = self.contents()
@@ -102,6 +117,7 @@ class EventQueue:
     def set_days(self, now: float, per_ms: float) -> None:
         """Let a ms, of which ``now`` have passed, have so many days; 0 makes the queue a heap. A day is longer than what is rounded
         off the time."""
+        self._seen = now, int(self.words[w.QUEUE_TAKEN])
         self._lay_out(now, per_ms, *self.contents())
 
     def begin(self, now: float) -> None:

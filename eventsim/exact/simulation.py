@@ -10,12 +10,13 @@ import numpy as np
 from tqdm import tqdm
 
 from eventsim.currents import next_change
-from eventsim.errors import SimulationError
+from eventsim.errors import SimulationError, StorageError
 from eventsim.exact import layout as w
+from eventsim.exact.checkpoint import Parts, capture, restore
 from eventsim.exact.checks import check_network
 from eventsim.exact.group import GUARD, Group
 from eventsim.exact.loop import compile_drive
-from eventsim.exact.queue import MOST_DAYS, EventQueue
+from eventsim.exact.queue import MOST_DAYS, ROOM, EventQueue
 from eventsim.exact.recorders import Samples, check_exact_recorders, sort_out
 from eventsim.exact.sources import PROCESS_NUMBERS, PROCESS_WORDS, first_events, make_processes
 from eventsim.exact.spikes import SpikeBuffer
@@ -30,7 +31,6 @@ from eventsim.simulation import NOT_FINITE, Counters, Simulation
 from eventsim.stimuli import Current, GammaSource, PoissonNoise, PoissonSource, SpikeSource
 
 PIECE = 500_000  # events between two looks at Ctrl-C: about a tenth of a second
-ROOM = 1 << 12  # entries of the queue and spikes of the buffer, at first
 LEAST_WINDOW, MOST_WINDOW = 0.01, 2.0  # ms; Ctrl-C is heard between windows
 SHORTER = 0.99  # times the least delay: by so much a window is shorter, whatever is rounded
 
@@ -66,7 +66,7 @@ class ExactSimulation(Simulation, method="exact"):
         if not isinstance(network, Network):
             raise SimulationError(f"a simulation needs a Network, not {type(network).__name__}")
         key(seed)  # refuses what is no seed
-        self._network, self._seed, self._time = network, seed, 0.0
+        self._network, self._seed, self._time, self._changed = network, seed, 0.0, 0.0
         self._offsets = [int(o) for o in np.concatenate([[0], np.cumsum([p.size for p in network.populations])])]
         check_network(network)
         self._recorders = check_exact_recorders(record, network)
@@ -292,6 +292,11 @@ class ExactSimulation(Simulation, method="exact"):
             self._visits.grow(needed)
         group.renew(self._time)
 
+    def _parts(self) -> Parts:
+        """What its state stands in; arrays and queues are its own."""
+        built = self._groups, self._synapses, self._queue, self._visits, self._loop, self._clock, self._process_state
+        return Parts(self._network, self._seed, self._time, self._changed, self._varying, *built, self._given_time, self._spikes)
+
     # Running
 
     def _stop_after(self, duration: float) -> float:
@@ -343,7 +348,8 @@ class ExactSimulation(Simulation, method="exact"):
         start = self._time
         samples = [self._samples(recorder) for recorder in self._recorders if isinstance(recorder, States)]
         while True:
-            change = min((next_change(c, GUARD, self._time) for c in self._varying), default=np.inf)
+            # Seen from the last change: a run or sample that ends a rounding before the next one has not reached it.
+            change = min((next_change(c, GUARD, self._changed) for c in self._varying), default=np.inf)
             sample = min((s.next_time() for s in samples), default=np.inf)
             self._run_to(min(stop, change, sample), interrupt, shown)
             if self._time == sample:
@@ -366,6 +372,17 @@ class ExactSimulation(Simulation, method="exact"):
 
     def _settings(self) -> dict[str, Any]:
         return {"method": "exact", "seed": int(self._seed)}
+
+    def _capture(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        return capture(self._parts())
+
+    def _restore(self, description: Mapping[str, Any], arrays: Mapping[str, np.ndarray], label: str) -> None:
+        try:
+            self._time, self._changed = restore(self._parts(), dict(description), dict(arrays))
+        except StorageError as error:
+            raise StorageError(f"{label}: {error}") from error
+        for name in {current.target for current in self._varying}:
+            self._group(name).set_parameters(self._changed)
 
     def _run_to(self, until: float, interrupt: DeferredInterrupt, shown: Any) -> None:
         context = self._loop.ctypes.data_as(ctypes.POINTER(ctypes.c_int64))
@@ -394,10 +411,11 @@ class ExactSimulation(Simulation, method="exact"):
 
     def _change_currents(self) -> None:
         """Put the currents in force that flow from now on."""
-        for name in {c.target for c in self._varying if next_change(c, GUARD, self._time - GUARD) == self._time}:
+        for name in {c.target for c in self._varying if next_change(c, GUARD, self._changed) <= self._time + 0.5 * GUARD}:
             group = self._group(name)
             self._renew(group)
             group.set_parameters(self._time)
+        self._changed = self._time
 
     def _samples(self, recorder: States) -> Samples:
         return Samples(self._network, recorder, self._group(recorder.population).look, self._time)

@@ -22,6 +22,11 @@ class SpikeBuffer:
         """For how many spikes until it is drained."""
         return int(self._words[w.SPIKE_ROOM])
 
+    @property
+    def empty(self) -> bool:
+        """Whether all spikes have been taken."""
+        return not self._chunks and self._words[w.SPIKE_COUNT] == 0
+
     def _allocate(self, room: int) -> None:
         self._arrays: dict[int, np.ndarray] = {
             w.SPIKE_TIME: np.empty(room),

@@ -104,6 +104,29 @@ def test_a_current_that_changes_acts_from_its_time_on():
     assert found[0] == pytest.approx(3.21 + 20.0 * np.log(2.0), abs=1e-12)  # (v_leak - v)/(v_leak - v_th) = 2
 
 
+def first_spikes(currents, pieces, record=(), names=("n",)):
+    populations = [Population(name, 1, LIF(tau_mem=20.0, v_th=1.0)) for name in names]
+    run = Simulation(Network(populations, inputs=currents), method="exact", record=[*map(Spikes, names), *record])
+    found = [run.run(piece) for piece in pieces]
+    return [np.concatenate([recording.spikes[name].times for recording in found])[0] for name in names]
+
+
+def test_a_current_changes_where_a_run_or_a_sample_ends_a_rounding_before():
+    """2.1 is 3 * 0.7 to rounding, and 0.8 eight times 0.1: what ends there has not reached the change, and must not pass over it."""
+    assert 3 * 0.7 < 2.1 and sum([0.1] * 8) < 0.8
+    current = Current("n", [2.0], times=[2.1])
+    assert first_spikes([current], [30.0], [States("n", interval=0.7)]) == first_spikes([current], [30.0])
+    current = Current("n", [2.0], times=[0.8])
+    assert first_spikes([current], [0.1] * 8 + [29.2]) == first_spikes([current], [30.0])
+
+
+def test_currents_of_two_populations_change_together():
+    """At 0.3 and at 3 * 0.1, which is another number."""
+    currents = [Current("a", [2.0], times=[0.3]), Current("b", [0.0] * 3 + [2.0] * 300, interval=0.1)]
+    one, other = first_spikes(currents, [30.0], names=("a", "b"))
+    assert one == pytest.approx(other, abs=1e-12)
+
+
 def test_queue_and_spike_buffer_grow(monkeypatch):
     expected = joined([simulation().run(40.0)])
     monkeypatch.setattr(exact_simulation, "ROOM", 1)
