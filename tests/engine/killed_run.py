@@ -40,7 +40,7 @@ def network():
             Projection("exc", "inh", FixedInDegree(8), weight=0.15, delay=1.5),
             Projection("inh", "exc", FixedInDegree(4), weight=-0.6, delay=1.0),
         ],
-        [PoissonNoise("exc", np.linspace(500.0, 900.0, 80), 0.2)],
+        [PoissonNoise("exc", np.linspace(1200.0, 2000.0, 80), 0.2)],
     )
 
 

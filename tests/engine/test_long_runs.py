@@ -157,9 +157,15 @@ def test_ctrl_c_leaves_a_recording_and_a_checkpoint(tmp_path, uninterrupted, met
 
 
 def test_ctrl_c_leaves_what_was_recorded_in_memory():
-    simulation = killed_run.new()
+    simulation, told = killed_run.new(), []
+
+    def interrupt(progress):
+        told.append(progress)
+        if len(told) == 1:
+            signal.raise_signal(signal.SIGINT)
+
     with pytest.raises(KeyboardInterrupt):
-        simulation.run(killed_run.DURATION, report=lambda progress: signal.raise_signal(signal.SIGINT))
+        simulation.run(killed_run.DURATION, report=interrupt)
     first = simulation.recording
     assert first.stop == simulation.time < killed_run.DURATION
     rest = simulation.run(killed_run.DURATION - simulation.time)
@@ -192,13 +198,13 @@ def test_checkpoints_are_kept_as_many_as_asked(tmp_path):
 def test_a_state_that_is_not_finite_stops_the_run_where_it_is(tmp_path):
     def explode():
         network = Network(
-            [Population("calm", 5, LIF()), Population("wild", 3, IAF(v_th=np.inf))],
-            inputs=[Current("wild", np.array([0.0, 1e38, 0.0]))],
+            [Population("calm", 5, LIF()), Population("wild", 3, IAF())],
+            inputs=[Current("wild", np.array([0.0, -1e38, 0.0]))],
         )
         return Simulation(network, 0.1, record=[States("calm", interval=1.0)])
 
     simulation = explode()
-    with pytest.raises(SimulationError, match=r"population 'wild', neuron 1: v is inf at .* ms"):
+    with pytest.raises(SimulationError, match=r"population 'wild', neuron 1: v is -inf at .* ms"):
         simulation.run(1000.0, to=tmp_path / "states.h5", checkpoint=tmp_path / "state.npz")
     assert 0.0 < simulation.time < 1000.0 and not (tmp_path / "state.npz").exists()
     assert read(tmp_path / "states.h5").stop == simulation.time
