@@ -205,8 +205,9 @@ class _Parts:
             items = counts if counts.ndim == 1 else counts.T
             return exact_rate(items, edges, self.start, self.stop, size).T
         try:
-            start, stop = whole_steps(self.start, self.dt, "start"), whole_steps(self.stop, self.dt, "stop")
-            width = whole_steps(interval, self.dt, "interval")
+            with np.errstate(over="ignore"):  # refused as infinite
+                start, stop = whole_steps(self.start, self.dt, "start"), whole_steps(self.stop, self.dt, "stop")
+                width = whole_steps(interval, self.dt, "interval")
         except SimulationError as error:
             raise self.fail(place, str(error)) from error
         first, last = bins_reached(start, stop, width) if width > 0 else (0, -1)
