@@ -21,7 +21,8 @@ ZIP = (b"PK\x03\x04", b"PK\x05\x06")  # how an .npz begins, and one without arra
 def read(path: str | Path, *, max_bytes: int = MAX_BYTES) -> Recording:
     """A recording from a file: what `run` would have returned for all of the time that the file holds.
 
-    Of an HDF5 file that a simulation is still writing, or was writing when it was ended, that is what was committed last.
+    Of an HDF5 file that a simulation is still writing, or was writing when it was ended, that is what was committed last. Rates of
+    an .npz that holds the counts alone are NaN: the population's size is not in it.
 
     Parameters
     ----------

@@ -500,6 +500,38 @@ def test_kill_before_every_operation_on_the_disk(tmp_path):
     assert kills(tmp_path, "step", 70) == 70
 
 
+READER = """
+import sys, time
+import h5py, numpy as np
+from stretches import DT, stretch
+
+path, stop = sys.argv[1], 0.0
+print("ready", flush=True)
+while True:
+    with h5py.File(path) as file:
+        assert file.attrs["stop"] >= stop
+        stop = file.attrs["stop"]
+        time.sleep(0.02)  # meanwhile there are more commits
+        assert np.array_equal(file["spikes/a/timestamps"][()], stretch(0, round(stop / DT)).spikes["a"].times)
+        if file.attrs["complete"]:
+            break
+"""
+
+
+def test_another_process_reads_meanwhile(tmp_path):
+    tests = Path(__file__).resolve().parents[1]
+    environment = os.environ | {"PYTHONPATH": f"{tests.parent}{os.pathsep}{tests}"}
+    with writer(tmp_path / "r.h5") as w:
+        reader = subprocess.Popen(
+            [sys.executable, "-c", READER, str(tmp_path / "r.h5")], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        assert reader.stdout.readline() == b"ready\n"
+        for first in range(0, STEPS, 4):
+            w.append(stretch(first, first + 4))
+            w.commit()
+    assert reader.communicate() == (b"", b"") and reader.returncode == 0
+
+
 def test_a_process_that_ends_without_closing(tmp_path):
     code = f"""
 from stretches import *
