@@ -70,6 +70,18 @@ def test_stretches_in_continuous_time_are_one_recording(tmp_path_factory, cuts, 
             assert_same(es.read(path), exact_stretch(0.0, last))
 
 
+@pytest.mark.parametrize("batch", [1, 2])
+def test_a_recording_that_begins_later(tmp_path, batch):
+    with writer(tmp_path / "r.h5", batch, start=13 * DT) as w:
+        for first, last in ((13, 13), (13, 15), (15, 57), (57, 99)):
+            w.append(stretch(first, last, batch))
+    assert_same(es.read(tmp_path / "r.h5"), stretch(13, 99, batch))
+    with RecordingWriter(tmp_path / "e.h5", SIZES, (Spikes("a"), Rates("a", INTERVAL)), dt=0.0, start=1.3) as w:
+        for first, last in ((1.3, 1.3), (1.3, 1.5), (1.5, 7.77)):
+            w.append(exact_stretch(first, last))
+    assert_same(es.read(tmp_path / "e.h5"), exact_stretch(1.3, 7.77))
+
+
 def network():
     return es.Network(
         populations=[
