@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +58,12 @@ class CommittedHdf5:
         self._steady = self._twins.go_on()
         self.file = self._h5py.File(self._steady, "r+", **self._options)
 
-    def whole(self) -> Any:
+    @contextmanager
+    def whole(self) -> Iterator[Any]:
         """What was published last, open for reading."""
-        return self._h5py.File(self._twins.whole(), "r", locking=False)
+        # Not by its name: HDF5 refuses a file that this process has open otherwise.
+        with open(self._twins.whole(), "rb") as opened, self._h5py.File(opened, "r") as file:
+            yield file
 
     def publish(self) -> None:
         """Close the file, bring it to the disk, and let the name stand for it."""

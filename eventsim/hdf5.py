@@ -122,5 +122,5 @@ def open_hdf5(path: Path, max_bytes: int) -> Iterator[Hdf5File]:
         raise StorageError(f"{label}: there is no such file ({path})") from error
     except StorageError:
         raise
-    except (OSError, RuntimeError, ValueError, KeyError, OverflowError) as error:
+    except (OSError, RuntimeError, ValueError, KeyError, OverflowError, TypeError) as error:  # what h5py says of bytes gone wrong
         raise StorageError(f"{label}: not a whole HDF5 file ({str(error).splitlines()[0] if str(error) else error!r})") from error

@@ -20,7 +20,8 @@ ZIP = (b"PK\x03\x04", b"PK\x05\x06")  # how an .npz begins, and one without arra
 def read(path: str | Path, *, max_bytes: int = MAX_BYTES) -> Recording:
     """A recording from a file: what `run` would have returned for all of the time that the file holds.
 
-    Of an HDF5 file that a simulation is still writing, or was writing when it was ended, that is what was committed last.
+    Of an HDF5 file that a simulation is still writing, or was writing when it was ended, that is what was committed last. Rates of
+    an .npz that holds the counts alone are NaN: the population's size is not in it.
 
     Parameters
     ----------
@@ -197,6 +198,7 @@ class _Parts:
     def rate(self, place: str, times: np.ndarray, counts: np.ndarray, interval: float, size: int) -> np.ndarray:
         """The rate as a single run over all of the time computes it."""
         try:
-            return rate_of_bins(times, counts, interval, size, self.start, self.stop, self.dt)
+            with np.errstate(over="ignore"):  # refused as infinite
+                return rate_of_bins(times, counts, interval, size, self.start, self.stop, self.dt)
         except SimulationError as error:
             raise self.fail(f"{place}/times", str(error)) from error

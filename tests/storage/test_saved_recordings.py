@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 
 import h5py
@@ -50,15 +52,40 @@ def test_npz(tmp_path):
 def test_hdf5(tmp_path):
     save_recording(RECORDING, tmp_path / "r.h5")
     with h5py.File(tmp_path / "r.h5") as file:
+        columns = {
+            "spikes/a/times": "spikes/a/timestamps",
+            "spikes/a/neurons": "spikes/a/node_ids",
+            "spikes/b/times": "spikes/b/timestamps",
+        }
         for name, values in expected().items():
-            assert file[name][()].tolist() == values
-        assert dict(file.attrs) == {"start": 0.0, "stop": 2.0, "dt": 0.5}
+            if name != "spikes/a/batch":  # left out where there is no batch
+                assert file[columns.get(name, name)][()].tolist() == values
+        attributes = {name: file.attrs[name] for name in ("start", "stop", "dt", "batch", "complete")}
+        assert attributes == {"start": 0.0, "stop": 2.0, "dt": 0.5, "batch": 1, "complete": 1}
 
 
 def test_hdf5_without_h5py_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(StorageError, match=r"eventsim\[io\]"):
         save_recording(RECORDING, tmp_path / "r.h5")
+
+
+@pytest.mark.parametrize("room", [0, 2000, 4000, 8000])
+def test_hdf5_on_a_full_disk(tmp_path, monkeypatch, room):
+    save_recording(RECORDING, tmp_path / "r.h5")
+    before, left, pwrite = (tmp_path / "r.h5").read_bytes(), [room], os.pwrite
+
+    def short_of_room(file, data, at):
+        if left[0] <= 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        left[0] -= len(data)
+        return pwrite(file, data, at)
+
+    monkeypatch.setattr("eventsim.steady_file.os.pwrite", short_of_room)
+    with pytest.raises(StorageError, match="r.h5.*No space left"):
+        save_recording(RECORDING, tmp_path / "r.h5")
+    assert (tmp_path / "r.h5").read_bytes() == before
+    assert os.listdir(tmp_path) == ["r.h5"]
 
 
 @pytest.mark.parametrize("name", ["r.npz", "r.h5"])
