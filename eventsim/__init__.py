@@ -36,7 +36,7 @@ from eventsim.models import (
 )
 from eventsim.network import Network, Population, Projection
 from eventsim.recording import RateData, Rates, Recording, SpikeData, Spikes, StateData, States
-from eventsim.recording_read import read
+from eventsim.recordings.read import read
 from eventsim.rules import AllToAll, FixedInDegree, FixedOutDegree, FixedProbability, FixedTotalNumber, OneToOne
 from eventsim.simulation import Counters, Simulation
 from eventsim.stimuli import Current, GammaSource, Increment, PoissonNoise, PoissonSource, SpikeSource

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from eventsim.errors import StorageError
+from eventsim.files.npz import MAX_BYTES, read_npz, write_npz
 from eventsim.network import Network
-from eventsim.npz import MAX_BYTES, read_npz, write_npz
 from eventsim.recording import Rates, Recorder, Spikes, States
 from eventsim.storage import describe
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from eventsim.errors import StorageError
-from eventsim.npz import read_npz
+from eventsim.files.npz import read_npz
 
 NAMES = ("x_train", "y_train", "x_test", "y_test")
 AXES = {2: "(images, rows, columns)", 3: "(images, rows, columns, colours)"}

@@ -19,8 +19,8 @@ from tqdm import tqdm
 from eventsim.errors import SimulationError
 from eventsim.interrupt import DeferredInterrupt
 from eventsim.recording import Recording
-from eventsim.recording_joined import joined
-from eventsim.recording_stream import RecordingWriter
+from eventsim.recordings.joined import joined
+from eventsim.recordings.stream import RecordingWriter
 
 STRETCH = 1.0  # s that a stretch should take: so much is lost when the machine fails
 PATIENCE = 20.0  # times as long as writing takes: slow disks are written to less often

@@ -13,7 +13,7 @@ import numpy as np
 from eventsim.errors import SimulationError
 from eventsim.grid import whole_steps
 from eventsim.network import Network
-from eventsim.recording_formats import flat_arrays, neo_block, spike_frame, write_nwb
+from eventsim.recordings.formats import flat_arrays, neo_block, spike_frame, write_nwb
 
 
 @dataclass(frozen=True, eq=False)

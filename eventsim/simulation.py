@@ -22,13 +22,13 @@ from eventsim.cpu.sampling import SampleSet
 from eventsim.cpu.threads import run_all
 from eventsim.currents import next_change
 from eventsim.errors import SimulationError, StorageError
+from eventsim.files.npz import MAX_BYTES
 from eventsim.given import given_increments, given_spikes
 from eventsim.grid import whole_steps
 from eventsim.interrupt import DeferredInterrupt
 from eventsim.long_run import Plan, Run, make_plan
 from eventsim.models.model import Neuron
 from eventsim.network import Network
-from eventsim.npz import MAX_BYTES
 from eventsim.program import build, initial_mode
 from eventsim.recording import Rates, Recorder, Recording, Spikes, States, check_recorders
 from eventsim.saved_simulation import load_simulation, resumed_run, save_simulation

@@ -18,9 +18,9 @@ import numpy as np
 from eventsim.connectivity import Connectivity
 from eventsim.distributions import Constant, Distribution, LogNormal, Normal, PerSynapse, Uniform
 from eventsim.errors import EventsimError, StorageError
+from eventsim.files.npz import MAX_BYTES, read_npz, write_npz
 from eventsim.models import BUILT_IN, Model, Neuron
 from eventsim.network import Network, Population, Projection
-from eventsim.npz import MAX_BYTES, read_npz, write_npz
 from eventsim.rules import AllToAll, FixedInDegree, FixedOutDegree, FixedProbability, FixedTotalNumber, OneToOne
 from eventsim.stimuli import Current, GammaSource, Increment, PoissonNoise, PoissonSource, SpikeSource
 from eventsim.varying_rate import VaryingRate

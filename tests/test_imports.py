@@ -14,11 +14,17 @@ ROOT = Path(__file__).resolve().parents[1]
 # From the bottom up; a module may import its own layer and those below. The longest name that fits decides.
 LAYERS = (
     ("eventsim.errors", "eventsim.ops", "eventsim.jit", "eventsim.random", "eventsim.grid", "eventsim.table", "eventsim.interrupt"),
-    ("eventsim.rate_bins", "eventsim.steady_file", "eventsim.twin_files", "eventsim.hdf5", "eventsim.recording_formats"),
+    (
+        "eventsim.rate_bins",
+        "eventsim.files.steady_file",
+        "eventsim.files.twin_files",
+        "eventsim.files.hdf5",
+        "eventsim.recordings.formats",
+    ),
     ("eventsim.generate", "eventsim.varying_rate"),
     ("eventsim.rate_curve",),
     ("eventsim.models",),
-    ("eventsim.rules", "eventsim.distributions", "eventsim.connectivity", "eventsim.stimuli", "eventsim.npz"),
+    ("eventsim.rules", "eventsim.distributions", "eventsim.connectivity", "eventsim.stimuli", "eventsim.files.npz"),
     ("eventsim.processes",),  # point processes, for both engines
     ("eventsim.network", "eventsim.images"),
     ("eventsim.state", "eventsim.queue", "eventsim.segments", "eventsim.rows", "eventsim.recording", "eventsim.storage"),
@@ -26,9 +32,9 @@ LAYERS = (
     ("eventsim.estimate",),
     ("eventsim.cpu.scalar", "eventsim.cpu.pointers"),  # what every kernel is written in
     ("eventsim.crossing", "eventsim.networks"),
-    ("eventsim.recording_layout", "eventsim.recording_read", "eventsim.recording_joined", "eventsim.committed_hdf5"),
-    ("eventsim.recording_file", "eventsim.recording_position"),
-    ("eventsim.recording_stream",),
+    ("eventsim.recordings.layout", "eventsim.recordings.read", "eventsim.recordings.joined", "eventsim.files.committed_hdf5"),
+    ("eventsim.recordings.file", "eventsim.recordings.position"),
+    ("eventsim.recordings.stream",),
     ("eventsim.cpu", "eventsim.exact"),  # kernels
     ("eventsim.adaptation", "eventsim.currents", "eventsim.ceiling", "eventsim.coefficients", "eventsim.program", "eventsim.given"),
     ("eventsim.cpu.part", "eventsim.cpu.instance", "eventsim.cpu.counting", "eventsim.cpu.sampling"),  # what runs a program
@@ -47,10 +53,10 @@ LAYERS = (
 HEAVY = {"torch", "matplotlib", "sklearn", "h5py", "pandas", "neo", "quantities", "pynwb", "norse_bridge"}
 LAZY = {  # imported inside a function, with a clear error
     "eventsim.plot": {"matplotlib"},
-    "eventsim.recording_file": {"h5py"},
-    "eventsim.recording_layout": {"h5py"},
-    "eventsim.committed_hdf5": {"h5py"},
-    "eventsim.hdf5": {"h5py"},
+    "eventsim.recordings.file": {"h5py"},
+    "eventsim.recordings.layout": {"h5py"},
+    "eventsim.files.committed_hdf5": {"h5py"},
+    "eventsim.files.hdf5": {"h5py"},
 }
 USERS_OF_TORCH = "eventsim.cli.demo"  # a program that uses both packages; imported when the command runs
 BRIDGE_MAY_SEE = (

@@ -14,7 +14,7 @@ from eventsim.cli.waiting import waiting
 from eventsim.errors import StorageError
 from eventsim.networks import Example
 from eventsim.recording import Recorder, Spikes, States
-from eventsim.recording_read import read
+from eventsim.recordings.read import read
 from eventsim.simulation import Counters, Simulation
 from eventsim.storage import load, save
 

@@ -13,7 +13,7 @@ import numpy as np
 from eventsim.errors import SimulationError, StorageError
 from eventsim.networks import Example
 from eventsim.plot import raster, traces
-from eventsim.recording_file import save_recording
+from eventsim.recordings.file import save_recording
 from eventsim.table import text_table
 
 

@@ -19,7 +19,7 @@ from eventsim.grid import steps_of
 from eventsim.models import Neuron
 from eventsim.networks import Example
 from eventsim.recording import Recorder, Spikes, States
-from eventsim.recording_joined import joined
+from eventsim.recordings.joined import joined
 from eventsim.simulation import Simulation
 from eventsim.table import bytes_text
 

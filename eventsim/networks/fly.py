@@ -15,10 +15,10 @@ import numpy as np
 
 from eventsim.connectivity import Connectivity
 from eventsim.errors import NetworkError, StorageError
+from eventsim.files.npz import read_npz
 from eventsim.models import BEFORE_RESET, LIFResetAll
 from eventsim.network import Network, Population, Projection
 from eventsim.networks.example import Example
-from eventsim.npz import read_npz
 from eventsim.stimuli import PoissonNoise
 
 V_REST, V_TH, TAU_MEM, TAU_SYN = -52.0, -45.0, 20.0, 5.0  # mV, mV, ms, ms

@@ -11,8 +11,8 @@ from stretches import DT, RECORDERS, SIZES, assert_same, stretch
 
 import eventsim as es
 from eventsim.errors import StorageError
-from eventsim.recording_file import save_recording
-from eventsim.recording_stream import RecordingWriter
+from eventsim.recordings.file import save_recording
+from eventsim.recordings.stream import RecordingWriter
 
 
 def written(path, batch=1):

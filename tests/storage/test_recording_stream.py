@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 from stretches import DT, INTERVAL, RECORDERS, SIZES, STEPS, assert_same, exact_stretch, stretch
 
 import eventsim as es
-from eventsim import twin_files
+from eventsim.files import twin_files
 from eventsim.errors import StorageError
+from eventsim.files.steady_file import SteadyFile
 from eventsim.recording import Rates, Spikes, States
-from eventsim.recording_stream import RecordingWriter
-from eventsim.steady_file import SteadyFile
+from eventsim.recordings.stream import RecordingWriter
 
 
 def writer(path, batch=1, **options):
@@ -336,7 +336,7 @@ def test_a_full_disk(tmp_path, monkeypatch, room):
         return pwrite(file, data[:taken], at)
 
     with monkeypatch.context() as patch:
-        patch.setattr("eventsim.steady_file.os.pwrite", short_of_room)
+        patch.setattr("eventsim.files.steady_file.os.pwrite", short_of_room)
         with pytest.raises(StorageError, match=r"r.h5.*No space left on device.*up to 1.0 ms stays readable"):
             for first in range(10, STEPS, 10):
                 w.append(stretch(first, first + 10))
@@ -427,9 +427,9 @@ CHILDREN = """
 import json, os, random, signal, sys, time
 import numpy as np
 import eventsim as es
-from eventsim import steady_file, twin_files
+from eventsim.files import steady_file, twin_files
 from stretches import DT, RECORDERS, SIZES, STEPS, assert_same, stretch
-from eventsim.recording_stream import RecordingWriter
+from eventsim.recordings.stream import RecordingWriter
 
 path, how, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
 random.seed(1)
@@ -547,7 +547,7 @@ def test_another_process_reads_meanwhile(tmp_path):
 def test_a_process_that_ends_without_closing(tmp_path):
     code = f"""
 from stretches import *
-from eventsim.recording_stream import RecordingWriter
+from eventsim.recordings.stream import RecordingWriter
 writer = RecordingWriter({str(tmp_path / "r.h5")!r}, SIZES, RECORDERS, dt=DT, dtype="float32")
 writer.append(stretch(0, 10)); writer.commit(); writer.append(stretch(10, 20))
 """

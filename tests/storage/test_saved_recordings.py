@@ -12,7 +12,7 @@ import pytest
 
 from eventsim.errors import StorageError
 from eventsim.recording import RateData, Recording, SpikeData, StateData
-from eventsim.recording_file import save_recording
+from eventsim.recordings.file import save_recording
 
 NOTHING = np.zeros(0, np.int64)
 RECORDING = Recording(
@@ -81,7 +81,7 @@ def test_hdf5_on_a_full_disk(tmp_path, monkeypatch, room):
         left[0] -= len(data)
         return pwrite(file, data, at)
 
-    monkeypatch.setattr("eventsim.steady_file.os.pwrite", short_of_room)
+    monkeypatch.setattr("eventsim.files.steady_file.os.pwrite", short_of_room)
     with pytest.raises(StorageError, match="r.h5.*No space left"):
         save_recording(RECORDING, tmp_path / "r.h5")
     assert (tmp_path / "r.h5").read_bytes() == before

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from eventsim.committed_hdf5 import CommittedHdf5
 from eventsim.errors import StorageError
+from eventsim.files.committed_hdf5 import CommittedHdf5
 from eventsim.network import Network
 from eventsim.recording import Recorder, Recording
-from eventsim.recording_layout import Table, catch_up, chunk_bytes, make_file, put, rows_of, tables_of
-from eventsim.recording_position import check_file, check_rows, cut_to
+from eventsim.recordings.layout import Table, catch_up, chunk_bytes, make_file, put, rows_of, tables_of
+from eventsim.recordings.position import check_file, check_rows, cut_to
 
 
 class RecordingWriter:
@@ -22,8 +22,8 @@ class RecordingWriter:
 
     What stands under ``path`` is a whole HDF5 file from the beginning: it opens with `h5py.File` and `eventsim.read`, and holds
     everything up to the last `commit`, whatever happens to this process or the machine. For that there are two files of the same
-    content meanwhile (`eventsim.twin_files`), so that the disk needs room for the recording twice. What is appended goes to the
-    disk at once; the memory does not grow with it. A program that opens ``path`` meanwhile has the file as it was committed last,
+    content meanwhile (`eventsim.files.twin_files`), so that the disk needs room for the recording twice. What is appended goes to
+    the disk at once; the memory does not grow with it. A program that opens ``path`` meanwhile has the file as it was committed last,
     for as long as it keeps it open (without HDF5's locking only until the second commit from then). Not thread-safe.
 
     Parameters

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from eventsim.errors import StorageError
+from eventsim.files.steady_file import SteadyFile
 from eventsim.recording import Recording
-from eventsim.recording_formats import batch_of
-from eventsim.recording_layout import Table, make_file, put, rate_table, rows_of, spike_table, state_table
-from eventsim.steady_file import SteadyFile
+from eventsim.recordings.formats import batch_of
+from eventsim.recordings.layout import Table, make_file, put, rate_table, rows_of, spike_table, state_table
 
 
 def save_recording(recording: Recording, path: str | Path) -> None:
@@ -19,7 +19,7 @@ def save_recording(recording: Recording, path: str | Path) -> None:
 
     In an .npz the arrays are called ``spikes/POPULATION/times`` (ms), ``.../neurons``, ``.../batch``; ``states/POPULATION/times``
     (ms), ``.../neurons`` and one for each state; ``rates/POPULATION/times`` (ms), ``.../counts``, ``.../rate``; and ``start``,
-    ``stop``, ``dt`` (ms). HDF5 is laid out as `eventsim.recording_layout` says, spikes as in SONATA.
+    ``stop``, ``dt`` (ms). HDF5 is laid out as `eventsim.recordings.layout` says, spikes as in SONATA.
 
     Parameters
     ----------

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from eventsim.errors import StorageError
-from eventsim.recording_layout import Table, cut, put, rows_in
+from eventsim.recordings.layout import Table, cut, put, rows_in
 
 
 def check_rows(tables: Sequence[Table], rows: Mapping[str, Mapping[str, np.ndarray]], label: str) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from eventsim.errors import StorageError
-from eventsim.steady_file import SteadyFile
-from eventsim.twin_files import TwinFiles
+from eventsim.files.steady_file import SteadyFile
+from eventsim.files.twin_files import TwinFiles
 
 
 class CommittedHdf5:

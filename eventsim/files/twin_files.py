@@ -14,7 +14,7 @@ import shutil
 from pathlib import Path
 
 from eventsim.errors import StorageError
-from eventsim.steady_file import SteadyFile
+from eventsim.files.steady_file import SteadyFile
 
 NOT_THERE = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOLCK}  # said by file systems that lack something
 

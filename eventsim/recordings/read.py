@@ -9,8 +9,8 @@ from urllib.parse import unquote
 import numpy as np
 
 from eventsim.errors import SimulationError, StorageError
-from eventsim.hdf5 import Hdf5File, open_hdf5
-from eventsim.npz import MAX_BYTES, read_npz
+from eventsim.files.hdf5 import Hdf5File, open_hdf5
+from eventsim.files.npz import MAX_BYTES, read_npz
 from eventsim.rate_bins import rate_of_bins
 from eventsim.recording import RateData, Recording, SpikeData, StateData
 
@@ -152,7 +152,7 @@ class _Parts:
         return self.rates(place, times, second, columns.get("rate", np.full(second.shape, np.nan)))
 
     def of_hdf5(self, file: Hdf5File) -> Recording:
-        """As `eventsim.recording_layout` describes it."""
+        """As `eventsim.recordings.layout` describes it."""
         self.span(*(file.number("", name) for name in ("start", "stop", "dt")))
         batch = file.number("", "batch")
         if not isinstance(batch, int) or batch < 1:
