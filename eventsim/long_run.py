@@ -6,6 +6,7 @@ However a run is cut, its results are the same; so stretches are as long as take
 from __future__ import annotations
 
 import logging
+import math
 import os
 import sys
 import time
@@ -108,6 +109,11 @@ class Lines:
                 file=sys.stderr,
                 flush=True,
             )
+
+
+def show(bar: tqdm, time: float) -> None:
+    """Let a bar come to a time in ms, and for all rounding not beyond its end."""
+    bar.update(math.nextafter(max(0.0, min(time, bar.total) - bar.n), 0.0))
 
 
 class Run:

@@ -26,7 +26,7 @@ from eventsim.files.npz import MAX_BYTES
 from eventsim.given import given_increments, given_spikes
 from eventsim.grid import whole_steps
 from eventsim.interrupt import DeferredInterrupt
-from eventsim.long_run import Plan, Run, make_plan
+from eventsim.long_run import Plan, Run, make_plan, show
 from eventsim.models.model import Neuron
 from eventsim.network import Network
 from eventsim.program import build, initial_mode
@@ -317,10 +317,9 @@ class Simulation:
         for item in self._items:
             item.buffer.clear()  # what a run that was given up has left
         for until in self._pieces(stop):
-            before = self._step
             self._run_to(until, samples, interrupt)
             if shown is not None:
-                shown.update((self._step - before) * self.dt)
+                show(shown, self.time)
             self._wrong = self._not_finite()
             if self._varying:
                 self._change_currents()

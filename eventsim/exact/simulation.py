@@ -22,6 +22,7 @@ from eventsim.exact.sources import PROCESS_NUMBERS, PROCESS_WORDS, first_events,
 from eventsim.exact.spikes import SpikeBuffer
 from eventsim.exact.synapses import build_synapses
 from eventsim.interrupt import DeferredInterrupt
+from eventsim.long_run import show
 from eventsim.models.model import Neuron
 from eventsim.network import Network
 from eventsim.program import NOISE, SOURCE
@@ -391,7 +392,7 @@ class ExactSimulation(Simulation, method="exact"):
             self._queue.fit(float(now[0]))
             status = self._drive.ctypes(context, until)
             if shown is not None:
-                shown.update(max(0.0, min(until, now[0]) - shown.n))
+                show(shown, min(until, float(now[0])))
             if status == w.DONE:
                 self._time = until
                 if self._by_day:

@@ -23,8 +23,8 @@ class RecordingWriter:
     What stands under ``path`` is a whole HDF5 file from the beginning: it opens with `h5py.File` and `eventsim.read`, and holds
     everything up to the last `commit`, whatever happens to this process or the machine. For that there are two files of the same
     content meanwhile (`eventsim.files.twin_files`), so that the disk needs room for the recording twice. What is appended goes to
-    the disk at once; the memory does not grow with it. A program that opens ``path`` meanwhile has the file as it was committed last,
-    for as long as it keeps it open (without HDF5's locking only until the second commit from then). Not thread-safe.
+    the disk at once; the memory does not grow with it. A program that opens ``path`` meanwhile has the file as it was committed
+    last, for as long as it keeps it open (without HDF5's locking only until the second commit from then). Not thread-safe.
 
     Parameters
     ----------

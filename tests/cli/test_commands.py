@@ -15,6 +15,7 @@ from eventsim.cli import main
 from eventsim.models import LIF
 from eventsim.network import Network, Population, Projection
 from eventsim.networks.fly import SUGAR_NEURONS
+from eventsim.recordings.read import read
 from eventsim.rules import AllToAll
 from eventsim.stimuli import PoissonSource
 from eventsim.storage import save
@@ -246,3 +247,39 @@ def test_without_matplotlib_everything_but_the_picture_is_there(call, tmp_path, 
 def test_as_a_module():
     done = subprocess.run([sys.executable, "-m", "eventsim", "info", "brunel"], capture_output=True, text=True, check=True)
     assert "10,000 neurons" in done.stdout
+
+
+def test_a_run_that_was_stopped_is_resumed(call, saved, tmp_path):
+    """The process ends where its first checkpoint is written: then it is resumed, with the results of a run that was not stopped."""
+    pytest.importorskip("h5py", reason="recordings on disk need h5py")
+    line = f"{saved} --duration 300 --discard 20 --seed 3 --record-state cells:v"
+    assert call(f"run {line} --checkpoint-every 40 --output whole").exit_code == 0
+    script = (
+        "import os, sys; import eventsim.simulation as s; from eventsim.cli import main\n"
+        "write = s.save_simulation\n"
+        "def once(simulation, *others):\n"
+        "    write(simulation, *others)\n"
+        "    if simulation.time == 80.0: os._exit(9)\n"
+        "s.save_simulation = once; main(sys.argv[1:])"
+    )
+    command = ["run", *line.split(), "--checkpoint-every", "40", "--output", "stopped"]
+    assert subprocess.run([sys.executable, "-c", script, *command], cwd=tmp_path).returncode == 9
+    assert not (tmp_path / "stopped" / "results.json").exists()
+    result = call("resume stopped")
+    assert result.exit_code == 0 and "resumed at 80 ms" in result.stdout
+    whole, stopped = ({name: tmp_path / folder / name for name in ("recording.h5", "rates.csv")} for folder in ("whole", "stopped"))
+    assert whole["rates.csv"].read_text() == stopped["rates.csv"].read_text()
+    one, other = read(whole["recording.h5"]), read(stopped["recording.h5"])
+    assert (one.start, one.stop) == (other.start, other.stop) == (20.0, 320.0)
+    for name in ("noise", "cells"):
+        assert len(one.spikes[name].times) > 10
+        assert all(np.array_equal(a, b) for a, b in zip(one.spikes[name], other.spikes[name], strict=True))
+    assert np.array_equal(one.states["cells"].values["v"], other.states["cells"].values["v"])
+    counters = [json.loads((tmp_path / folder / "results.json").read_text())["counters"] for folder in ("whole", "stopped")]
+    assert counters[0] == counters[1]
+
+
+def test_what_holds_no_run_cannot_be_resumed(call, tmp_path):
+    (tmp_path / "empty").mkdir()
+    result = call("resume empty")
+    assert result.exit_code == 2 and "holds no run" in result.stderr

@@ -201,7 +201,7 @@ def test_a_state_that_is_not_finite_stops_the_run_where_it_is(tmp_path):
             [Population("calm", 5, LIF()), Population("wild", 3, IAF())],
             inputs=[Current("wild", np.array([0.0, -1e38, 0.0]))],
         )
-        return Simulation(network, 0.1, record=[States("calm", interval=1.0)])
+        return Simulation(network, 0.1, update="dense", record=[States("calm", interval=1.0)])
 
     simulation = explode()
     with pytest.raises(SimulationError, match=r"population 'wild', neuron 1: v is -inf at .* ms"):

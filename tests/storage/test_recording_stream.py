@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from stretches import DT, INTERVAL, RECORDERS, SIZES, STEPS, assert_same, exact_stretch, stretch
 
 import eventsim as es
-from eventsim.files import twin_files
 from eventsim.errors import StorageError
+from eventsim.files import twin_files
 from eventsim.files.steady_file import SteadyFile
 from eventsim.recording import Rates, Spikes, States
 from eventsim.recordings.stream import RecordingWriter
