@@ -5,6 +5,7 @@ from eventsim.distributions import LogNormal, Normal, Uniform
 from eventsim.errors import ConnectivityError, EventsimError, ModelError, NetworkError, SimulationError, StorageError
 from eventsim.estimate import estimate
 from eventsim.exact.simulation import ExactSimulation
+from eventsim.long_run import Progress
 from eventsim.models import (
     AFTER_RESET,
     AT_GRID,
@@ -93,6 +94,7 @@ __all__ = [
     "PoissonNoise",
     "PoissonSource",
     "Population",
+    "Progress",
     "Projection",
     "RateData",
     "Rates",
