@@ -93,10 +93,13 @@ def write_checkpoint(path: str | Path, description: Mapping[str, Any], arrays: M
     text = json.dumps({"format": FORMAT, "version": VERSION, **description}, allow_nan=False)
 
     def make_way() -> None:
-        for age in range(keep - 1, 0, -1):
-            newer = path if age == 1 else aged(path, age - 1)
+        age = 1
+        while age < keep - 1 and aged(path, age).exists():
+            age += 1
+        for older in range(min(age, keep - 1), 0, -1):
+            newer = path if older == 1 else aged(path, older - 1)
             if newer.exists():
-                _keep_as(newer, aged(path, age))
+                _keep_as(newer, aged(path, older))
 
     write_npz(path, {"description": np.frombuffer(text.encode(), np.uint8), **arrays}, make_way)
 

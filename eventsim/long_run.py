@@ -124,37 +124,22 @@ class Run:
         self.stretch = FIRST_STRETCH  # ms
         self.began = self.told = time.perf_counter()
         self.told_at, self.told_spikes = simulation.time, simulation.counters.spikes
-        self.first = simulation.time
+        self.first, self.parts = simulation.time, list[Recording]()
 
     def run(self) -> Recording:
         """Simulate to the end; what was recorded, but for what is on disk."""
         simulation, plan = self.simulation, self.plan
-        end, parts = simulation._in_ms(self.stop), list[Recording]()
+        end = simulation._in_ms(self.stop)
         bar = tqdm(total=end, initial=simulation.time, delay=1.0, bar_format=BAR) if plan.progress else nullcontext()
         terminable = plan.to is not None or plan.checkpoint is not None
-        with self._writer() as writer, bar as shown, DeferredInterrupt(terminable) as interrupt:
-            while True:
-                began = time.perf_counter()
-                recording = simulation._record_until(self._next_stop(), shown, interrupt)
-                simulated = time.perf_counter()
-                if writer is None:
-                    parts.append(recording)
-                else:
-                    writer.append(recording)
-                    writer.commit()
-                self._adapt(simulated - began, time.perf_counter() - simulated, recording.nbytes)
-                over = simulation._wrong or interrupt.asked or simulation._now >= self.stop
-                if plan.checkpoint is not None and not simulation._wrong and (over or self._due()):
-                    simulation._write_checkpoint(plan, self.stop, None if writer is None else writer.position())
-                    log.debug("checkpoint at %g ms in %s", simulation.time, plan.checkpoint)
-                self._tell(bool(over))
-                if over:
-                    break
-            if writer is not None:
-                simulation._written[os.path.abspath(plan.to)] = writer.position()
-                writer.close(complete=simulation._now >= self.stop)
-        found = self._found(parts)
-        simulation._recording = found
+        try:
+            with self._writer() as writer, bar as shown, DeferredInterrupt(terminable) as interrupt:
+                while not self._go_on(writer, shown, interrupt):
+                    pass
+                if writer is not None:
+                    writer.close(complete=simulation._now >= self.stop)
+        finally:
+            found = simulation._recording = self._found()
         if simulation._wrong:
             raise SimulationError(simulation._wrong)
         if interrupt.terminated:
@@ -163,12 +148,32 @@ class Run:
             raise KeyboardInterrupt
         return found
 
-    def _found(self, parts: list[Recording]) -> Recording:
-        """What was recorded in memory; nothing if it went to a file."""
+    def _go_on(self, writer: RecordingWriter | None, shown: tqdm | None, interrupt: DeferredInterrupt) -> bool:
+        """Simulate one stretch, and do what is to be done after it; whether the run is over."""
+        simulation, plan = self.simulation, self.plan
+        began = time.perf_counter()
+        recording = simulation._record_until(self._next_stop(), shown, interrupt)
+        simulated = time.perf_counter()
+        self.parts.append(recording)
+        if writer is not None:
+            writer.append(recording)
+            writer.commit()
+            simulation._written[os.path.abspath(self.plan.to)] = writer.position()
+            self.parts.clear()  # what could not be written stays, in `recording`
+        self._adapt(simulated - began, time.perf_counter() - simulated, recording.nbytes)
+        over = bool(simulation._wrong) or interrupt.asked or simulation._now >= self.stop
+        if plan.checkpoint is not None and not simulation._wrong and (over or self._due()):
+            simulation._write_checkpoint(plan, self.stop, None if writer is None else writer.position())
+            log.debug("checkpoint at %g ms in %s", simulation.time, plan.checkpoint)
+        self._tell(over)
+        return over
+
+    def _found(self) -> Recording:
+        """What was recorded in memory, and not written to a file."""
         simulation = self.simulation
-        if not parts:
+        if not self.parts:
             return Recording(start=self.first, stop=simulation.time, dt=simulation.dt)
-        return joined(parts, simulation._recorders, {p.name: p.size for p in simulation.network.populations})
+        return joined(self.parts, simulation._recorders, {p.name: p.size for p in simulation.network.populations})
 
     def _writer(self) -> Any:
         if self.plan.to is None:

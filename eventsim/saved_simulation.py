@@ -14,6 +14,7 @@ from eventsim.errors import EventsimError, SimulationError, StorageError
 from eventsim.long_run import Plan, make_plan
 from eventsim.network import Network
 from eventsim.recording import Recorder
+from eventsim.state import NEVER
 from eventsim.stimuli import SpikeSource
 
 
@@ -86,13 +87,22 @@ def load_simulation(
     settings, state = description["settings"], description["state"]
     if not isinstance(settings, dict) or not isinstance(state, dict):
         raise StorageError(f"{label}: settings and state must be mappings")
+    batch = settings.get("batch", 1)
+    if (
+        isinstance(batch, bool)
+        or not isinstance(batch, int)
+        or batch < 1
+        or batch > 1
+        and not any(name.startswith(f"state/item{batch - 1}/") for name in arrays)
+    ):
+        raise StorageError(f"{label}: settings, batch must be the number of batch items that the file holds, not {batch!r}")
     recorders = decode_recorders(description["record"], arrays, label) if record is None else record
     given = {"spikes": spikes, "increments": increments, "workers": workers}
     try:
         simulation = make(network, record=recorders, **settings, **{k: v for k, v in given.items() if v is not None})
     except StorageError:
         raise
-    except (EventsimError, TypeError) as error:
+    except (EventsimError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise StorageError(f"{label}: no simulation can be made of it: {error}") from error
     simulation._fingerprint = found
     prefix = "state/"
@@ -109,8 +119,8 @@ def _take_over_run(simulation: Any, path: Path, run: Any, label: str) -> None:
     keys = {"stop", "to", "position", "every", "keep"}
     if not isinstance(run, dict) or set(run) != keys or not isinstance(run["to"], (str, type(None))):
         raise StorageError(f"{label}: run must hold {', '.join(sorted(keys))}")
-    if isinstance(run["stop"], bool) or not isinstance(run["stop"], (int, float)):
-        raise StorageError(f"{label}: run, stop must be a number, not {run['stop']!r}")
+    if type(run["stop"]) is not type(simulation._now) or not 0 <= run["stop"] < NEVER:
+        raise StorageError(f"{label}: run, stop must be where a run ends, not {run['stop']!r}")
     to = None if run["to"] is None else os.path.normpath(path.parent / run["to"])
     simulation._resumed = run | {"to": to, "checkpoint": path}
     if to is not None:

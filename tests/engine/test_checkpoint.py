@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import subprocess
 import sys
 
@@ -290,3 +291,37 @@ def test_damaged_arrays_are_refused_or_do_no_harm(tmp_path, saved):
         except SimulationError as error:
             assert " is " in str(error)  # a state that is not finite
     assert refused > 50
+
+
+def places(value, path=()):
+    """The path of every value in nested mappings and lists."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path] * bool(path) + [found for key, item in inner for found in places(item, (*path, key))]
+
+
+def test_damaged_descriptions_are_refused_or_do_no_harm(tmp_path, saved):
+    network, path = saved
+    Simulation.load(path, network).run(1.0, checkpoint=path)  # so that it tells of a run, too
+    description, arrays = read_checkpoint(path)
+    rng, refused = np.random.default_rng(4), 0
+    for place in places(description):
+        for _ in range(3):
+            changed = copy.deepcopy(description)
+            inner = changed
+            for key in place[:-1]:
+                inner = inner[key]
+            wrong = [None, -1, 10**9, 0.5, 1e300, "dense", [], {}, True, [[3]], {"slice": "abc"}]
+            inner[place[-1]] = wrong[rng.integers(0, len(wrong))]
+            write_checkpoint(tmp_path / "damaged.npz", changed, arrays)
+            try:
+                simulation = Simulation.load(tmp_path / "damaged.npz", network)
+            except StorageError as error:
+                assert "damaged.npz" in str(error)
+                refused += 1
+                continue
+            try:
+                if simulation._resumed["stop"] < 1e6:
+                    simulation.resume()
+            except SimulationError as error:
+                assert str(error).startswith(("run: ", "resume: "))
+    assert refused > 40

@@ -19,6 +19,7 @@ from engine.test_checkpoint import arrays_of, assert_same
 import eventsim.long_run as long_run
 from eventsim import IAF, LIF, Current, Network, Population, Rates, Simulation, SimulationError, Spikes, States, StorageError, read
 from eventsim.interrupt import DeferredInterrupt
+from eventsim.recordings.stream import RecordingWriter
 
 h5py = pytest.importorskip("h5py", reason="recordings on disk need h5py")
 
@@ -295,3 +296,32 @@ def test_elsewhere_than_in_the_main_thread_nothing_changes(tmp_path):
     thread.join()
     assert made and read(tmp_path / "a.h5").stop == 50.0 and os.path.exists(tmp_path / "a.h5")
     assert arrays_of(read(tmp_path / "a.h5"))
+
+
+def test_after_a_report_that_raised_the_file_goes_on(tmp_path, uninterrupted):
+    simulation, told = killed_run.new(), []
+
+    def fail(progress):
+        told.append(progress)
+        if len(told) == 2:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        simulation.run(killed_run.DURATION, to=tmp_path / "a.h5", report=fail)
+    assert read(tmp_path / "a.h5").stop == simulation.time < killed_run.DURATION
+    simulation.run(killed_run.DURATION - simulation.time, to=tmp_path / "a.h5")
+    assert_same(read(tmp_path / "a.h5"), uninterrupted["grid"])
+
+
+def test_what_could_not_be_written_is_in_memory(tmp_path, monkeypatch):
+    simulation = killed_run.new()
+    simulation.run(100.0, to=tmp_path / "a.h5")
+    monkeypatch.setattr(RecordingWriter, "append", full)
+    with pytest.raises(StorageError, match="no space"):
+        simulation.run(2000.0, to=tmp_path / "a.h5")
+    assert read(tmp_path / "a.h5").stop == simulation.recording.start == 100.0
+    assert simulation.recording.stop == simulation.time and len(simulation.recording.rates["exc"].counts) > 0
+
+
+def full(self, recording):
+    raise StorageError("no space left")
