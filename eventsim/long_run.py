@@ -15,6 +15,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from tqdm import tqdm
 
 from eventsim.errors import SimulationError
@@ -74,9 +75,10 @@ def make_plan(to: Any, overwrite: bool, checkpoint: Any, every: Any, keep: Any, 
     """The plan, after refusing what makes none."""
     if every is not None and checkpoint is None:
         raise SimulationError("run: checkpoint_every needs checkpoint=..., the path of the file")
-    if every is not None and (isinstance(every, bool) or not isinstance(every, (int, float)) or not 0.0 < every < float("inf")):
+    numbers = (int, float, np.integer, np.floating)
+    if every is not None and (isinstance(every, bool) or not isinstance(every, numbers) or not 0.0 < every < math.inf):
         raise SimulationError(f"run: checkpoint_every must be a number of ms above 0, not {every!r}")
-    if isinstance(keep, bool) or not isinstance(keep, int) or keep < 1:
+    if isinstance(keep, bool) or not isinstance(keep, (int, np.integer)) or keep < 1:
         raise SimulationError(f"run: keep must be a whole number above 0, not {keep!r}")
     for name, value in (("to", to), ("checkpoint", checkpoint)):
         if value is not None and not isinstance(value, (str, os.PathLike)):
@@ -90,7 +92,9 @@ def make_plan(to: Any, overwrite: bool, checkpoint: Any, every: Any, keep: Any, 
     paths = [None if path is None else Path(path) for path in (to, checkpoint)]
     if paths[1] is not None and paths[1].suffix != ".npz":
         raise SimulationError(f"run: checkpoint must have a name that ends in .npz, not {paths[1].name!r}")
-    return Plan(paths[0], overwrite, paths[1], None if every is None else float(every), keep, report, progress)
+    if paths[0] is not None and paths[0].suffix not in (".h5", ".hdf5"):
+        raise SimulationError(f"run: to must have a name that ends in .h5 or .hdf5, not {paths[0].name!r}")
+    return Plan(paths[0], overwrite, paths[1], None if every is None else float(every), int(keep), report, progress)
 
 
 class Lines:
@@ -163,7 +167,7 @@ class Run:
         self._adapt(simulated - began, time.perf_counter() - simulated, recording.nbytes)
         over = bool(simulation._wrong) or interrupt.asked or simulation._now >= self.stop
         if plan.checkpoint is not None and not simulation._wrong and (over or self._due()):
-            simulation._write_checkpoint(plan, self.stop, None if writer is None else writer.position())
+            simulation._write_checkpoint(plan, self.stop)
             log.debug("checkpoint at %g ms in %s", simulation.time, plan.checkpoint)
         self._tell(over)
         return over
@@ -182,6 +186,11 @@ class Run:
         position = simulation._written.get(os.path.abspath(path))
         how = {"dt": simulation.dt, "batch": simulation.batch, "dtype": simulation._state_type}
         if position is not None and not self.plan.overwrite:
+            if position["stop"] != simulation.time:
+                raise SimulationError(
+                    f"run: the recording in {str(path)!r} ends at {position['stop']} ms, the simulation stands at "
+                    f"{simulation.time} ms; give another file"
+                )
             return RecordingWriter.resume(path, position, simulation.network, simulation._recorders, **how)
         how |= {"start": simulation.time, "overwrite": self.plan.overwrite}
         return RecordingWriter(path, simulation.network, simulation._recorders, **how)

@@ -18,11 +18,14 @@ from eventsim.state import NEVER
 from eventsim.stimuli import SpikeSource
 
 
-def save_simulation(simulation: Any, path: str | Path, plan: Plan | None = None, stop: Any = None, position: Any = None) -> None:
+def save_simulation(simulation: Any, path: str | Path, plan: Plan | None = None, stop: Any = None) -> None:
     """Write a checkpoint; of a run, with what it takes to go on with that.
 
-    stop : where the run ends; position : how much of the recording is in the file ``plan.to``
+    stop : where the run ends
     """
+    path = Path(path)
+    if path.suffix != ".npz":
+        raise SimulationError(f"save: a checkpoint must have a name that ends in .npz, not {path.name!r}")
     state, arrays = simulation._capture()
     recorders, of_recorders = encode_recorders(simulation._recorders)
     description = {
@@ -31,7 +34,8 @@ def save_simulation(simulation: Any, path: str | Path, plan: Plan | None = None,
         "settings": simulation._settings(),
         "record": recorders,
         "state": state,
-        "run": None if plan is None else _run_of(Path(path), plan, stop, position),
+        "written": {os.path.relpath(to, path.parent): position for to, position in simulation._written.items()},
+        "run": None if plan is None else _run_of(path, plan, stop),
     }
     arrays = {f"state/{name}": array for name, array in arrays.items()}
     write_checkpoint(path, description, of_recorders | arrays, 1 if plan is None else plan.keep)
@@ -56,10 +60,17 @@ def _given_parts(spikes: Mapping[str, Any] | None, increments: Mapping[str, Any]
     return parts
 
 
-def _run_of(path: Path, plan: Plan, stop: Any, position: Any) -> dict[str, Any]:
+def check_savable(simulation: Any, path: Path) -> None:
+    """Refuse, before a run begins, what no checkpoint can be written of, and a place where none can be."""
+    if not path.parent.is_dir():
+        raise StorageError(f"file {str(path)!r}: cannot be written (there is no folder {str(path.parent)!r})")
+    _network_hash(simulation)
+
+
+def _run_of(path: Path, plan: Plan, stop: Any) -> dict[str, Any]:
     """What a run was to do; its file as seen from the folder of the checkpoint, so that both can be moved together."""
     to = None if plan.to is None else os.path.relpath(plan.to, path.parent)
-    return {"stop": stop, "to": to, "position": position, "every": plan.every, "keep": plan.keep}
+    return {"stop": stop, "to": to, "every": plan.every, "keep": plan.keep}
 
 
 def load_simulation(
@@ -75,7 +86,7 @@ def load_simulation(
     """See `Simulation.load`. make : that class"""
     label = f"file {Path(path).name!r}"
     description, arrays = read_checkpoint(path, max_bytes)
-    wanted = ("network", "given", "settings", "record", "state", "run")
+    wanted = ("network", "given", "settings", "record", "state", "written", "run")
     missing = [name for name in wanted if name not in description]
     if missing:
         raise StorageError(f"{label}: its description lacks {missing[0]!r}")
@@ -96,6 +107,8 @@ def load_simulation(
         and not any(name.startswith(f"state/item{batch - 1}/") for name in arrays)
     ):
         raise StorageError(f"{label}: settings, batch must be the number of batch items that the file holds, not {batch!r}")
+    if workers is not None and settings.get("method") == "exact":
+        raise SimulationError("load: method='exact' runs on one thread; leave out workers")
     recorders = decode_recorders(description["record"], arrays, label) if record is None else record
     given = {"spikes": spikes, "increments": increments, "workers": workers}
     try:
@@ -108,23 +121,35 @@ def load_simulation(
     prefix = "state/"
     mine = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
     simulation._restore(state, mine, label)
-    _take_over_run(simulation, Path(path), description["run"], label)
+    _take_over_files(simulation, Path(path), description["written"], label)
+    if description["run"] is not None:
+        _take_over_run(simulation, Path(path), description["run"], label)
     return simulation
+
+
+def _take_over_files(simulation: Any, path: Path, written: Any, label: str) -> None:
+    """Note how much of which files the simulation had written; they are named as seen from the folder of the checkpoint."""
+    if not isinstance(written, dict) or not all(isinstance(position, dict) and "stop" in position for position in written.values()):
+        raise StorageError(f"{label}: written must tell how much of files was written")
+    for to, position in written.items():
+        simulation._written[os.path.abspath(path.parent / to)] = position
 
 
 def _take_over_run(simulation: Any, path: Path, run: Any, label: str) -> None:
     """Note what the run was to do that the checkpoint was written in."""
-    if run is None:
-        return
-    keys = {"stop", "to", "position", "every", "keep"}
+    keys = {"stop", "to", "every", "keep"}
     if not isinstance(run, dict) or set(run) != keys or not isinstance(run["to"], (str, type(None))):
         raise StorageError(f"{label}: run must hold {', '.join(sorted(keys))}")
     if type(run["stop"]) is not type(simulation._now) or not 0 <= run["stop"] < NEVER:
         raise StorageError(f"{label}: run, stop must be where a run ends, not {run['stop']!r}")
     to = None if run["to"] is None else os.path.normpath(path.parent / run["to"])
-    simulation._resumed = run | {"to": to, "checkpoint": path}
-    if to is not None:
-        simulation._written[os.path.abspath(to)] = run["position"]
+    if to is not None and os.path.abspath(to) not in simulation._written:
+        raise StorageError(f"{label}: run, to names a file that nothing was written to")
+    simulation._resumed = {**run, "to": to, "checkpoint": path}
+    try:
+        resumed_run(simulation, False, None)
+    except SimulationError as error:
+        raise StorageError(f"{label}: {error}") from error
 
 
 def resumed_run(simulation: Any, progress: bool, report: Any) -> tuple[Any, Plan]:

@@ -31,7 +31,7 @@ from eventsim.models.model import Neuron
 from eventsim.network import Network
 from eventsim.program import build, initial_mode
 from eventsim.recording import Rates, Recorder, Recording, Spikes, States, check_recorders
-from eventsim.saved_simulation import load_simulation, resumed_run, save_simulation
+from eventsim.saved_simulation import check_savable, load_simulation, resumed_run, save_simulation
 from eventsim.state import NEVER
 from eventsim.stimuli import Current
 
@@ -270,6 +270,8 @@ class Simulation:
         self._check_whole()
         if plan.every is not None:
             self._next_multiple(plan.every)  # refuses what is not on the grid
+        if plan.checkpoint is not None:
+            check_savable(self, plan.checkpoint)
         return Run(self, stop, plan).run()
 
     @property
@@ -304,6 +306,8 @@ class Simulation:
     def _next_multiple(self, interval: float) -> Any:
         """The first multiple of so many ms that lies ahead."""
         steps = whole_steps(interval, self.dt, "run: checkpoint_every")
+        if steps < 1:
+            raise SimulationError(f"run: checkpoint_every must be dt = {self.dt:g} ms at least, not {interval} ms")
         return (self._step // steps + 1) * steps
 
     def _at_multiple(self, interval: float) -> bool:
@@ -390,9 +394,9 @@ class Simulation:
         same files; as `run`."""
         return self._run(*resumed_run(self, progress, report))
 
-    def _write_checkpoint(self, plan: Plan, stop: Any, position: Any) -> None:
+    def _write_checkpoint(self, plan: Plan, stop: Any) -> None:
         assert plan.checkpoint is not None
-        save_simulation(self, plan.checkpoint, plan, stop, position)
+        save_simulation(self, plan.checkpoint, plan, stop)
 
     def _settings(self) -> dict[str, Any]:
         """What `Simulation` was given, as JSON."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +22,7 @@ from eventsim.simulation import Counters, Simulation
 from eventsim.storage import load, save
 
 NETWORK, CHECKPOINT, RECORDING, ASKED = "network.npz", "checkpoint.npz", "recording.h5", "run.json"
+RESULTS = "results.json"  # of a run that is finished
 
 
 class Asked(NamedTuple):
@@ -41,9 +45,25 @@ class Asked(NamedTuple):
         return [*map(Spikes, self.example["record"]), *(States(**given) for given in self.states)]
 
 
-def begin(folder: Path, example: Example, asked: Asked) -> None:
-    """Write what is needed to begin; whatever run was kept in the folder is gone."""
-    for name in (CHECKPOINT, RECORDING):
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Within it no other process runs in the folder; the system lets go of the lock when this one ends, however it does."""
+    with open(folder / ".lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StorageError(f"folder {str(folder)!r}: another process is running there") from error
+        yield
+
+
+def begin(folder: Path, example: Example, asked: Asked, overwrite: bool) -> None:
+    """Write what is needed to begin. overwrite : whether a run that is not finished may be lost"""
+    if (folder / ASKED).exists() and not (folder / RESULTS).exists() and not overwrite:
+        raise StorageError(
+            f"folder {str(folder)!r}: holds a run that is not finished: 'eventsim resume {folder}' goes on with it, --overwrite "
+            "begins anew"
+        )
+    for name in (RESULTS, CHECKPOINT, RECORDING):
         (folder / name).unlink(missing_ok=True)
     save(example.network, folder / NETWORK)
     _write(folder, asked)
@@ -69,16 +89,17 @@ def _read(folder: Path) -> Asked:
         raise StorageError(f"file {str(folder / ASKED)!r}: does not describe a run ({error})") from error
 
 
-def go_on(folder: Path, workers: int | None = None) -> Run:
+def go_on(folder: Path, workers: int | None = None, checkpoint: str = CHECKPOINT) -> Run:
     """Begin the run that is kept in a folder, or go on with it, to its end.
 
     workers : threads; None: as many as were asked for when it began
+    checkpoint : the name of the one to go on from, if it is there
     """
     asked, network = _read(folder), load(folder / NETWORK)
     example = Example(network=network, **{**asked.example, "record": tuple(asked.example["record"])})
     start = time.perf_counter()
     with waiting("building and compiling"):
-        simulation = _simulation(folder, asked, network, workers)
+        simulation = _simulation(folder / checkpoint, asked, network, workers)
     built = time.perf_counter() - start
     how: dict[str, Any] = {"checkpoint": folder / CHECKPOINT, "checkpoint_every": asked.checkpoint_every, "progress": True}
     if simulation.time < asked.discard:
@@ -97,10 +118,10 @@ def go_on(folder: Path, workers: int | None = None) -> Run:
     return Run(example, read(folder / RECORDING), before, simulation.counters, asked.duration, built, wall)
 
 
-def _simulation(folder: Path, asked: Asked, network: Any, workers: int | None) -> Simulation:
-    """As it was left by the last checkpoint; new if there is none yet."""
+def _simulation(checkpoint: Path, asked: Asked, network: Any, workers: int | None) -> Simulation:
+    """As the checkpoint left it; new if there is none yet."""
     threads = asked.settings.get("workers") if workers is None else workers
-    if (folder / CHECKPOINT).exists():
-        return Simulation.load(folder / CHECKPOINT, network, workers=threads)
+    if checkpoint.exists():
+        return Simulation.load(checkpoint, network, workers=threads)
     settings = asked.settings if threads is None else asked.settings | {"workers": threads}
     return Simulation(network, record=asked.recorders(), **settings)

@@ -18,7 +18,8 @@ from eventsim.cli.report import print_report, write_results
 def resume(path: str, workers: int | None) -> None:
     """Go on with the run in PATH from its last checkpoint, to its end.
 
-    PATH is the folder of results of 'eventsim run NETWORK --checkpoint-every MS', or the checkpoint in it. The results are those of
+    PATH is the folder of results of 'eventsim run NETWORK --checkpoint-every MS', or a checkpoint in it, such as an older
+    one. The results are those of
     a run that was never stopped, spike for spike.
 
     \b
@@ -26,7 +27,8 @@ def resume(path: str, workers: int | None) -> None:
       eventsim run brunel --duration 600000 --checkpoint-every 10000 --output long
       eventsim resume long
     """
-    folder = Path(path) if Path(path).is_dir() else Path(path).parent
-    done = kept.go_on(folder, workers)
-    print_report(done)
-    write_results(done, folder)
+    folder, checkpoint = (Path(path), kept.CHECKPOINT) if Path(path).is_dir() else (Path(path).parent, Path(path).name)
+    with kept.alone(folder):
+        done = kept.go_on(folder, workers, checkpoint)
+        print_report(done)
+        write_results(done, folder)

@@ -114,6 +114,7 @@ def simulate(example: Example, duration: float, discard: float, states: tuple[st
     help="Write the state every so many simulated ms, and what is recorded to recording.h5 as it happens: 'eventsim resume FOLDER' "
     "goes on with it.  (needs h5py)",
 )
+@click.option("--overwrite", is_flag=True, help="With --checkpoint-every: begin anew in a folder whose run is not finished.")
 @click.option("--output", type=click.Path(file_okay=False), help="Folder for the results.  [default: ./eventsim-NETWORK]")
 def run(
     network: str,
@@ -128,6 +129,7 @@ def run(
     method: str,
     record_state: tuple[str, ...],
     checkpoint_every: float | None,
+    overwrite: bool,
     output: str | None,
     **options: Any,
 ) -> None:
@@ -173,8 +175,10 @@ def run(
             about = {name: value for name, value in vars(example).items() if name != "network"}
             if method == "grid":
                 settings["dt"] = example.dt
-            kept.begin(folder, example, kept.Asked(about, settings, states, duration, discard, checkpoint_every))
-            done = kept.go_on(folder)
+            asked = kept.Asked(about, settings, states, duration, discard, checkpoint_every)
+            with kept.alone(folder):
+                kept.begin(folder, example, asked, overwrite)
+                done = kept.go_on(folder)
     except MemoryError as error:
         raise SimulationError("not enough memory; 'eventsim info NETWORK' shows what is needed") from error
     print_report(done)

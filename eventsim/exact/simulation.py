@@ -330,6 +330,8 @@ class ExactSimulation(Simulation, method="exact"):
         return self._time + duration
 
     def _next_multiple(self, interval: float) -> float:
+        if self._time / interval > MOST_DAYS:
+            raise SimulationError(f"run: checkpoint_every: at {self._time:g} ms intervals of {interval} ms are lost in rounding")
         k = int(self._time / interval)
         while k * interval <= self._time:  # a quotient may be rounded to either side
             k += 1

@@ -265,6 +265,8 @@ def test_a_run_that_was_stopped_is_resumed(call, saved, tmp_path):
     command = ["run", *line.split(), "--checkpoint-every", "40", "--output", "stopped"]
     assert subprocess.run([sys.executable, "-c", script, *command], cwd=tmp_path).returncode == 9
     assert not (tmp_path / "stopped" / "results.json").exists()
+    again = call(f"run {line} --checkpoint-every 40 --output stopped")
+    assert again.exit_code == 2 and "holds a run that is not finished" in again.stderr
     result = call("resume stopped")
     assert result.exit_code == 0 and "resumed at 80 ms" in result.stdout
     whole, stopped = ({name: tmp_path / folder / name for name in ("recording.h5", "rates.csv")} for folder in ("whole", "stopped"))

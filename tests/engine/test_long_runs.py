@@ -237,7 +237,9 @@ def test_lines_are_printed(monkeypatch, capsys):
         ({"checkpoint_every": 5.0}, "needs checkpoint="),
         ({"checkpoint": "s.npz", "checkpoint_every": -1.0}, "number of ms above 0"),
         ({"checkpoint": "s.npz", "checkpoint_every": 0.25}, "not a multiple of dt"),
+        ({"checkpoint": "s.npz", "checkpoint_every": 1e-12}, "must be dt"),
         ({"checkpoint": "s.h5"}, r"ends in \.npz"),
+        ({"to": "s.npz"}, r"ends in \.h5"),
         ({"checkpoint": "s.npz", "keep": 0}, "keep must be"),
         ({"to": 5}, "to must be the path"),
         ({"report": "loudly"}, "report must be"),
@@ -325,3 +327,12 @@ def test_what_could_not_be_written_is_in_memory(tmp_path, monkeypatch):
 
 def full(self, recording):
     raise StorageError("no space left")
+
+
+def test_a_file_that_does_not_end_where_the_simulation_stands_is_left_alone(tmp_path):
+    killed_run.new().run(400.0, to=tmp_path / "a.h5", checkpoint=tmp_path / "s.npz", checkpoint_every=100.0, keep=9)
+    other = Simulation.load(tmp_path / "s.1.npz", killed_run.network())
+    other.run(5.0)
+    with pytest.raises(SimulationError, match=r"a\.h5.*ends at 300\.0 ms, the simulation stands at 305\.0 ms"):
+        other.run(5.0, to=tmp_path / "a.h5")
+    assert read(tmp_path / "a.h5").stop == 400.0
