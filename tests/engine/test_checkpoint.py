@@ -320,7 +320,7 @@ def test_damaged_descriptions_are_refused_or_do_no_harm(tmp_path, saved):
                 refused += 1
                 continue
             try:
-                if simulation._resumed["stop"] < 1e6:
+                if simulation._resumed and simulation._resumed["stop"] < 1e6:
                     simulation.resume()
             except SimulationError as error:
                 assert str(error).startswith(("run: ", "resume: "))
