@@ -418,7 +418,7 @@ class Simulation:
             arrays |= {f"item{number}/{name}": array for name, array in capture(item, self._step).items()}
         return {"step": self._step}, arrays
 
-    def _restore(self, description: Mapping[str, Any], arrays: Mapping[str, np.ndarray], label: str) -> None:
+    def _restore(self, description: dict[str, Any], arrays: dict[str, np.ndarray], label: str) -> None:
         """Take over a state, while this simulation is new."""
         step = description.get("step")
         if isinstance(step, bool) or not isinstance(step, int) or not 0 <= step < NEVER:

@@ -379,9 +379,9 @@ class ExactSimulation(Simulation, method="exact"):
     def _capture(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         return capture(self._parts())
 
-    def _restore(self, description: Mapping[str, Any], arrays: Mapping[str, np.ndarray], label: str) -> None:
+    def _restore(self, description: dict[str, Any], arrays: dict[str, np.ndarray], label: str) -> None:
         try:
-            self._time, self._changed = restore(self._parts(), dict(description), dict(arrays))
+            self._time, self._changed = restore(self._parts(), description, arrays)
         except StorageError as error:
             raise StorageError(f"{label}: {error}") from error
         for name in {current.target for current in self._varying}:

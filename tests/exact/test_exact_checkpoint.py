@@ -368,7 +368,7 @@ def test_what_an_error_has_stopped_is_not_captured():
 
 
 def test_states_that_are_no_numbers_are_kept():
-    """They may come of weights that are large without bound, and do no harm."""
+    """They may come of weights that are large without bound; the next run says so."""
     chosen = Network(
         [Population("n", 3, LIF(v_th=1.0, refractory=1.0))], [Projection("n", "n", FixedInDegree(1), weight=1.0, delay=1.0)]
     )
@@ -379,4 +379,5 @@ def test_states_that_are_no_numbers_are_kept():
     arrays["records0"][0, 2 + w.PREDICTED] = np.nan
     other._restore(description, arrays, "here")
     assert other._capture()[1]["records0"].tobytes() == arrays["records0"].tobytes()
-    other.run(5.0)
+    with pytest.raises(SimulationError, match="population 'n', neuron 0: v is nan at 6 ms"):
+        other.run(5.0)
