@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from eventsim.errors import StorageError
-from eventsim.files.npz import MAX_BYTES, read_npz, write_npz
+from eventsim.files.npz import MAX_BYTES, read_described, with_description, write_npz
 from eventsim.network import Network
 from eventsim.recording import Rates, Recorder, Spikes, States
 from eventsim.storage import describe
@@ -90,7 +90,6 @@ def write_checkpoint(path: str | Path, description: Mapping[str, Any], arrays: M
     """Write a checkpoint whole or not at all; of those that stood under this name, the last ``keep - 1`` remain, as NAME.1.npz,
     NAME.2.npz ... (the higher the older)."""
     path = Path(path)
-    text = json.dumps({"format": FORMAT, "version": VERSION, **description}, allow_nan=False)
 
     def make_way() -> None:
         age = 1
@@ -101,7 +100,7 @@ def write_checkpoint(path: str | Path, description: Mapping[str, Any], arrays: M
             if newer.exists():
                 _keep_as(newer, aged(path, older))
 
-    write_npz(path, {"description": np.frombuffer(text.encode(), np.uint8), **arrays}, make_way)
+    write_npz(path, with_description({"format": FORMAT, "version": VERSION, **description}, arrays), make_way)
 
 
 def aged(path: Path, age: int) -> Path:
@@ -122,17 +121,4 @@ def _keep_as(path: Path, other: Path) -> None:
 
 def read_checkpoint(path: str | Path, max_bytes: int = MAX_BYTES) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """The description and the arrays of a checkpoint; a StorageError says what is wrong with the file."""
-    label = f"file {Path(path).name!r}"
-    arrays = read_npz(path, required=("description",), max_bytes=max_bytes)
-    text = arrays.pop("description")
-    try:
-        description = json.loads(text.tobytes().decode()) if text.dtype == np.uint8 else None
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise StorageError(f"{label}: its description is no JSON ({error})") from error
-    if not isinstance(description, dict) or description.get("format") != FORMAT:
-        raise StorageError(f"{label}: this is no checkpoint of a simulation; write one with simulation.save")
-    if description.get("version") != VERSION:
-        raise StorageError(
-            f"{label}: version {description.get('version')!r} of the format, this eventsim reads {VERSION}; use a newer one"
-        )
-    return description, arrays
+    return read_described(path, FORMAT, VERSION, "checkpoint of a simulation; simulation.save writes one", max_bytes)

@@ -57,13 +57,13 @@ class Progress(NamedTuple):
 class Plan(NamedTuple):
     """What is to be done besides simulating; see `Simulation.run`."""
 
-    to: Path | None = None
-    overwrite: bool = False
-    checkpoint: Path | None = None
-    every: float | None = None  # ms
-    keep: int = 2
-    report: Callable[[Progress], Any] | None = None
-    progress: bool = False
+    to: Path | None
+    overwrite: bool
+    checkpoint: Path | None
+    every: float | None  # ms
+    keep: int
+    report: Callable[[Progress], Any] | None
+    progress: bool
 
     @property
     def in_stretches(self) -> bool:
@@ -129,6 +129,7 @@ class Run:
         self.began = self.told = time.perf_counter()
         self.told_at, self.told_spikes = simulation.time, simulation.counters.spikes
         self.first, self.parts = simulation.time, list[Recording]()
+        self.due: Any = math.inf  # where the next checkpoint is
 
     def run(self) -> Recording:
         """Simulate to the end; what was recorded, but for what is on disk."""
@@ -166,7 +167,7 @@ class Run:
             self.parts.clear()  # what could not be written stays, in `recording`
         self._adapt(simulated - began, time.perf_counter() - simulated, recording.nbytes)
         over = bool(simulation._wrong) or interrupt.asked or simulation._now >= self.stop
-        if plan.checkpoint is not None and not simulation._wrong and (over or self._due()):
+        if plan.checkpoint is not None and not simulation._wrong and (over or simulation._now >= self.due):
             simulation._write_checkpoint(plan, self.stop)
             log.debug("checkpoint at %g ms in %s", simulation.time, plan.checkpoint)
         self._tell(over)
@@ -200,13 +201,9 @@ class Run:
         simulation, plan = self.simulation, self.plan
         if not plan.in_stretches:
             return self.stop
-        until = min(self.stop, simulation._later(self.stretch))
-        return until if plan.every is None else min(until, simulation._next_multiple(plan.every))
-
-    def _due(self) -> bool:
-        """Whether a checkpoint is due now."""
-        every = self.plan.every
-        return every is not None and self.simulation._at_multiple(every)
+        if plan.every is not None:
+            self.due = simulation._next_multiple(plan.every)
+        return min(self.stop, simulation._later(self.stretch), self.due)
 
     def _adapt(self, took: float, writing: float, size: int) -> None:
         """Let the next stretch be longer, or shorter, by the seconds that this one and writing it took, and its bytes."""

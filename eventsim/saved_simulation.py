@@ -132,6 +132,8 @@ def _take_over_files(simulation: Any, path: Path, written: Any, label: str) -> N
     if not isinstance(written, dict) or not all(isinstance(position, dict) and "stop" in position for position in written.values()):
         raise StorageError(f"{label}: written must tell how much of files was written")
     for to, position in written.items():
+        if "\0" in to:
+            raise StorageError(f"{label}: written, {to!r} is no name of a file")
         simulation._written[os.path.abspath(path.parent / to)] = position
 
 

@@ -310,9 +310,6 @@ class Simulation:
             raise SimulationError(f"run: checkpoint_every must be dt = {self.dt:g} ms at least, not {interval} ms")
         return (self._step // steps + 1) * steps
 
-    def _at_multiple(self, interval: float) -> bool:
-        return self._step % whole_steps(interval, self.dt, "run: checkpoint_every") == 0
-
     def _record_until(self, stop: Any, shown: tqdm | None, interrupt: DeferredInterrupt) -> Recording:
         """Simulate to the end of step ``stop``, or until Ctrl-C, or until a state is not finite, which `_wrong` then says."""
         start = self._step

@@ -6,7 +6,6 @@ Everything is rebuilt through the public constructors, which check it as if a us
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import fields
@@ -18,7 +17,7 @@ import numpy as np
 from eventsim.connectivity import Connectivity
 from eventsim.distributions import Constant, Distribution, LogNormal, Normal, PerSynapse, Uniform
 from eventsim.errors import EventsimError, StorageError
-from eventsim.files.npz import MAX_BYTES, read_npz, write_npz
+from eventsim.files.npz import MAX_BYTES, read_described, with_description, write_npz
 from eventsim.models import BUILT_IN, Model, Neuron
 from eventsim.network import Network, Population, Projection
 from eventsim.rules import AllToAll, FixedInDegree, FixedOutDegree, FixedProbability, FixedTotalNumber, OneToOne
@@ -115,8 +114,7 @@ def save(network: Network, path: str | Path) -> None:
     your own is stored by name; give it to `load` again.
     """
     description, arrays = describe(network)
-    text = np.frombuffer(json.dumps(description, allow_nan=False).encode(), np.uint8)
-    write_npz(path, {"description": text} | arrays)
+    write_npz(path, with_description(description, arrays))
 
 
 # ---------------------------------------------------------------------------------------------------------------- reading
@@ -223,24 +221,6 @@ class _Reader:
         )
 
 
-def _description(arrays: dict[str, np.ndarray], file: str) -> dict[str, Any]:
-    """The JSON of a network's file, its format and version checked."""
-    text = arrays.pop("description")
-    if text.dtype != np.uint8 or text.ndim != 1:
-        raise StorageError(f"file {file!r}: description must be bytes; this is no network saved by eventsim.save")
-    try:
-        description = json.loads(text.tobytes().decode())
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise StorageError(f"file {file!r}: its description is no JSON ({error})") from error
-    if not isinstance(description, dict) or description.get("format") != FORMAT:
-        raise StorageError(f"file {file!r}: this is no network saved by eventsim.save")
-    if description.get("version") != VERSION:
-        raise StorageError(
-            f"file {file!r}: version {description.get('version')!r} of the format, this eventsim reads {VERSION}; use a newer one"
-        )
-    return description
-
-
 def load(path: str | Path, *, models: Sequence[Model] = (), max_bytes: int = MAX_BYTES) -> Network:
     """Read a network that `save` wrote.
 
@@ -255,8 +235,7 @@ def load(path: str | Path, *, models: Sequence[Model] = (), max_bytes: int = MAX
     StorageError, NetworkError : naming the file and the place in it, whatever is wrong with it
     """
     file = Path(path).name
-    arrays = read_npz(path, required=("description",), max_bytes=max_bytes)
-    description = _description(arrays, file)
+    description, arrays = read_described(path, FORMAT, VERSION, "network saved by eventsim.save", max_bytes)
     for array in arrays.values():
         array.flags.writeable = False  # so that the constructors need not copy them
     reader = _Reader(file, arrays, BUILT_IN | {model.name: model for model in models})

@@ -82,7 +82,7 @@ def capture(instance: Instance, step: int) -> Arrays:
 
 
 def _in_flight(instance: Instance, step: int) -> tuple[np.ndarray, np.ndarray]:
-    """The spikes, as (steps, sources), of which some synapse is yet to be reached; in the order in which they were pushed."""
+    """The spikes, as (steps, sources), of which some synapse is yet to be reached."""
     program = instance.program
     found = [np.zeros((0, 2), np.int64)]
     for member in instance.members:
@@ -91,14 +91,14 @@ def _in_flight(instance: Instance, step: int) -> tuple[np.ndarray, np.ndarray]:
             firsts = first_synapses(index)
             found.append(find_flying(index, *firsts, member.wheel, member.count, lines, program.schedule.slots, step))
     spikes = np.unique(np.concatenate(found), axis=0)
-    return _ordered(program, spikes[:, 0], spikes[:, 1])
+    return np.ascontiguousarray(spikes[:, 0]), np.ascontiguousarray(spikes[:, 1])
 
 
 def _ordered(program: Any, steps: np.ndarray, sources: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """In the order in which spikes are pushed: of steps, groups, sources."""
     group_of = np.repeat(np.array(program.place, np.int64), [p.size for p in program.network.populations])
     order = np.lexsort((sources, group_of[sources], steps))
-    return np.ascontiguousarray(steps[order]), np.ascontiguousarray(sources[order])
+    return steps[order], sources[order]
 
 
 def restore(instance: Instance, step: int, arrays: Arrays, label: str) -> None:

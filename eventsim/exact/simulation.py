@@ -337,9 +337,6 @@ class ExactSimulation(Simulation, method="exact"):
             k += 1
         return k * interval
 
-    def _at_multiple(self, interval: float) -> bool:
-        return round(self._time / interval) * interval == self._time
-
     def _check_whole(self) -> None:
         """It always is."""
 

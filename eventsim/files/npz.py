@@ -3,12 +3,14 @@ without surprise in size."""
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy
@@ -110,3 +112,33 @@ def read_npz(
         raise StorageError(f"{label}: {error}") from error
     except OSError as error:
         raise StorageError(f"{label}: cannot be read ({error.strerror})") from error
+
+
+def with_description(description: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays of a file, ``description`` among them: JSON text as bytes."""
+    return {"description": np.frombuffer(json.dumps(description, allow_nan=False).encode(), np.uint8), **arrays}
+
+
+def read_described(
+    path: str | Path, form: str, version: int, what: str, max_bytes: int
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The description of a file and its other arrays, after a look at what it says it is.
+
+    form, version : its ``format`` and ``version``; what : such a file in words, for what a StorageError says of another one
+    """
+    label = f"file {Path(path).name!r}"
+    arrays = read_npz(path, required=("description",), max_bytes=max_bytes)
+    text = arrays.pop("description")
+    if text.dtype != np.uint8 or text.ndim != 1:
+        raise StorageError(f"{label}: description must be bytes; this is no {what}")
+    try:
+        description = json.loads(text.tobytes().decode())
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise StorageError(f"{label}: its description is no JSON ({error})") from error
+    if not isinstance(description, dict) or description.get("format") != form:
+        raise StorageError(f"{label}: this is no {what}")
+    if description.get("version") != version:
+        raise StorageError(
+            f"{label}: version {description.get('version')!r} of the format, this eventsim reads {version}; use a newer one"
+        )
+    return description, arrays
