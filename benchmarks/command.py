@@ -9,13 +9,13 @@ from typing import Any
 
 import click
 
-from benchmarks import brunel, exact, fly, growth, inference, layer, microcircuit, queue_study, silence, start, vogels_abbott
+from benchmarks import brunel, exact, fly, growth, inference, layer, long, microcircuit, queue_study, silence, start, vogels_abbott
 from benchmarks.process import Failed
 from benchmarks.report import header, publish
 from benchmarks.simulators import paired
 from eventsim.errors import EventsimError
 
-BENCHMARKS = (microcircuit, fly, vogels_abbott, brunel, exact, queue_study, silence, inference, layer, growth, start)
+BENCHMARKS = (microcircuit, fly, vogels_abbott, brunel, exact, queue_study, silence, inference, layer, growth, long, start)
 
 
 def _command_line() -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from benchmarks.networks import WARM, example
 from benchmarks.peers.protocol import forget_peak, resident_memory, serve
 from eventsim import Network, Rates, Simulation, estimate
+from eventsim.recording import Recorder
 
 INTERVAL = 1000.0  # ms, of the rates: long, so that counting spikes costs nothing
 
@@ -60,8 +61,12 @@ class Engine:
         }
 
     def _simulate(self, chosen: Any, settings: dict[str, Any]) -> Simulation:
-        recorders = [Rates(name, INTERVAL) for name in chosen.record]
-        return Simulation(chosen.network, None if "method" in settings else chosen.dt, record=recorders, **settings)
+        dt = None if "method" in settings else chosen.dt
+        return Simulation(chosen.network, dt, record=self.recorders(chosen.record), **settings)
+
+    def recorders(self, populations: tuple[str, ...]) -> list[Recorder]:
+        """What is recorded."""
+        return [Rates(name, INTERVAL) for name in populations]
 
     def run(self, ms: float) -> dict[str, Any]:
         """Go on for ``ms``: wall_s, cpu_s (processor time of all threads), the spikes of each population, and what was done."""

@@ -173,3 +173,15 @@ def test_queue(bench):
         assert found["ns"] == {name: min(runs) for name, runs in found["runs"].items()} and len(found["ns"]) == 5
         assert 0.0 < found["stale"] < 1.0
     assert "stale pops" in printed
+
+
+def test_long(bench, tmp_path):
+    times = ("--duration", "2", "--part", "0.5", "--repeats", "2", "--folder", str(tmp_path))
+    printed, written = bench("long", "--neurons", "100", *times)
+    check_report(written, "long")
+    whole, cost = written["results"]["whole"], written["results"]["cost"]
+    assert whole["spikes"] > 0 and whole["file_bytes"] > 16 * whole["spikes"]  # time and neuron of each
+    assert whole["held"][-1][0] == 2000.0 and whole["growth"] == whole["held"][-1][1] / whole["memory_first"] - 1.0
+    pairs = [a["wall_s"] / b["wall_s"] for a, b in zip(cost["runs"]["file"], cost["runs"]["memory"], strict=True)]
+    assert cost["ratio"]["pairs"] == pytest.approx(pairs)
+    assert "against the first minute" in printed and not list(tmp_path.glob("*/"))
