@@ -149,15 +149,16 @@ def _take_over_run(simulation: Any, path: Path, run: Any, label: str) -> None:
         raise StorageError(f"{label}: run, to names a file that nothing was written to")
     simulation._resumed = {**run, "to": to, "checkpoint": path}
     try:
-        resumed_run(simulation, False, None)
+        resumed_run(simulation, None, False, None)
     except SimulationError as error:
         raise StorageError(f"{label}: {error}") from error
 
 
-def resumed_run(simulation: Any, progress: bool, report: Any) -> tuple[Any, Plan]:
+def resumed_run(simulation: Any, checkpoint: str | Path | None, progress: bool, report: Any) -> tuple[Any, Plan]:
     """Where the run ends that a simulation was loaded in the midst of, and what is to be done on the way."""
     run = simulation._resumed
     if not run:
         raise SimulationError("resume: this simulation comes from no checkpoint that a run has written; use run(duration)")
-    plan = make_plan(run["to"], False, run["checkpoint"], run["every"], run["keep"], report, progress)
+    checkpoint = run["checkpoint"] if checkpoint is None else checkpoint
+    plan = make_plan(run["to"], False, checkpoint, run["every"], run["keep"], report, progress)
     return max(run["stop"], simulation._now), plan

@@ -386,10 +386,13 @@ class Simulation:
         """
         return load_simulation(Simulation, path, network, workers, record, spikes, increments, max_bytes)
 
-    def resume(self, progress: bool = False, *, report: Any = None) -> Recording:
+    def resume(self, progress: bool = False, *, checkpoint: str | Path | None = None, report: Any = None) -> Recording:
         """Go on with the run in which the checkpoint was written that this simulation comes from, to the end of that run, with the
-        same files; as `run`."""
-        return self._run(*resumed_run(self, progress, report))
+        same files; as `run`.
+
+        checkpoint : where the state is written from now on; None: to the file that this simulation comes from
+        """
+        return self._run(*resumed_run(self, checkpoint, progress, report))
 
     def _write_checkpoint(self, plan: Plan, stop: Any) -> None:
         assert plan.checkpoint is not None

@@ -101,16 +101,20 @@ def go_on(folder: Path, workers: int | None = None, checkpoint: str = CHECKPOINT
     with waiting("building and compiling"):
         simulation = _simulation(folder / checkpoint, asked, network, workers)
     built = time.perf_counter() - start
-    how: dict[str, Any] = {"checkpoint": folder / CHECKPOINT, "checkpoint_every": asked.checkpoint_every, "progress": True}
-    if simulation.time < asked.discard:
-        simulation.run(asked.discard - simulation.time, **how)
+    how: dict[str, Any] = {"checkpoint": folder / CHECKPOINT, "progress": True}
+    anew = how | {"checkpoint_every": asked.checkpoint_every}
+    if 0.0 < simulation.time < asked.discard:
+        simulation.resume(**how)
+    elif simulation.time < asked.discard:
+        simulation.run(asked.discard, **anew)
     if asked.before is None or simulation.time <= asked.discard:
         asked = asked._replace(before=list(simulation.counters))
         _write(folder, asked)
     start, begun = time.perf_counter(), simulation.time
-    left = asked.discard + asked.duration - begun
-    if left > 0.0:
-        simulation.run(left, to=folder / RECORDING, overwrite=begun <= asked.discard, **how)
+    if begun > asked.discard:
+        simulation.resume(**how)
+    else:
+        simulation.run(asked.duration, to=folder / RECORDING, overwrite=True, **anew)
     wall = time.perf_counter() - start
     if begun > asked.discard:
         click.echo(f"resumed at {begun:g} ms: building and simulating are of what was left")

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
+from llvmlite.binding import get_host_cpu_features
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -25,7 +26,9 @@ from eventsim.jit import jit_borrowing as jit
 from norse_bridge.fused.stamp import stamp
 
 LANE_BYTES = 64  # of a vector: one register where they are long, two or four where they are short
-TILE = 4  # rows whose products are formed at once where most of their numbers are not 0
+TILE, TOGETHER = (4, 2) if get_host_cpu_features().get("avx512f") else (6, 1)
+"""Rows, and vectors of each, whose products are formed at once where most of their numbers are not 0: as many sums as the registers
+hold, which are 32 of a whole vector, or 16 of half of one. The bits do not depend on it."""
 DENSE = 0.3  # share of numbers that are not 0 from which that is faster
 SUMS = 6  # vectors of sums at once: as many as leave room for their factors in the registers of every processor
 _INT64 = ir.IntType(64)
@@ -136,7 +139,6 @@ def _sum_tile(real: Any, more: bool):
     All are addresses but ``count``. more : as in `_sum_columns`"""
     width = real.bitwidth // 8
     lanes = lanes_of(f"f{width}")
-    together = 2  # vectors of a row of the block
 
     @intrinsic
     def sum_tile(typingctx, block, rows, count, out):
@@ -145,19 +147,19 @@ def _sum_tile(real: Any, more: bool):
             vector = ir.VectorType(number, lanes)
             block, rows, count, out = args
             addresses = [builder.load(_at(builder, rows, _INT64, _INT64(place))) for place in range(TILE)]
-            for part in range(0, SUMS, together):
+            for part in range(0, SUMS, TOGETHER):
 
                 def add(k, sums, part=part):
                     first = builder.add(builder.mul(k, _INT64(SUMS * lanes)), _INT64(part * lanes))
-                    places = [_at(builder, block, number, builder.add(first, _INT64(v * lanes))) for v in range(together)]
+                    places = [_at(builder, block, number, builder.add(first, _INT64(v * lanes))) for v in range(TOGETHER)]
                     weights = [builder.load(builder.bitcast(place, vector.as_pointer()), align=width) for place in places]
                     factors = [_splat(builder, builder.load(_at(builder, row, number, k)), vector) for row in addresses]
                     pairs = [(factor, w) for factor in factors for w in weights]
                     return [_fma(builder, *pair, total) for pair, total in zip(pairs, sums, strict=True)]
 
-                to = [(place // together * SUMS + part + place % together) * lanes for place in range(TILE * together)]
+                to = [(place // TOGETHER * SUMS + part + place % TOGETHER) * lanes for place in range(TILE * TOGETHER)]
                 to = [builder.bitcast(_at(builder, out, number, _INT64(at)), vector.as_pointer()) for at in to]
-                begin = [builder.load(at, align=width) for at in to] if more else _zeros(vector, TILE * together)
+                begin = [builder.load(at, align=width) for at in to] if more else _zeros(vector, TILE * TOGETHER)
                 for at, total in zip(to, _accumulate(builder, begin, count, add), strict=True):
                     builder.store(total, at, align=width)
             return context.get_dummy_value()

@@ -249,10 +249,11 @@ def test_as_a_module():
     assert "10,000 neurons" in done.stdout
 
 
-def test_a_run_that_was_stopped_is_resumed(call, saved, tmp_path):
+@pytest.mark.parametrize("method", ["grid", "exact"])
+def test_a_run_that_was_stopped_is_resumed(call, saved, tmp_path, method):
     """The process ends where its first checkpoint is written: then it is resumed, with the results of a run that was not stopped."""
     pytest.importorskip("h5py", reason="recordings on disk need h5py")
-    line = f"{saved} --duration 300 --discard 20 --seed 3 --record-state cells:v"
+    line = f"{saved} --duration 300 --discard 20 --seed 3 --record-state cells:v --method {method}"
     assert call(f"run {line} --checkpoint-every 40 --output whole").exit_code == 0
     script = (
         "import os, sys; import eventsim.simulation as s; from eventsim.cli import main\n"
@@ -279,6 +280,9 @@ def test_a_run_that_was_stopped_is_resumed(call, saved, tmp_path):
     assert np.array_equal(one.states["cells"].values["v"], other.states["cells"].values["v"])
     counters = [json.loads((tmp_path / folder / "results.json").read_text())["counters"] for folder in ("whole", "stopped")]
     assert counters[0] == counters[1]
+    size = (tmp_path / "stopped" / "recording.h5").stat().st_size
+    assert call("resume stopped").exit_code == 0  # nothing is left to do
+    assert (tmp_path / "stopped" / "recording.h5").stat().st_size == size
 
 
 def test_what_holds_no_run_cannot_be_resumed(call, tmp_path):
