@@ -12,7 +12,7 @@ from eventsim.memory import Available, available_memory
 from eventsim.network import Network
 from eventsim.program import Program
 from eventsim.recording import Rates, Recorder, States, chosen_neurons
-from eventsim.sizes import Sizes, given_bytes, grid_sizes
+from eventsim.sizes import RESERVED, Sizes, given_bytes, grid_sizes
 from eventsim.state import SLOTS
 from eventsim.table import bytes_text
 
@@ -67,7 +67,7 @@ def check_exact_fits(network: Network) -> None:
 def _refuse(what: str, sizes: Sizes, found: Available, advice: Sequence[str]) -> None:
     needed = sizes.peak - sizes.bytes["given"]
     if needed > found.bytes:
-        kinds = {kind: size for kind, size in sizes.bytes.items() if kind != "given"}
+        kinds = {kind: size for kind, size in sizes.bytes.items() if kind not in ("given", *RESERVED)}
         raise MemoryShortage(_text(f"{what} needs", needed, kinds, found, [*advice, "a smaller network"]))
 
 

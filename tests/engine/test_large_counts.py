@@ -19,6 +19,7 @@ from eventsim.rows import Index, batches
 from eventsim.rules import AllToAll, FixedInDegree, FixedOutDegree, FixedProbability, FixedTotalNumber
 from eventsim.segments import BLOCK_SHIFT, INLET_SHIFT, KIND_SHIFT, cut
 from eventsim.simulation import Simulation
+from eventsim.state import NEVER
 from eventsim.stimuli import SpikeSource
 
 FAR = 2**33
@@ -61,7 +62,7 @@ def test_many_projections_count_together():
 def test_sizes_beyond_32_bits_are_counted(method):
     guess = estimate(two(2_000_000, FixedInDegree(5000)), method=method)
     assert guess.synapses == 10**10
-    assert guess.peak_bytes > guess.bytes["synapses"] >= 4 * 10**10
+    assert guess.peak_bytes > guess.bytes["synapses"] >= 2 * 10**10
 
 
 @pytest.mark.parametrize(
@@ -83,7 +84,7 @@ def test_the_last_synapses_of_a_large_projection(rule, n_source, n_target):
     count, line = generate_lines(*code, last - 1, last, np.uint64(5), scratch, capacity, source, target, edge)
     assert count == capacity and line == last
     assert np.array_equal(edge, np.arange(edge[0], edge[0] + count)) and edge[-1] == round(rule.expected(n_source, n_target)) - 1
-    assert edge[-1] > FAR - 2**31 and source.min() >= 0 and target.min() >= 0
+    assert edge[-1] > 2**32 and source.min() >= 0 and target.min() >= 0
     assert source.max() < n_source and target.max() < n_target
 
 
@@ -133,28 +134,37 @@ def test_more_inputs_than_a_worker_can_number_are_refused_by_name():
         build(net, 0.1, "float32", 0).rows(0, 1)
 
 
-@pytest.mark.parametrize("update", ["sparse", "auto"])
-@pytest.mark.parametrize("later", [2**31 - 20, 2**31 + 2**33])
+def fired_from(start: int, update: str) -> Simulation:
+    """Three neurons that answer to given spikes after a step."""
+    source = SpikeSource((start + np.array([1, 5, 9, 40])) * 0.125, [0, 0, 0, 0])
+    net = Network(
+        (Population("s", 1, source), Population("a", 3, LIF())),
+        (Projection("s", "a", AllToAll(), weight=30.0, delay=1.0), Projection("a", "a", AllToAll(), weight=0.5, delay=2.0)),
+    )
+    return Simulation(net, 0.125, update=update, record=[Spikes("a"), Spikes("s"), States("a", interval=0.125), Rates("a", 8.0)])
+
+
+def shifted(name: str, array: np.ndarray, steps: int) -> np.ndarray:
+    """An array of a captured state, so many steps later."""
+    if name.endswith(("/last", "/due", "/step")):
+        return np.where(array < NEVER, array + steps, array)
+    return array + steps * np.array([1, 0, 1]) * (array < NEVER) if name.endswith("/clock") else array
+
+
+@pytest.mark.parametrize("update", ["sparse", "dense", "auto"])
+@pytest.mark.parametrize("later", [2**31 - 20, 2**31 + 2**33])  # multiples of the ring of predictions or not
 def test_steps_beyond_32_bits(update, later):
-    """What happens after a long silence is what happens at once, with other times."""
-
-    def simulate(start: int):
-        source = SpikeSource((start + np.array([1, 5, 9, 40])) * 0.125, [0, 0, 0, 0])
-        net = Network(
-            (Population("s", 1, source), Population("a", 3, LIF())),
-            (Projection("s", "a", AllToAll(), weight=30.0, delay=1.0), Projection("a", "a", AllToAll(), weight=0.5, delay=2.0)),
-        )
-        record = [Spikes("a"), Spikes("s"), States("a", interval=0.125), Rates("a", 8.0)]
-        simulation = Simulation(net, 0.125, update=update, record=record[:2])
-        simulation._longest = simulation._length = 2**40  # the silence in one piece
-        if start:
-            simulation.run(start * 0.125)
-        simulation._recorders = simulation._recorders[:2]
-        return simulation, simulation.run(100 * 0.125)
-
-    (_, now), (far, then) = simulate(0), simulate(later)
-    assert far.time == (later + 100) * 0.125 and len(now.spikes["a"].times) > 3
+    """A state that is put far into the future goes on as it would have done, with other times."""
+    now, far = fired_from(0, update), fired_from(later, update)
+    now.run(10 * 0.125)
+    description, arrays = now._capture()
+    moved = {name: shifted(name, array, later) for name, array in arrays.items()}
+    far._restore({"step": description["step"] + later}, moved, "far")
+    before, after = now.run(100 * 0.125), far.run(100 * 0.125)
+    assert far.time == (later + 110) * 0.125 and len(before.spikes["a"].times) > 3
     for name in ("a", "s"):
-        assert np.array_equal(then.spikes[name].times, now.spikes[name].times + later * 0.125)
-        assert np.array_equal(then.spikes[name].neurons, now.spikes[name].neurons)
-    assert far.counters.steps == later + 100 and far.counters.neuron_steps == 3 * (later + 100)
+        assert np.array_equal(after.spikes[name].times, before.spikes[name].times + later * 0.125)
+        assert np.array_equal(after.spikes[name].neurons, before.spikes[name].neurons)
+    assert np.array_equal(after.states["a"].values["v"], before.states["a"].values["v"])
+    assert after.rates["a"].counts.sum() == before.rates["a"].counts.sum() == len(before.spikes["a"].times)
+    assert far.counters.steps == later + 110 and far.counters.neuron_steps == 3 * (later + 110)
