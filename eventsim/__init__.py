@@ -2,7 +2,15 @@
 
 from eventsim.connectivity import Connectivity
 from eventsim.distributions import LogNormal, Normal, Uniform
-from eventsim.errors import ConnectivityError, EventsimError, ModelError, NetworkError, SimulationError, StorageError
+from eventsim.errors import (
+    ConnectivityError,
+    EventsimError,
+    MemoryShortage,
+    ModelError,
+    NetworkError,
+    SimulationError,
+    StorageError,
+)
 from eventsim.estimate import estimate
 from eventsim.exact.simulation import ExactSimulation
 from eventsim.long_run import Progress
@@ -84,6 +92,7 @@ __all__ = [
     "LIFResetAll",
     "LIFSubtract",
     "LogNormal",
+    "MemoryShortage",
     "Model",
     "ModelError",
     "Network",

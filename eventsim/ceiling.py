@@ -24,6 +24,7 @@ from eventsim.state import FAR
 _LIFT = 2.0**30  # the distance from rest at which gains are measured, times (1 + |rest|): rounding then hardly shows
 _SLACK = 1e-9  # by which a gain is taken to be further from 0 than was found, of itself
 _EQUAL = 1e-6  # what is linear is so to this
+AT_ONCE = 1 << 14  # neurons: dozens of arrays are needed for each of them
 
 
 def rises(model: Any, p: Any, dt: float, count: int, end: float | None = None) -> np.ndarray:
@@ -32,6 +33,18 @@ def rises(model: Any, p: Any, dt: float, count: int, end: float | None = None) -
     model : a `Model`; p : Params of its exact flow, floats or arrays of ``count`` values; dt : ms, the first time that counts;
     end : ms, the last one, by which everything has come to rest; `FAR` steps of dt if None
     """
+    if count <= AT_ONCE:
+        return _rises(model, p, dt, count, end)
+    out = np.empty((2 * len(model.State._fields), count))
+    for first in range(0, count, AT_ONCE):
+        last = min(first + AT_ONCE, count)
+        part = p._replace(**{name: v[first:last] for name, v in p._asdict().items() if np.ndim(v)})
+        out[:, first:last] = _rises(model, part, dt, last - first, end)
+    return out
+
+
+def _rises(model: Any, p: Any, dt: float, count: int, end: float | None) -> np.ndarray:
+    """As `rises`, for all neurons at once."""
     states = len(model.State._fields)
     unknown = np.full((2 * states, count), np.inf)
     unknown[states:] = -np.inf

@@ -29,7 +29,7 @@ class Numbers(NamedTuple):
 
 def check_fits(values: Any, dtype: np.dtype, label: str) -> None:
     """Refuse values that are not finite in the state's type."""
-    largest = float(np.max(np.abs(values), initial=0.0))
+    largest = max(float(np.max(values, initial=0.0)), -float(np.min(values, initial=0.0)))  # abs would copy them
     if not largest <= float(np.finfo(dtype).max):
         raise NetworkError(f"{label} reaches {largest:g}, which {dtype} cannot hold; check its unit, or use float64")
 

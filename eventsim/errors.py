@@ -21,5 +21,9 @@ class SimulationError(EventsimError, ValueError):
     """A simulation was asked for something that it cannot do."""
 
 
+class MemoryShortage(SimulationError):
+    """A simulation, or what it was to record, needs more memory than there is; ``force=True`` tries it nevertheless."""
+
+
 class StorageError(EventsimError, ValueError):
     """A file is not what it should be."""

@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from eventsim.connectivity import Connectivity
 from eventsim.distributions import Constant, Distribution, LogNormal, Normal, PerSynapse, Uniform
 from eventsim.errors import SimulationError
 from eventsim.network import Network, Projection
 from eventsim.rows import BLOCK_BITS, targets_are_narrow
+from eventsim.rules import FixedInDegree, FixedProbability, FixedTotalNumber
 
 SEGMENT = 24  # bytes of a segment: three words (`eventsim.rows.Index`)
 SOURCE = 8  # bytes of a source in each worker: where its segments begin
+SORTED = 32  # bytes of a synapse of the row that is sorted: key and weight, twice
+CHUNK = 1 << 16  # delays that are looked at together: what asks for memory must not take much itself
+
+
+class PopulationEstimate(NamedTuple):
+    """One population. ``bytes`` is the state of its neurons in all batch items, and parameters that differ between them."""
+
+    name: str
+    size: int
+    model: str
+    bytes: int
 
 
 class ProjectionEstimate(NamedTuple):
@@ -55,23 +68,39 @@ def delay_steps(delay: Distribution, dt: float, label: str) -> tuple[np.ndarray,
     """(steps int64 ascending, their chances) of a projection's delays."""
     if isinstance(delay, Constant):
         return np.array([round(delay.value / dt)]), np.ones(1)
-    if isinstance(delay, PerSynapse):
-        steps, counts = np.unique(np.rint(delay.values / dt).astype(np.int64), return_counts=True)
-        return steps, counts / max(1, counts.sum())
     low, high = round(delay.minimum / dt), round(delay.maximum / dt)
     if high - low > 10_000_000:
         raise SimulationError(f"estimate, {label}: delays up to {delay.maximum:g} ms are {high} steps of {dt} ms; give high=...")
     steps = np.arange(low, high + 1)
+    if isinstance(delay, PerSynapse):
+        counts = np.zeros(len(steps), np.int64)
+        for first in range(0, len(delay.values), CHUNK):
+            found = np.rint(delay.values[first : first + CHUNK] / dt).astype(np.int64) - low
+            counts += np.bincount(found, minlength=len(steps))
+        occur = counts > 0
+        return steps[occur], counts[occur] / max(1, counts.sum())
     edges = (np.arange(low, high + 2) - 0.5) * dt
     return steps, np.diff(_below(delay, edges))
 
 
 class Drawn(NamedTuple):
-    """The expected synapses of one projection, and its delays: steps, ascending, and the chance of each."""
+    """The expected synapses of one projection, and its delays: steps, ascending, and the chance of each.
+
+    trial : how likely each attempt is that makes a source's synapses: 1 where their number is fixed
+    """
 
     synapses: float
     steps: np.ndarray
     chances: np.ndarray
+    trial: float
+
+    def likely_range(self) -> tuple[int, int]:
+        """First and last step of which at least one synapse is expected, give or take a half."""
+        if len(self.steps) == 0:
+            return 0, 0
+        counts = self.chances * self.synapses
+        likely = self.steps[counts >= min(0.5, counts.max())]
+        return int(likely[0]), int(likely[-1])
 
 
 class Slots(NamedTuple):
@@ -88,54 +117,62 @@ class RowBytes(NamedTuple):
 
     target: int
     segments: int
-    building: int
+    tags: int  # until segments are cut
+    scratch: int  # until then, but not while they are
 
 
 def expected_segments(parts: Sequence[Drawn], sources: int) -> float:
     """Expected number of (source, delay) pairs that occur.
 
-    A source with k synapses, of which each has delay d with chance p_d, has 1 - (1 - p_d)^k of them on average.
+    A source makes k synapses in k / q attempts of chance q on average; of none of these has delay d with chance
+    (1 - q p_d)^(k / q).
     """
-    total = sum(part.synapses for part in parts)
-    if total == 0:
+    parts = [part for part in parts if part.synapses > 0]
+    if not parts:
         return 0.0
     first = min(int(part.steps[0]) for part in parts)
-    chances = np.zeros(max(int(part.steps[-1]) for part in parts) - first + 1)
+    absent = np.zeros(max(int(part.steps[-1]) for part in parts) - first + 1)  # logarithms of chances
     for part in parts:
-        chances[part.steps - first] += part.chances * (part.synapses / total)
-    k = total / sources
-    return sources * float(-np.expm1(k * np.log1p(-np.minimum(chances, 1.0 - 1e-15))).sum())
-
-
-def _likely_range(steps: np.ndarray, counts: np.ndarray) -> tuple[int, int]:
-    """First and last step of which at least one synapse is expected, give or take a half."""
-    if len(steps) == 0:
-        return 0, 0
-    likely = steps[counts >= min(0.5, counts.max())]
-    return int(likely[0]), int(likely[-1])
+        attempts = part.synapses / sources / part.trial
+        absent[part.steps - first] += attempts * np.log1p(-np.minimum(part.trial * part.chances, 1.0 - 1e-15))
+    return sources * float(-np.expm1(absent).sum())
 
 
 def drawn(network: Network, projection: Projection, dt: float) -> Drawn:
     """What the laws of a projection say."""
     sources, targets = network.population(projection.source).size, network.population(projection.target).size
-    synapses = projection.connectivity.expected(sources, targets, projection.source == projection.target)
-    return Drawn(synapses, *delay_steps(projection.delay, dt, projection.label))
+    rule = projection.connectivity
+    synapses = rule.expected(sources, targets, projection.source == projection.target)
+    return Drawn(synapses, *delay_steps(projection.delay, dt, projection.label), trial_of(rule, sources))
 
 
-def projection_estimate(network: Network, projection: Projection, dt: float, one: Drawn, size: float) -> ProjectionEstimate:
-    """Degrees and likely delays of a projection whose synapses take ``size`` bytes each."""
+def trial_of(rule: Any, sources: int) -> float:
+    """The chance of each of the attempts that make the synapses of a source, see `Drawn`."""
+    if isinstance(rule, FixedProbability):
+        return max(rule.p, 1e-15)
+    return 1.0 / sources if isinstance(rule, (FixedInDegree, FixedTotalNumber)) else 1.0
+
+
+def longest_row(network: Network) -> float:
+    """About how many synapses the source has that has most."""
+    mean: dict[str, float] = {}
+    for p in network.projections:
+        sources, targets = network.population(p.source).size, network.population(p.target).size
+        if isinstance(p.connectivity, Connectivity):
+            longest = float(np.diff(p.connectivity.indptr).max(initial=0))
+        else:
+            longest = p.connectivity.expected(sources, targets, p.source == p.target) / sources
+        mean[p.source] = mean.get(p.source, 0.0) + longest
+    return max((count + 4.0 * math.sqrt(count) for count in mean.values()), default=0.0)
+
+
+def projection_estimate(
+    network: Network, projection: Projection, synapses: float, low: float, high: float, size: float
+) -> ProjectionEstimate:
+    """Degrees of a projection that has so many synapses, with delays from low to high (ms), and ``size`` bytes."""
     sources, targets = network.population(projection.source).size, network.population(projection.target).size
-    low, high = _likely_range(one.steps, one.chances * one.synapses)
-    return ProjectionEstimate(
-        projection.source,
-        projection.target,
-        one.synapses,
-        one.synapses / targets,
-        one.synapses / sources,
-        round(low * dt, 6),
-        round(high * dt, 6),
-        round(one.synapses * size),
-    )
+    degrees = synapses / targets, synapses / sources
+    return ProjectionEstimate(projection.source, projection.target, synapses, *degrees, round(low, 6), round(high, 6), round(size))
 
 
 def _blocks(slots: Slots, narrow: bool) -> list[tuple[int, float]]:
@@ -179,4 +216,8 @@ def row_bytes(network: Network, dt: float, all_drawn: Sequence[Drawn], places: S
         codes = len({slots.inlet for slots in places}) * span * kinds * (max(blocks, 1) if narrow else 1)
         mine = sum(all_drawn[i].synapses * places[i].share for i in which)
         building += mine * (1 if codes <= 2**8 else 2 if codes <= 2**16 else 4)
-    return RowBytes(2 if narrow else 4, round(segments * SEGMENT) + SOURCE * (network.size + 1), round(building))
+    index, row_ends = SOURCE * (network.size + 1), 2 * SOURCE * (network.size + 1)
+    sorting = round(SORTED * longest_row(network) * (sum(slots.share for slots in places) / max(1, len(places))))
+    return RowBytes(
+        2 if narrow else 4, round(segments * SEGMENT) + index, round(building) + row_ends, sorting + SOURCE * network.size
+    )

@@ -24,6 +24,7 @@ from eventsim.network import Network, used_ports
 from eventsim.ops import NUMPY
 from eventsim.random import key
 from eventsim.rows import Rows, RowSpec, build_rows, check_delays
+from eventsim.segments import KIND_SHIFT
 from eventsim.stages import Schedule, schedule
 from eventsim.state import share
 from eventsim.stimuli import Current, GammaSource, Increment, PoissonNoise, PoissonSource
@@ -32,6 +33,7 @@ from eventsim.varying_rate import VaryingRate, average_rate, peak_rate
 # What random numbers are for: the first word of a stream's name.
 SYNAPSES, INITIAL, NOISE, SOURCE = range(4)
 
+MOST_SYNAPSES = 1 << KIND_SHIFT
 MOST_EVENTS = 1_000_000  # of Poisson noise on one neuron in one step, on average
 MOST_LISTS = 10_000_000  # of the wheel: inlets times slots
 
@@ -195,13 +197,14 @@ class Program:
 
     def initial(self, g: int, worker: int, workers: int) -> np.ndarray:
         """The state at time 0 of the neurons of a group that a worker owns, (states, neurons)."""
-        parts = []
+        states = len(self.network.populations[self.groups[g].members[0]].neuron.model.State._fields)
+        out = np.empty((states, self.owned(g, worker, workers)), self.dtype)
         for p in self.groups[g].members:
-            first, last, _ = self.local(p, worker, workers)
+            first, last, at = self.local(p, worker, workers)
             state = initial_state(self.network, p, self.seed)
             check_fits(state, self.dtype, f"population {self.network.populations[p].name!r}: the initial state")
-            parts.append(state[:, first:last])
-        return np.ascontiguousarray(np.concatenate(parts, axis=1), self.dtype)
+            out[:, at : at + last - first] = state[:, first:last]
+        return out
 
 
 def initial_state(network: Network, p: int, seed: int) -> np.ndarray:
@@ -230,6 +233,7 @@ def build(
     key(seed)  # refuses what is no seed, even where nothing is drawn
     if network.size >= 2**31:
         raise NetworkError(f"the network has {network.size} neurons; at most 2**31 - 1 can be numbered")
+    _check_synapses(network)
     ranges = [check_delays(projection, dt) for projection in network.projections]
     for projection in network.projections:
         source, target = (
@@ -255,6 +259,20 @@ def build(
         schedule=order,
         inlets=tuple(inlets),
     )
+
+
+def _check_synapses(network: Network) -> None:
+    """Refuse more synapses than a segment can say the place of."""
+    expected = [
+        (p.connectivity.expected(*(network.population(name).size for name in (p.source, p.target)), p.source == p.target), p)
+        for p in network.projections
+    ]
+    total = sum(count for count, _ in expected)
+    if total >= MOST_SYNAPSES:
+        count, largest = max(expected, key=lambda one: one[0])
+        raise NetworkError(
+            f"{largest.label}: {count:.4g} of the network's {total:.4g} synapses; at most 2**{KIND_SHIFT} can be numbered"
+        )
 
 
 def _float_type(given: Any, name: str, allowed: tuple[str, ...]) -> np.dtype:
@@ -396,10 +414,10 @@ def initial_mode(network: Network, group: Group, dt: float) -> tuple[bool, bool]
     if not group.spec.closed:
         return False, True
     cost = costs(group.spec.dtype, group.spec.tabulated, group.spec.closed)
-    return cost.touch * _expected_active(network, group, dt) < cost.sweep * group.size, True
+    return cost.touch * expected_active(network, group, dt) < cost.sweep * group.size, True
 
 
-def _expected_active(network: Network, group: Group, dt: float) -> float:
+def expected_active(network: Network, group: Group, dt: float) -> float:
     """How many neurons of a group noise, increments and Poisson sources reach in a step, at most; what else fires is not known."""
     reached = 0.0
     for p in group.members:

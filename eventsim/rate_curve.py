@@ -68,15 +68,20 @@ def make_curve(rate: VaryingRate, low: int, high: int, step: float = 0.0) -> np.
     start, left, right = pieces(rate)
     if rate.values.ndim == 2:
         left, right = left[:, low:high], right[:, low:high]
-    left, right, count = left / 1000.0, right / 1000.0, len(left)
-    parts = np.empty((left.shape[1], COLUMNS, count))
+    count = len(left)
+    for rates in (left, right):
+        rates /= 1000.0
+    head = HEAD + len(start)
+    curve = np.empty(head + left.size * COLUMNS)
+    parts = curve[head:].reshape(left.shape[1], COLUMNS, count)
     parts[:, LEFT] = left.T
     parts[:, SLOPE] = ((right - left) / np.diff(start)[:, None]).T
-    peak = np.ascontiguousarray(np.maximum(left, right).T)
+    peak = np.ascontiguousarray(np.maximum(left, right, out=right).T)
     for member, of_one in enumerate(parts):
         make_windows(start, peak[member], rate.period is not None, step, of_one[BOUND], of_one[STOP])
-    period = math.inf if rate.period is None else rate.period
-    return np.concatenate([[period, count, step], start, parts.reshape(-1)])
+    curve[:HEAD] = math.inf if rate.period is None else rate.period, count, step
+    curve[HEAD:head] = start
+    return curve
 
 
 def curve_bytes(rate: Any, workers: int) -> int:

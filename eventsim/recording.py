@@ -12,6 +12,7 @@ import numpy as np
 
 from eventsim.errors import SimulationError
 from eventsim.grid import whole_steps
+from eventsim.memory import reserved
 from eventsim.network import Network
 from eventsim.recordings.formats import flat_arrays, neo_block, spike_frame, write_nwb
 
@@ -210,8 +211,8 @@ class SpikeBuffer:
     """The arrays that kernels write spikes to; what they hold is moved to a list when they are full."""
 
     def __init__(self, capacity: int):
-        self.step = np.empty(capacity, np.int64)
-        self.gid = np.empty(capacity, np.int32)
+        self.step = reserved((capacity,), np.int64)
+        self.gid = reserved((capacity,), np.int32)
         self.used = np.zeros(1, np.int64)
         self.chunks: list[tuple[np.ndarray, np.ndarray]] = []
 

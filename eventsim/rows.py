@@ -187,8 +187,12 @@ def _check_spec(spec: RowSpec, n_sources: int) -> RuleCode:
     spec.projection.connectivity.check(spec.n_source, spec.n_target, label, spec.same)
     inside = 0 <= spec.source_offset and spec.source_offset + spec.n_source <= n_sources and 0 <= spec.target_lo <= spec.target_hi
     slots = spec.slot_offset + spec.target_hi - spec.target_lo
-    if not inside or spec.target_hi > spec.n_target or spec.slot_offset < 0 or slots > _INT32_MAX:
-        raise NetworkError(f"{label}: {spec[1:]} does not lie within {n_sources} sources and 2**31 - 1 slots")
+    if not inside or spec.target_hi > spec.n_target or spec.slot_offset < 0:
+        raise NetworkError(f"{label}: {spec[1:]} does not lie within {n_sources} sources")
+    if slots > _INT32_MAX:
+        raise NetworkError(
+            f"{label}: {slots} inputs (neurons times ports) of one worker, of which 2**31 - 1 can be numbered; use more workers"
+        )
     return spec.projection.connectivity.encode(spec.n_source, spec.n_target, bool(spec.same))
 
 
@@ -315,8 +319,6 @@ def build_rows(specs: Sequence[RowSpec], n_sources: int, dt: float, dtype: Any, 
         segments += sort_rows(indptr, min(bits, slots.bit_length()), layout.size.bit_length(), mine_targets, tag, kept)
         begin += int(indptr[-1])
         tags.append(tag)
-    if segments > _INT32_MAX:
-        raise NetworkError(f"the synapses fall into {segments} segments of one source and delay; a worker can number 2**31 - 1")
     index = Index(np.empty(n_sources + 1, np.int64), np.empty((segments, 3), np.int64))
     pieces = [part for table in zip(indptrs, tags, map(tuple, layouts), strict=True) for part in table]
     cut(*pieces, *index)

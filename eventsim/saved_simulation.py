@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from eventsim.checkpoint import decode_recorders, digest, encode_recorders, fingerprint, read_checkpoint, write_checkpoint
-from eventsim.errors import EventsimError, SimulationError, StorageError
+from eventsim.errors import EventsimError, MemoryShortage, SimulationError, StorageError
 from eventsim.long_run import Plan, make_plan
 from eventsim.network import Network
 from eventsim.recording import Recorder
@@ -82,6 +82,7 @@ def load_simulation(
     spikes: Mapping[str, Any] | None,
     increments: Mapping[str, Any] | None,
     max_bytes: int,
+    force: bool,
 ) -> Any:
     """See `Simulation.load`. make : that class"""
     label = f"file {Path(path).name!r}"
@@ -112,8 +113,8 @@ def load_simulation(
     recorders = decode_recorders(description["record"], arrays, label) if record is None else record
     given = {"spikes": spikes, "increments": increments, "workers": workers}
     try:
-        simulation = make(network, record=recorders, **settings, **{k: v for k, v in given.items() if v is not None})
-    except StorageError:
+        simulation = make(network, record=recorders, force=force, **settings, **{k: v for k, v in given.items() if v is not None})
+    except (StorageError, MemoryShortage):
         raise
     except (EventsimError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise StorageError(f"{label}: no simulation can be made of it: {error}") from error

@@ -23,6 +23,7 @@ from eventsim.cpu.threads import run_all
 from eventsim.currents import next_change
 from eventsim.errors import SimulationError, StorageError
 from eventsim.files.npz import MAX_BYTES
+from eventsim.fitting import check_grid_fits, check_recording_fits
 from eventsim.given import given_increments, given_spikes
 from eventsim.grid import whole_steps
 from eventsim.interrupt import DeferredInterrupt
@@ -82,11 +83,12 @@ class Simulation:
         (steps, batch, neurons), whose row n is fired at (n + 1) dt.
     increments : mapping of population to values received on its default port
         (steps, neurons) or (steps, batch, neurons), row n in step n + 1.
+    force : build and run what needs more memory than there is (`eventsim.estimate`), or would need it for what is recorded
 
     Raises
     ------
     SimulationError, NetworkError
-        Here, before anything runs: naming the object, what is wrong and what to do.
+        Here, before anything runs: naming the object, what is wrong and what to do. A `MemoryShortage` is a SimulationError.
     """
 
     _engines: ClassVar[dict[str, type[Simulation]]] = {}
@@ -118,6 +120,7 @@ class Simulation:
         record: Sequence[Recorder] = (),
         spikes: Mapping[str, Any] | None = None,
         increments: Mapping[str, Any] | None = None,
+        force: bool = False,
     ):
         _check_update(update, network)
         self._program = build(network, dt, dtype, seed, update, weight_dtype)
@@ -127,6 +130,9 @@ class Simulation:
         swept = sum(group.size for group, (sparse, _) in zip(groups, modes, strict=True) if not sparse)
         self._threads = _default_workers(swept, self._batch) if workers is None else _whole(workers, "workers")
         self._recorders = check_recorders(record, network, self._program.dt)
+        self._force = force
+        if not force:
+            check_grid_fits(self._program, self._threads, self._batch)
         self._spikes = SpikeSet(self._program, [r for r in self._recorders if isinstance(r, Spikes)])
         for what, value in (("spikes", spikes), ("increments", increments)):
             if value is not None and not isinstance(value, Mapping):
@@ -270,6 +276,9 @@ class Simulation:
         self._check_whole()
         if plan.every is not None:
             self._next_multiple(plan.every)  # refuses what is not on the grid
+        if plan.to is None and not self._force and self._recorders:
+            settings = self._state_type.itemsize, self._batch
+            check_recording_fits(self._recorders, self.network, lambda interval: self._multiples(stop, interval), *settings)
         if plan.checkpoint is not None:
             check_savable(self, plan.checkpoint)
         return Run(self, stop, plan).run()
@@ -302,6 +311,11 @@ class Simulation:
         if steps < 0:
             raise SimulationError(f"run: duration must not be negative, not {duration} ms")
         return self._step + steps
+
+    def _multiples(self, stop: Any, interval: float | None) -> int:
+        """About how many multiples of so many ms, or of a step if None, lie ahead of ``stop``."""
+        steps = 1 if interval is None else whole_steps(interval, self.dt, "run: interval")
+        return int(stop // steps - self._step // steps)
 
     def _next_multiple(self, interval: float) -> Any:
         """The first multiple of so many ms that lies ahead."""
@@ -368,6 +382,7 @@ class Simulation:
         spikes: Mapping[str, Any] | None = None,
         increments: Mapping[str, Any] | None = None,
         max_bytes: int = MAX_BYTES,
+        force: bool = False,
     ) -> Simulation:
         """The simulation that `save`, or a run with ``checkpoint``, has written.
 
@@ -379,12 +394,13 @@ class Simulation:
         record : what is recorded from now on; None: what was
         spikes, increments : the same that were given to the simulation, if any were
         max_bytes : a file that needs more memory is refused
+        force : as in `Simulation`
 
         Raises
         ------
         StorageError : the file is no checkpoint, of another network, or damaged
         """
-        return load_simulation(Simulation, path, network, workers, record, spikes, increments, max_bytes)
+        return load_simulation(Simulation, path, network, workers, record, spikes, increments, max_bytes, force)
 
     def resume(self, progress: bool = False, *, checkpoint: str | Path | None = None, report: Any = None) -> Recording:
         """Go on with the run in which the checkpoint was written that this simulation comes from, to the end of that run, with the

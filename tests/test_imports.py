@@ -13,7 +13,16 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # From the bottom up; a module may import its own layer and those below. The longest name that fits decides.
 LAYERS = (
-    ("eventsim.errors", "eventsim.ops", "eventsim.jit", "eventsim.random", "eventsim.grid", "eventsim.table", "eventsim.interrupt"),
+    (
+        "eventsim.errors",
+        "eventsim.ops",
+        "eventsim.jit",
+        "eventsim.random",
+        "eventsim.grid",
+        "eventsim.table",
+        "eventsim.interrupt",
+        "eventsim.memory",
+    ),
     (
         "eventsim.rate_bins",
         "eventsim.files.steady_file",
@@ -29,7 +38,6 @@ LAYERS = (
     ("eventsim.network", "eventsim.images"),
     ("eventsim.state", "eventsim.queue", "eventsim.segments", "eventsim.rows", "eventsim.recording", "eventsim.storage"),
     ("eventsim.expected", "eventsim.stages"),
-    ("eventsim.estimate",),
     ("eventsim.cpu.scalar", "eventsim.cpu.pointers"),  # what every kernel is written in
     ("eventsim.crossing", "eventsim.networks"),
     ("eventsim.recordings.layout", "eventsim.recordings.read", "eventsim.recordings.joined", "eventsim.files.committed_hdf5"),
@@ -42,6 +50,9 @@ LAYERS = (
     ("eventsim.long_run",),
     ("eventsim.saved_simulation",),
     ("eventsim.exact.synapses", "eventsim.exact.checks", "eventsim.exact.group"),
+    ("eventsim.sizes",),
+    ("eventsim.exact.sizes",),
+    ("eventsim.estimate", "eventsim.fitting"),
     ("eventsim.exact.checkpoint",),
     ("eventsim.simulation",),
     ("eventsim.exact.simulation",),

@@ -29,6 +29,9 @@ weights_option = click.option(
     type=click.Choice(["float16", "float32", "float64"]),
     help="Type of the weights that synapses have of their own; float16 halves their memory.  [default: that of --dtype]",
 )
+force_option = click.option(
+    "--force", is_flag=True, help="Run what needs more memory than there is, as 'eventsim info' tells it, nevertheless."
+)
 
 
 def network_options(command: Callable) -> Callable:

@@ -8,6 +8,8 @@ import click
 
 from eventsim.cli.choose import choose, dtype_option, network_options, weights_option
 from eventsim.estimate import estimate
+from eventsim.memory import available_memory
+from eventsim.table import bytes_text
 
 
 @click.command()
@@ -15,7 +17,10 @@ from eventsim.estimate import estimate
 @dtype_option
 @weights_option
 @click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Number of threads.")
-def info(network: str, dt: float | None, dtype: str, weight_dtype: str | None, workers: int, **options: Any) -> None:
+@click.option(
+    "--method", type=click.Choice(["grid", "exact"]), default="grid", show_default=True, help="Steps, or continuous time."
+)
+def info(network: str, dt: float | None, dtype: str, weight_dtype: str | None, workers: int, method: str, **options: Any) -> None:
     """Show the sizes, degrees, delays and bytes of NETWORK, before anything is built.
 
     NETWORK is brunel, vogels-abbott, microcircuit, fly, or the path of a saved network (.npz).
@@ -31,4 +36,9 @@ def info(network: str, dt: float | None, dtype: str, weight_dtype: str | None, w
     for note in example.notes:
         click.echo(f"  {note}")
     click.echo()
-    click.echo(estimate(example.network, example.dt, dtype, workers, weight_dtype=weight_dtype).table())
+    found = estimate(example.network, example.dt, dtype, workers, weight_dtype=weight_dtype, method=method)
+    click.echo(found.table())
+    free = available_memory()
+    click.echo(
+        f"\n  at its peak {bytes_text(found.peak_bytes)}, beside the program; {bytes_text(free.bytes)} are available {free.whose}"
+    )

@@ -89,17 +89,18 @@ def _read(folder: Path) -> Asked:
         raise StorageError(f"file {str(folder / ASKED)!r}: does not describe a run ({error})") from error
 
 
-def go_on(folder: Path, workers: int | None = None, checkpoint: str = CHECKPOINT) -> Run:
+def go_on(folder: Path, workers: int | None = None, checkpoint: str = CHECKPOINT, force: bool = False) -> Run:
     """Begin the run that is kept in a folder, or go on with it, to its end.
 
     workers : threads; None: as many as were asked for when it began
     checkpoint : the name of the one to go on from, if it is there
+    force : build what needs more memory than there is, even if the run was not begun so
     """
     asked, network = _read(folder), load(folder / NETWORK)
     example = Example(network=network, **{**asked.example, "record": tuple(asked.example["record"])})
     start = time.perf_counter()
     with waiting("building and compiling"):
-        simulation = _simulation(folder / checkpoint, asked, network, workers)
+        simulation = _simulation(folder / checkpoint, asked, network, workers, force)
     built = time.perf_counter() - start
     how: dict[str, Any] = {"checkpoint": folder / CHECKPOINT, "progress": True}
     anew = how | {"checkpoint_every": asked.checkpoint_every}
@@ -122,10 +123,11 @@ def go_on(folder: Path, workers: int | None = None, checkpoint: str = CHECKPOINT
     return Run(example, read(folder / RECORDING), before, simulation.counters, asked.duration, built, wall)
 
 
-def _simulation(checkpoint: Path, asked: Asked, network: Any, workers: int | None) -> Simulation:
+def _simulation(checkpoint: Path, asked: Asked, network: Any, workers: int | None, force: bool) -> Simulation:
     """As the checkpoint left it; new if there is none yet."""
     threads = asked.settings.get("workers") if workers is None else workers
+    force = force or asked.settings.get("force", False)
     if checkpoint.exists():
-        return Simulation.load(checkpoint, network, workers=threads)
-    settings = asked.settings if threads is None else asked.settings | {"workers": threads}
+        return Simulation.load(checkpoint, network, workers=threads, force=force)
+    settings = asked.settings | {"force": force} | ({} if threads is None else {"workers": threads})
     return Simulation(network, record=asked.recorders(), **settings)

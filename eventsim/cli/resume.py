@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from eventsim.cli import kept
+from eventsim.cli.choose import force_option
 from eventsim.cli.report import print_report, write_results
 
 
@@ -15,7 +16,8 @@ from eventsim.cli.report import print_report, write_results
 @click.option(
     "--workers", type=click.IntRange(min=1), help="Number of threads; results do not depend on it.  [default: as it began]"
 )
-def resume(path: str, workers: int | None) -> None:
+@force_option
+def resume(path: str, workers: int | None, force: bool) -> None:
     """Go on with the run in PATH from its last checkpoint, to its end.
 
     PATH is the folder of results of 'eventsim run NETWORK --checkpoint-every MS', or a checkpoint in it, such as an older
@@ -29,6 +31,6 @@ def resume(path: str, workers: int | None) -> None:
     """
     folder, checkpoint = (Path(path), kept.CHECKPOINT) if Path(path).is_dir() else (Path(path).parent, Path(path).name)
     with kept.alone(folder):
-        done = kept.go_on(folder, workers, checkpoint)
+        done = kept.go_on(folder, workers, checkpoint, force)
         print_report(done)
         write_results(done, folder)

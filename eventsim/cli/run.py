@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from eventsim.cli import kept
-from eventsim.cli.choose import choose, dtype_option, network_options, weights_option
+from eventsim.cli.choose import choose, dtype_option, force_option, network_options, weights_option
 from eventsim.cli.report import Run, make_folder, print_report, write_results
 from eventsim.cli.waiting import waiting
 from eventsim.errors import SimulationError
@@ -56,7 +56,7 @@ def simulate(example: Example, duration: float, discard: float, states: tuple[st
             example.network, example.dt, settings["dtype"], settings["workers"] or 1, weight_dtype=settings["weight_dtype"]
         )
         if size.synapses > LARGE:
-            click.echo(f"building {size.synapses:,.0f} synapses, {bytes_text(size.total_bytes)} ...", err=True)
+            click.echo(f"building {size.synapses:,.0f} synapses, {bytes_text(size.peak_bytes)} ...", err=True)
         settings = {**settings, "dt": example.dt}
     start = time.perf_counter()
     with waiting("building and compiling"):
@@ -115,6 +115,7 @@ def simulate(example: Example, duration: float, discard: float, states: tuple[st
     "goes on with it.  (needs h5py)",
 )
 @click.option("--overwrite", is_flag=True, help="With --checkpoint-every: begin anew in a folder whose run is not finished.")
+@force_option
 @click.option("--output", type=click.Path(file_okay=False), help="Folder for the results.  [default: ./eventsim-NETWORK]")
 def run(
     network: str,
@@ -130,6 +131,7 @@ def run(
     record_state: tuple[str, ...],
     checkpoint_every: float | None,
     overwrite: bool,
+    force: bool,
     output: str | None,
     **options: Any,
 ) -> None:
@@ -166,7 +168,7 @@ def run(
                 option = "--weights" if name == "weight_dtype" else f"--{name}"
                 raise click.UsageError(f"{option} is the grid's: --method exact has no steps, and float64 states on one thread")
         grid = {}
-    settings: dict[str, Any] = {"method": method, "seed": seed, **grid}
+    settings: dict[str, Any] = {"method": method, "seed": seed, **grid, "force": force}
     try:
         if checkpoint_every is None:
             done = simulate(example, duration, discard, record_state, settings)

@@ -23,6 +23,7 @@ from eventsim.cpu.sources import compile_source, start_gamma, start_sources, sta
 from eventsim.cpu.threads import GaveUp, run_all
 from eventsim.cpu.workers import STATUSES, compile_drive
 from eventsim.interrupt import DeferredInterrupt
+from eventsim.memory import reserved
 from eventsim.program import SOURCE
 from eventsim.random import key
 from eventsim.recording import SpikeBuffer
@@ -225,7 +226,7 @@ class Instance:
         spikes, chunks = program.room
         self.shared = new_shared(workers)
         self.updates, self.ahead = updates, np.array([updates.next, 0])
-        self.box_gid = np.empty((2, workers, spikes), np.int32)
+        self.box_gid = reserved((2, workers, spikes), np.int32)
         self.box_end = np.zeros((2, workers, chunks + 1), np.int64)
         self.buffer = SpikeBuffer(max(spikes, 4096))
         order = program.schedule

@@ -149,17 +149,23 @@ def noise_table(program: Program, worker: int, workers: int) -> tuple[Noise, lis
         key=np.zeros(len(rows), np.uint64),  # `Part.noise_of` says which
         grain=np.array(columns[7], np.int64),
         threshold_begin=np.array(ends, np.int64),
-        threshold=np.concatenate(table),
+        threshold=_joined(table),
         listed=np.array(columns[4], np.int64),
-        who=np.concatenate(who),
-        mean=np.concatenate(mean),
+        who=_joined(who),
+        mean=_joined(mean),
         curve=np.array(columns[8], np.int64),
-        curves=np.concatenate(curves),
+        curves=_joined(curves),
         weight_begin=np.array(columns[5], np.int64),
         weight_step=np.array(columns[6], np.int64),
         weight=np.concatenate(weight).astype(program.dtype),
     )
     return noise, drives
+
+
+def _joined(arrays: list[np.ndarray]) -> np.ndarray:
+    """One after the other; a single one that is not empty as it is."""
+    filled = [array for array in arrays if len(array)]
+    return filled[0] if len(filled) == 1 else np.concatenate(arrays)
 
 
 def increment_table(program: Program, worker: int, workers: int, given: Sequence[Increment]) -> Increments:

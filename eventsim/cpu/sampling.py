@@ -88,6 +88,7 @@ class SampleSet:
                 else np.zeros((0, len(sampler.neurons), len(sampler.fields)), self.program.dtype)
                 for item in range(batch)
             ]
+            sampler.written.clear()  # what is large is not held twice while it is sorted out
             values = {}
             for name in sampler.recorder.fields:
                 f = sampler.fields.index(name)

@@ -63,6 +63,7 @@ class Samples:
     def data(self) -> StateData:
         """All samples."""
         values = np.stack(self.rows) if self.rows else np.zeros((0, len(self.neurons), len(self.places)))
+        self.rows.clear()  # what is large is not held twice while it is sorted out
         found = {field: np.ascontiguousarray(values[:, :, place]) for place, field in enumerate(self.recorder.fields)}
         return StateData(np.array(self.times), self.neurons, found)
 

@@ -21,6 +21,7 @@ from eventsim.exact.recorders import Samples, check_exact_recorders, sort_out
 from eventsim.exact.sources import PROCESS_NUMBERS, PROCESS_WORDS, first_events, make_processes
 from eventsim.exact.spikes import SpikeBuffer
 from eventsim.exact.synapses import build_synapses
+from eventsim.fitting import check_exact_fits
 from eventsim.interrupt import DeferredInterrupt
 from eventsim.long_run import show
 from eventsim.models.model import Neuron
@@ -47,7 +48,7 @@ class ExactSimulation(Simulation, method="exact"):
     ----------
     network : Network
         Its neurons must be of models that can say when they fire: those with a ``crossing``, or a ``slope`` and a ``bend``.
-    seed, record, spikes : as in `Simulation`; ``States`` need an interval
+    seed, record, spikes, force : as in `Simulation`; ``States`` need an interval
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class ExactSimulation(Simulation, method="exact"):
         seed: int = 0,
         record: Sequence[Recorder] = (),
         spikes: Mapping[str, SpikeSource] | None = None,
+        force: bool = False,
         **others: Any,
     ):
         if dt is not None or others:
@@ -72,6 +74,9 @@ class ExactSimulation(Simulation, method="exact"):
         check_network(network)
         self._recorders = check_exact_recorders(record, network)
         self._given = spikes, None
+        self._batch, self._force = 1, force
+        if not force:
+            check_exact_fits(network)
         self._start_counting()
         members = [p for p, population in enumerate(network.populations) if isinstance(population.neuron, Neuron)]
         self._groups = [Group(network, p, g, self._offsets[p], seed) for g, p in enumerate(members)]
@@ -99,32 +104,24 @@ class ExactSimulation(Simulation, method="exact"):
 
         for projection in network.projections:
             numbers.append(port_number(projection.target, projection.port))
-        self._synapses = build_synapses(network, self._offsets, numbers, self._seed)
+        driven = [(number, noise) for number, noise in enumerate(network.inputs) if isinstance(noise, PoissonNoise)]
+        spare = sum(network.population(noise.target).size for _, noise in driven)
+        self._synapses = s = build_synapses(network, self._offsets, numbers, self._seed, spare)
         self._processes: list[tuple[np.ndarray, np.ndarray]] = []  # their numbers and words
         self._curves: list[np.ndarray] = []
-        segments, targets, weights = [self._synapses.segment], [self._synapses.target], [self._synapses.weight]
-        first, synapses = len(self._synapses.segment), len(self._synapses.target)
         for number, population in enumerate(network.populations):
             if isinstance(population.neuron, (PoissonSource, GammaSource)):
                 members = self._offsets[number] + np.arange(population.size)
                 self._add_processes(population.neuron, key(self._seed, SOURCE, number, 0), members, members)
-        for number, noise in enumerate(network.inputs):
-            if isinstance(noise, PoissonNoise):
-                n = network.population(noise.target).size
-                at = np.arange(n)
-                segments.append(
-                    np.stack([np.full(n, port_number(noise.target, noise.port)), synapses + at, np.ones(n, np.int64)], 1)
-                )
-                targets.append(at.astype(np.int32))
-                weights.append(np.broadcast_to(np.asarray(noise.weight, np.float64), (n,)))
-                self._add_processes(noise, key(self._seed, NOISE, number, 0), at, -1 - (first + at))
-                first, synapses = first + n, synapses + n
-        if len(segments) > 1:
-            self._synapses = self._synapses._replace(
-                segment=np.ascontiguousarray(np.concatenate(segments), np.int64),
-                target=np.ascontiguousarray(np.concatenate(targets), np.int32),
-                weight=np.ascontiguousarray(np.concatenate(weights), np.float64),
-            )
+        first, synapse = len(s.segment) - spare, len(s.target) - spare
+        for number, noise in driven:
+            at = np.arange(network.population(noise.target).size)
+            mine, reached = slice(first, first + len(at)), slice(synapse, synapse + len(at))
+            s.segment[mine, 0], s.segment[mine, 2] = port_number(noise.target, noise.port), 1
+            s.segment[mine, 1] = synapse + at
+            s.target[reached], s.weight[reached] = at, noise.weight
+            self._add_processes(noise, key(self._seed, NOISE, number, 0), at, -1 - (first + at))
+            first, synapse = first + len(at), synapse + len(at)
 
     def _add_processes(self, given: Any, stream: np.uint64, members: np.ndarray, effects: np.ndarray) -> None:
         numbers, words, curve = make_processes(given, stream, members, effects, sum(map(len, self._curves)))
@@ -160,6 +157,7 @@ class ExactSimulation(Simulation, method="exact"):
         tables = zip(nothing, *self._processes, strict=True)
         self._process_table, self._process_state = (np.concatenate(column) for column in tables)
         self._all_curves, count = np.concatenate([np.zeros(0), *self._curves]), len(self._process_state)
+        del self._processes, self._curves
         self._held: dict[int, np.ndarray] = {
             w.QUEUE_WORDS: self._queue.words,
             w.CONTEXTS: addresses,
@@ -328,6 +326,9 @@ class ExactSimulation(Simulation, method="exact"):
 
     def _later(self, duration: float) -> float:
         return self._time + duration
+
+    def _multiples(self, stop: float, interval: float | None) -> int:
+        return 0 if interval is None else int(stop / interval) - int(self._time / interval)
 
     def _next_multiple(self, interval: float) -> float:
         if self._time / interval > MOST_DAYS:

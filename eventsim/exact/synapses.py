@@ -161,15 +161,17 @@ def _count(network: Network, offsets: Sequence[int], seed: int) -> np.ndarray:
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
 
 
-def build_synapses(network: Network, offsets: Sequence[int], ports: Sequence[int], seed: int) -> Synapses:
+def build_synapses(network: Network, offsets: Sequence[int], ports: Sequence[int], seed: int, spare: int) -> Synapses:
     """offsets : the number of the first member of each population; ports : the number of the port of each projection
+    spare : for so many synapses more there is room behind the others, and for a segment of each
 
     Synapses are generated twice from their counters, to count those of each source and to place them, so that beside the result
     12 bytes are held for each.
     """
     indptr = _count(network, offsets, seed)
     many, next_at = int(indptr[-1]), indptr[:-1].copy()
-    target, weight, delay, port = np.empty(many, np.int32), np.empty(many), np.empty(many), np.empty(many, np.int32)
+    target, weight = np.empty(many + spare, np.int32), np.empty(many + spare)
+    delay, port = np.empty(many), np.empty(many, np.int32)
     for number, projection, code, stream in _codes(network, seed):
         offset = offsets[network.number(projection.source)]
         structure, weight_key, delay_key = stream_keys(stream)
@@ -189,7 +191,7 @@ def build_synapses(network: Network, offsets: Sequence[int], ports: Sequence[int
         parcels_of=np.empty(network.size + 1, np.int64),
         delay=np.empty(parcels),
         segments_of=np.empty(parcels + 1, np.int64),
-        segment=np.empty((segments, 3), np.int64),
+        segment=np.empty((segments + spare, 3), np.int64),
         target=target,
         weight=weight,
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -17,12 +15,12 @@ from eventsim.models import LIF, LIFDelta, LIFExcInh
 from eventsim.network import Network, Population, Projection
 from eventsim.rules import AllToAll, FixedInDegree, FixedProbability, FixedTotalNumber
 from eventsim.simulation import Simulation
+from eventsim.sizes import SEGMENTS_DUE
 from eventsim.stimuli import Current, GammaSource, Increment, PoissonNoise, PoissonSource, SpikeSource
 from eventsim.varying_rate import VaryingRate
 
 DT = 0.1
 SYNAPSES = ("targets", "weights")  # of the rows; the rest tells where they begin
-constants = sys.modules["eventsim.estimate"]  # the package has a function of this name
 
 
 def network(*projections, neuron=None, inputs=()):
@@ -211,7 +209,7 @@ WHOLE = {
 def test_a_simulation_takes_the_bytes_that_were_estimated(name, workers, batch, dtype):
     net = WHOLE[name]
     simulation = Simulation(net, DT, dtype=dtype, update="sparse", workers=workers, batch=batch)
-    guess = estimate(net, DT, dtype, workers, batch).bytes
+    guess = estimate(net, DT, dtype, workers, batch, update="sparse").bytes
     built = held_bytes(simulation)
     assert guess.keys() - built.keys() == {"given"} and not built.keys() - guess.keys()
     for kind, size in built.items():
@@ -223,7 +221,7 @@ def test_a_simulation_takes_the_bytes_that_were_estimated(name, workers, batch, 
 def test_a_dense_update_takes_no_more_than_was_estimated():
     net = WHOLE["everything"]
     guess, built = (
-        estimate(net, DT).bytes["neurons"],
+        estimate(net, DT, update="sparse").bytes["neurons"],
         held_bytes(Simulation(net, DT, update="dense", workers=1))["neurons"],
     )
     assert built <= guess and guess - built <= 29 * net.size
@@ -248,7 +246,7 @@ def test_what_is_reserved_is_said():
 
 
 def test_the_constants_are_those_of_the_engine():
-    assert Part(program.build(network(), DT, "float32", 0), 0, 1).wheel_width == constants.SEGMENTS_DUE
+    assert Part(program.build(network(), DT, "float32", 0), 0, 1).wheel_width == SEGMENTS_DUE
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,102 @@
+"""How much memory there is: of the machine, and of the control group that a container or a batch system has put this process in.
+
+And arrays that take no more of it than is touched.
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+PROC, CGROUPS = Path("/proc"), Path("/sys/fs/cgroup")
+LARGE = 1 << 22  # bytes from which on NumPy asks for pages of 2 MiB
+UNLIMITED = 1 << 60  # bytes: so much and more stands where there is no limit
+
+
+class _Files(NamedTuple):
+    """Where a control group says its limit and use, and the word in ``memory.stat`` for files nobody needs."""
+
+    limit: str
+    usage: str
+    idle: str
+
+
+FIRST = _Files("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+SECOND = _Files("memory.max", "memory.current", "inactive_file")
+
+
+class Available(NamedTuple):
+    """Bytes that can still be taken, and what sets this limit."""
+
+    bytes: int
+    whose: str
+
+
+def available_memory() -> Available:
+    """What can be taken now: of the machine's memory, or of what its control groups (version 1 or 2) leave of theirs, if less."""
+    found = [Available(_of_machine(), "on this machine")]
+    found += [Available(max(0, left), "in its control group") for left in _of_groups()]
+    return min(found)
+
+
+def _of_machine() -> int:
+    """What the kernel says can be had without swapping; where it does not say, all there is."""
+    try:
+        return _numbers(PROC / "meminfo")["MemAvailable"] * 1024
+    except (OSError, KeyError):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _numbers(path: Path) -> dict[str, int]:
+    """A file with a name and a number in each line."""
+    lines = (line.replace(":", " ").split() for line in path.read_text().splitlines())
+    return {words[0]: int(words[1]) for words in lines if len(words) > 1 and words[1].isdigit()}
+
+
+def _of_groups() -> Iterator[int]:
+    """What each of the control groups leaves that this process is in; files that are about to be dropped count as free."""
+    for folder, files in _groups():
+        try:
+            most = (folder / files.limit).read_text().strip()
+            if most.isdigit() and int(most) < UNLIMITED:
+                yield int(most) - int((folder / files.usage).read_text()) + _numbers(folder / "memory.stat").get(files.idle, 0)
+        except (OSError, ValueError):
+            continue  # the topmost group of version 2 has no such files; a container cannot see those above its own
+
+
+def _groups() -> Iterator[tuple[Path, _Files]]:
+    """The folder of each control group for memory, from that of this process up."""
+    try:
+        lines = (PROC / "self" / "cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        number, kinds, name = line.split(":", 2)
+        if number != "0" and "memory" not in kinds.split(","):
+            continue
+        files, root = (SECOND, CGROUPS) if number == "0" else (FIRST, CGROUPS / "memory")
+        folder = root / name.strip("/")
+        while True:
+            yield folder, files
+            if root not in folder.parents:
+                break
+            folder = folder.parent
+
+
+def reserved(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """An array of which hardly anything will be touched: pages are small, however large it is."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    if size < LARGE:
+        return np.empty(shape, dtype)
+    room = mmap.mmap(-1, size)
+    if hasattr(mmap, "MADV_NOHUGEPAGE"):
+        with suppress(OSError):  # of a kernel that knows no other pages
+            room.madvise(mmap.MADV_NOHUGEPAGE)
+    return np.frombuffer(room, dtype).reshape(shape)
