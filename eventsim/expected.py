@@ -14,6 +14,7 @@ from eventsim.network import Network, Projection
 from eventsim.rows import BLOCK_BITS, targets_are_narrow
 
 SEGMENT = 24  # bytes of a segment: three words (`eventsim.rows.Index`)
+MOST_STEPS = 2**31 - 1  # of a delay, less one (`eventsim.rows.check_delays`)
 SOURCE = 8  # bytes of a source in each worker: where its segments begin
 
 
@@ -53,6 +54,8 @@ def _below(distribution: Distribution, edges: np.ndarray) -> np.ndarray:
 
 def delay_steps(delay: Distribution, dt: float, label: str) -> tuple[np.ndarray, np.ndarray]:
     """(steps int64 ascending, their chances) of a projection's delays."""
+    if not delay.maximum / dt < MOST_STEPS:
+        raise SimulationError(f"estimate, {label}: a delay of {delay.maximum:g} ms is more than 2**31 - 2 steps of {dt} ms")
     if isinstance(delay, Constant):
         return np.array([round(delay.value / dt)]), np.ones(1)
     if isinstance(delay, PerSynapse):
@@ -99,10 +102,8 @@ def expected_segments(parts: Sequence[Drawn], sources: int) -> float:
     total = sum(part.synapses for part in parts)
     if total == 0:
         return 0.0
-    first = min(int(part.steps[0]) for part in parts)
-    chances = np.zeros(max(int(part.steps[-1]) for part in parts) - first + 1)
-    for part in parts:
-        chances[part.steps - first] += part.chances * (part.synapses / total)
+    _, places = np.unique(np.concatenate([part.steps for part in parts]), return_inverse=True)
+    chances = np.bincount(places, np.concatenate([part.chances * (part.synapses / total) for part in parts]))
     k = total / sources
     return sources * float(-np.expm1(k * np.log1p(-np.minimum(chances, 1.0 - 1e-15))).sum())
 

@@ -205,7 +205,7 @@ def check_port(target: Population, port: str | None, label: str) -> None:
     if not isinstance(target.neuron, Neuron):
         raise NetworkError(f"{label}: {target.name!r} is a {type(target.neuron).__name__}; it receives nothing")
     ports = target.neuron.model.ports
-    if port is not None and port not in ports:
+    if port is not None and (not isinstance(port, str) or port not in ports):
         raise NetworkError(f"{label}: {target.neuron.model} has no port {port!r}; it has {', '.join(ports)}")
 
 

@@ -93,7 +93,7 @@ class Simulation:
 
     def __new__(cls, *args: Any, **given: Any) -> Simulation:
         method = given.get("method", "grid")
-        if method != "grid" and method not in Simulation._engines:
+        if not isinstance(method, str) or method != "grid" and method not in Simulation._engines:
             known = ", ".join(map(repr, ("grid", *Simulation._engines)))
             raise SimulationError(f"method must be one of {known}, not {method!r}")
         return super().__new__(Simulation._engines.get(method, cls) if cls is Simulation else cls)

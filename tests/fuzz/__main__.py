@@ -1,6 +1,6 @@
 """``PYTHONPATH=tests python -m fuzz ENTRANCE NUMBER``: one case, with its error; with ``FIRST LAST`` many, a line of JSON each.
 
-Every case has LIMIT seconds, not counting what Numba compiles meanwhile, and may allocate CAP bytes. Longer ends the process.
+Every case but the first has LIMIT seconds, not counting what Numba compiles meanwhile, and may allocate CAP bytes. Longer ends the process.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from numba.core.event import Listener, register
 
 from eventsim import EventsimError
 
-LIMIT, COMPILING = 5.0, 600.0  # s
+LIMIT, FIRST, COMPILING = 5.0, 30.0, 600.0  # s; the first case of a process makes what all begin from
 CAP = 2**30  # bytes
 
 
@@ -32,13 +32,14 @@ class Clock(Listener):
 
     def __init__(self) -> None:
         self.start = self.began = self.compiling = 0.0
-        self.depth = 0
+        self.depth, self.limit = 0, LIMIT
         register("numba:compiler_lock", self)
 
     def begin(self) -> None:
         """A case begins."""
+        self.limit = LIMIT if self.start else FIRST
         self.compiling, self.start = 0.0, time.perf_counter()
-        faulthandler.dump_traceback_later(LIMIT, exit=True)
+        faulthandler.dump_traceback_later(self.limit, exit=True, file=sys.__stderr__)
 
     def end(self) -> float:
         """How long it took, in s."""
@@ -53,14 +54,14 @@ class Clock(Listener):
         self.depth += 1
         if self.depth == 1:
             self.began = time.perf_counter()
-            faulthandler.dump_traceback_later(COMPILING, exit=True)
+            faulthandler.dump_traceback_later(COMPILING, exit=True, file=sys.__stderr__)
 
     def on_end(self, event: Any) -> None:
         """It has done so."""
         self.depth -= 1
         if self.depth == 0:
             self.compiling += time.perf_counter() - self.began
-            faulthandler.dump_traceback_later(max(0.1, LIMIT - self._taken()), exit=True)
+            faulthandler.dump_traceback_later(max(0.1, self.limit - self._taken()), exit=True, file=sys.__stderr__)
 
 
 def _status(name: str) -> int:
@@ -101,6 +102,7 @@ def run_case(name: str, case: Callable[[Draw, Path], None], number: int, clock: 
 
 def main(name: str, first: int, last: int | None = None) -> int:
     """Run case ``first``, or those up to before ``last``."""
+    faulthandler.enable(sys.__stderr__)
     warnings.simplefilter("error")
     warnings.simplefilter("ignore", UserWarning)  # they tell the user something on purpose
     case, clock = entrance(name), Clock()

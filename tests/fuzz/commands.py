@@ -50,7 +50,8 @@ OPTIONS = (
 
 def invoke(command: Any, words: list[str]) -> None:
     """Call a command as the shell does; what it refuses, in a line and by its exit code, becomes an `EventsimError`."""
-    result = CliRunner().invoke(command, words)
+    with mock.patch("eventsim.cli.report.raster"), mock.patch("eventsim.cli.report.traces"):  # pictures take seconds
+        result = CliRunner().invoke(command, words)
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     if result.exit_code not in (0, 2):

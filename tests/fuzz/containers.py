@@ -63,7 +63,7 @@ def _odd_members(draw: Draw, path: Path, arrays: dict[str, np.ndarray]) -> None:
                 archive.writestr(f"{key}.npy", blob)
                 archive.writestr(f"{key}.npy", blob)
             elif made == 2:
-                archive.writestr(f"{key}.npy", b"\0" * draw.one((0, 100, 10**7, 10**8)))
+                archive.writestr(f"{key}.npy", b"\0" * draw.one((0, 100, 10**7)))
             elif made == 3:
                 header = {"descr": array.dtype.str, "fortran_order": draw.chance(0.3), "shape": _odd_shape(draw, array.shape)}
                 archive.writestr(f"{key}.npy", _header(header) + array.tobytes())
@@ -75,7 +75,7 @@ def _odd_members(draw: Draw, path: Path, arrays: dict[str, np.ndarray]) -> None:
                     _header({"descr": draw.one(("|V0", "|S0", "|O", "<f16", "|V8")), "fortran_order": False, "shape": array.shape}),
                 )
             elif made == 6:
-                big = np.zeros(draw.one((10**6, 2 * 10**7)), array.dtype)
+                big = np.zeros(draw.one((10**6, 3 * 10**6)), array.dtype)
                 buffer = io.BytesIO()
                 np.lib.format.write_array(buffer, big)
                 archive.writestr(f"{key}.npy", buffer.getvalue(), zipfile.ZIP_DEFLATED)

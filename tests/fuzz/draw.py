@@ -41,6 +41,7 @@ class Draw:
     """The choices of case ``number`` of an entrance: the same in every run."""
 
     def __init__(self, entrance: str, number: int):
+        self.number_of_case = number
         self.rng = np.random.default_rng([zlib.crc32(entrance.encode()), number])
 
     def chance(self, p: float) -> bool:
@@ -69,7 +70,8 @@ class Draw:
         kind = self.one(
             (self._values, self._values, self._type, self._shape, self._shape, self._lie, self._lie, self._order, self._kind)
         )
-        return kind(np.array(array))
+        with np.errstate(all="ignore"):
+            return kind(np.array(array))
 
     def _values(self, array: np.ndarray) -> Any:
         """A few values are odd, or a little out of range."""
@@ -185,7 +187,7 @@ class Draw:
         elif made == 4 and isinstance(holder, list):
             holder.insert(key, copy.deepcopy(old))
         elif made == 5 and self.chance(0.2):
-            for _ in range(self.one((3, 100, 900))):
+            for _ in range(self.one((3, 100, 300))):
                 old = [old]
             holder[key] = old
         elif isinstance(old, (int, float)) and not isinstance(old, bool):

@@ -30,6 +30,6 @@ CASES = {name: cases for names in MODULES.values() for name, cases in names.item
 
 def entrance(name: str) -> Callable[[Draw, Path], None]:
     """The function of an entrance: it takes what is drawn and an empty folder."""
-    module = next(module for module, names in MODULES.items() if name in names)
+    module = next((module for module, names in MODULES.items() if name in names), name)
     found: Callable[[Draw, Path], None] = importlib.import_module(f"fuzz.{module}").ENTRANCES[name]
     return found

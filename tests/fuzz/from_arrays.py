@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+import torch
 from fuzz.draw import Draw, as_array
 from fuzz.running import DT, STEPS, is_neurons, run_exactly, run_on_grid
 
@@ -124,8 +125,6 @@ def _of_scipy(draw: Draw) -> Any:
 
 
 def _of_torch(draw: Draw) -> Any:
-    import torch
-
     given = _one_odd(
         draw, {"crow_indices": np.arange(0, 2 * N + 1, 2), "col_indices": np.tile([0, 3], N), "values": np.ones(2 * N)}
     )
@@ -190,18 +189,10 @@ def populations(draw: Draw, folder: Path) -> None:
     if draw.chance(0.25):
         source = Population("a", N, _source(draw))
         return _run(draw, Projection("a", "b", AllToAll(), weight=0.3, delay=1.0), source=source)
-    model, odd = draw.one((LIF, LIF, IAF, LI)), draw.below(3)
-    params: dict[str, Any] = {name: np.full(N, value) for name, value in model.Params._field_defaults.items()}
+    model, odd = draw.one((*[LIF] * 14, IAF, LI)), draw.below(3)
+    params: dict[str, Any] = {name: np.full(N, value) for name, value in model.Params._field_defaults.items()}  # one machine code
     params |= {"refractory": np.full(N, 1.0)} if model is not LI else {}
-    one = draw.one(list(params))
-    value = (
-        _one_odd(draw, {one: params[one]})
-        if odd == 0
-        else _one_odd(draw, {one: float(params[one][0])})
-        if draw.chance(0.2)
-        else {one: params[one]}
-    )
-    neuron = model(**value)
+    neuron = model(**(_one_odd(draw, params) if odd == 0 else params))
     initial: dict[str, Any] = {"v": draw.one((np.linspace(0.0, 0.9, N), 0.1, Uniform(0.0, 0.5)))}
     if odd == 1:
         initial = _one_odd(draw, initial)

@@ -46,6 +46,7 @@ from eventsim.networks.fly import SUGAR_NEURONS, fly, read_connectome
 from eventsim.recordings.file import save_recording
 
 MAX_BYTES = 2**24
+SHORT = (1e-9,)  # of the odd numbers those that make steps so short that a run takes long
 
 
 @functools.cache
@@ -189,12 +190,27 @@ def run_description(draw: Draw, folder: Path) -> None:
         shutil.copy(path, folder / path.name)
     made = draw.below(4)
     if made < 2:
-        (folder / "run.json").write_bytes(draw.text(draw.json(json.loads((kept / "run.json").read_text()))))
+        description = draw.json(json.loads((kept / "run.json").read_text()))
+        if _takes_long(description):
+            return
+        (folder / "run.json").write_bytes(draw.text(description))
     elif made == 2:
         odd_npz(draw, folder / "network.npz", members_of(kept / "network.npz"))
     else:
         odd_npz(draw, folder / "checkpoint.npz", members_of(kept / "checkpoint.npz"))
     invoke(main, ["resume", str(folder)])
+
+
+def _takes_long(description: Any) -> bool:
+    """Whether it plainly asks for a run that takes long."""
+    asked = description if isinstance(description, dict) else {}
+    settings = asked.get("settings")
+    times = [
+        asked.get("duration"),
+        asked.get("discard"),
+        1.0 / settings["dt"] if isinstance(settings, dict) and settings.get("dt") in SHORT else 0.0,
+    ]
+    return any(isinstance(time, (int, float)) and 1e4 < time < 1e18 for time in times)
 
 
 @functools.cache
