@@ -55,8 +55,10 @@ class Population:
                     f"population {self.name!r}: a parameter array holds {length} values, the population {self.size} neurons"
                 )
         states = self.neuron.model.State._fields if isinstance(self.neuron, Neuron) else ()
+        if not isinstance(self.initial, Mapping):
+            raise NetworkError(f"population {self.name!r}: initial must be a mapping of states to values, not {self.initial!r}")
         initial = {}
-        for name, value in dict(self.initial).items():
+        for name, value in self.initial.items():
             if name not in states:
                 raise NetworkError(
                     f"population {self.name!r}: initial names {name!r}; its states are {', '.join(states) or 'none'}"

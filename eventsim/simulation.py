@@ -133,7 +133,7 @@ class Simulation:
                 raise SimulationError(f"{what} must be a mapping of population names to what they fire or receive, not {value!r}")
         parts = self._threads if self._batch == 1 else 1
         given = [given_spikes(self._program, dict(spikes or {}), item, self._batch) for item in range(self._batch)]
-        extra = [given_increments(network, dict(increments or {}), item, self._batch) for item in range(self._batch)]
+        extra = [given_increments(self._program, dict(increments or {}), item, self._batch) for item in range(self._batch)]
         self._pool = ThreadPoolExecutor(self._threads) if self._threads > 1 else None
         self._process = os.getpid()
         if self._pool is None:

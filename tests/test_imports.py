@@ -13,7 +13,16 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # From the bottom up; a module may import its own layer and those below. The longest name that fits decides.
 LAYERS = (
-    ("eventsim.errors", "eventsim.ops", "eventsim.jit", "eventsim.random", "eventsim.grid", "eventsim.table", "eventsim.interrupt"),
+    (
+        "eventsim.errors",
+        "eventsim.floats",
+        "eventsim.ops",
+        "eventsim.jit",
+        "eventsim.random",
+        "eventsim.grid",
+        "eventsim.table",
+        "eventsim.interrupt",
+    ),
     (
         "eventsim.rate_bins",
         "eventsim.files.steady_file",
@@ -71,6 +80,7 @@ BRIDGE_MAY_SEE = (
     "eventsim.simulation",
     "eventsim.ops",
     "eventsim.images",
+    "eventsim.files",  # that somebody else may have written
 )
 KERNELS_OF_ITS_OWN = "norse_bridge.fused"  # and what every kernel is written in
 WRITTEN_IN = ("eventsim.jit", "eventsim.cpu.scalar", "eventsim.cpu.pointers")

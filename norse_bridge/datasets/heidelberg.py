@@ -11,9 +11,9 @@ import torch
 
 from eventsim.errors import StorageError
 from eventsim.files.hdf5 import check_heaps, open_hdf5
-from eventsim.files.npz import MAX_BYTES
 
 URL = "https://compneuro.net/datasets"
+MAX_BYTES = 2**24  # of labels; spikes are read sample by sample
 FILES = {True: "shd_train.h5", False: "shd_test.h5"}
 
 

@@ -58,7 +58,8 @@ def read_idx(path) -> np.ndarray:
             magic = file.read(4)
             if len(magic) < 4 or magic[:3] != b"\0\0\x08" or magic[3] not in (1, 3):
                 raise StorageError(f"{label}: is no idx file of bytes with 1 or 3 axes; it begins with {magic.hex(' ')}")
-            shape = tuple(np.frombuffer(file.read(4 * magic[3]), dtype=">i4").tolist())
+            sizes = file.read(4 * magic[3])
+            shape = tuple(np.frombuffer(sizes[: len(sizes) // 4 * 4], dtype=">i4").tolist())
             count = math.prod(shape)
             if len(shape) != magic[3] or min(shape) < 0:
                 raise StorageError(f"{label}: its header is incomplete")

@@ -65,9 +65,10 @@ def graph(draw: Draw | None = None) -> Any:
         ("if", "output"),
         ("if", "affine"),
     ]
+    found = nir.NIRGraph(nodes, edges, type_check=False)
     if draw is not None:
-        _alter(draw, nodes, edges)
-    return nir.NIRGraph(nodes, edges, type_check=False)
+        _alter(draw, found.nodes, found.edges)  # behind nir's own checks
+    return found
 
 
 def _alter(draw: Draw, nodes: dict[str, Any], edges: list[Any]) -> None:
