@@ -11,7 +11,7 @@ import numpy as np
 from eventsim.connectivity import Connectivity
 from eventsim.distributions import Constant, PerSynapse
 from eventsim.errors import SimulationError
-from eventsim.expected import ProjectionEstimate, Slots, drawn, projection_estimate, row_bytes
+from eventsim.expected import ProjectionEstimate, Slots, check_countable, drawn, projection_estimate, row_bytes
 from eventsim.models import Neuron
 from eventsim.network import Network, Population, used_ports
 from eventsim.ops import NUMPY
@@ -123,6 +123,8 @@ class Estimate:
 
 def _schedule(network: Network, dt: float) -> Schedule:
     """In which order the populations go through the steps, if delays fit the grid."""
+    for projection in network.projections:
+        check_countable(projection.delay, dt, projection.label)
     return schedule(
         network, [(max(0, round(p.delay.minimum / dt)), max(0, round(p.delay.maximum / dt))) for p in network.projections]
     )

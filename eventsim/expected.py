@@ -52,10 +52,15 @@ def _below(distribution: Distribution, edges: np.ndarray) -> np.ndarray:
     return np.clip((chance[2:] - chance[0]) / (chance[1] - chance[0]), 0.0, 1.0)
 
 
-def delay_steps(delay: Distribution, dt: float, label: str) -> tuple[np.ndarray, np.ndarray]:
-    """(steps int64 ascending, their chances) of a projection's delays."""
+def check_countable(delay: Distribution, dt: float, label: str) -> None:
+    """Refuse delays of more steps than are counted."""
     if not delay.maximum / dt < MOST_STEPS:
         raise SimulationError(f"estimate, {label}: a delay of {delay.maximum:g} ms is more than 2**31 - 2 steps of {dt} ms")
+
+
+def delay_steps(delay: Distribution, dt: float, label: str) -> tuple[np.ndarray, np.ndarray]:
+    """(steps int64 ascending, their chances) of a projection's delays."""
+    check_countable(delay, dt, label)
     if isinstance(delay, Constant):
         return np.array([round(delay.value / dt)]), np.ones(1)
     if isinstance(delay, PerSynapse):

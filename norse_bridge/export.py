@@ -182,6 +182,13 @@ def neuron_of(stage, dt) -> Neuron:
     return family.model(method="euler", order=family.order, refractory=period, **params)
 
 
+def reserved(input_name) -> tuple[str, ...]:
+    """The names that no layer may be given, for the input's name or None."""
+    if input_name is not None and (not isinstance(input_name, str) or not input_name):
+        raise NetworkError(f"input_name must be a text that is not empty, or None, not {input_name!r}")
+    return () if input_name is None else (input_name,)
+
+
 def input_of(found, input_name) -> str:
     """The name of the input's population: the given one, which no stage may have; for None "input", or "input_" ..."""
     names = [stage.name for stage in found]
@@ -238,5 +245,5 @@ def to_network(module, input_shape=None, *, threshold=0.0, dt=None, input_name=N
     draws its spikes ("logistic", "circ_dist"), or one with code of its own (a class with another forward, a forward hook).
     """
     given = None if dt is None else seconds(dt, "dt")
-    start, found = stages(module, input_shape, threshold, () if input_name is None else (input_name,))
+    start, found = stages(module, input_shape, threshold, reserved(input_name))
     return assemble(start, found, common_dt(found) if given is None else given, input_of(found, input_name))

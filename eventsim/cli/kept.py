@@ -98,7 +98,7 @@ def _checked(given: Any) -> Asked:
     if not isinstance(example, dict) or set(example) != {field.name for field in fields(Example)} - {"network"}:
         raise ValueError("example must hold what an example does")
     times += [example[name] for name in ("dt", "duration", "discard")]
-    lists = [("record", str), ("notes", str), ("expected", (int, float))]
+    lists: list[tuple[str, Any]] = [("record", str), ("notes", str), ("expected", (int, float))]
     if not all(isinstance(example[name], list) and all(isinstance(v, kind) for v in example[name]) for name, kind in lists):
         raise ValueError("record, notes and expected must be lists of texts and numbers")
     if not isinstance(example["name"], str) or not isinstance(asked.states, list):

@@ -10,8 +10,6 @@ import math
 from collections import deque
 from typing import NamedTuple
 
-import numpy as np
-
 from eventsim.errors import ModelError, NetworkError
 from norse_bridge.nir.nodes import ELEMENTWISE, arrays_of, counts, declared_shape, kind_of, whole_number, window_of
 

@@ -110,6 +110,7 @@ TOO_MUCH = {
 def environment(draw: Draw, folder: Path) -> None:
     """The variables that are read: where machine code is kept, and where data lie."""
     (folder / "file").write_text("x")
+    (folder / "data").write_text("x")
     (folder / "open").mkdir()
     (folder / "open").chmod(0o777)
     odd = (
