@@ -266,12 +266,12 @@ class Connectivity:
         # scipy's own conversions follow indices without looking, so that only its raw arrays are safe to touch before the checks.
         n_source, n_target = array.shape
         if array.format == "csr":
-            if len(array.indptr) != n_source + 1:
-                raise ConnectivityError(f"indptr holds {len(array.indptr)} offsets for {n_source} rows")
+            if np.shape(array.indptr) != (n_source + 1,):
+                raise ConnectivityError(f"indptr holds {np.size(array.indptr)} offsets for {n_source} rows")
             return Connectivity(array.indptr, array.indices, array.data, None, n_target)
         if array.format == "csc":
-            if len(array.indptr) != n_target + 1:
-                raise ConnectivityError(f"indptr holds {len(array.indptr)} offsets for {n_target} columns")
+            if np.shape(array.indptr) != (n_target + 1,):
+                raise ConnectivityError(f"indptr holds {np.size(array.indptr)} offsets for {n_target} columns")
             columns = Connectivity(array.indptr, array.indices, array.data, None, n_source)
             target = np.repeat(np.arange(n_target), np.diff(columns.indptr))
             return Connectivity.from_coo(columns.targets, target, n_source, n_target, columns.weights)
@@ -291,7 +291,7 @@ class Connectivity:
             raise ConnectivityError(
                 f"a torch tensor must be sparse CSR, of a NumPy type ({error}); use .to_sparse_csr(), or .numpy() if dense"
             ) from error
-        if len(tensor.shape) != 2 or len(indptr) != tensor.shape[0] + 1:
+        if len(tensor.shape) != 2 or indptr.shape != (tensor.shape[0] + 1,):
             raise ConnectivityError(f"a torch tensor must have two axes (sources, targets), not shape {tuple(tensor.shape)}")
         return Connectivity(indptr, targets, weights, None, int(tensor.shape[1]))
 

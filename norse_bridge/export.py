@@ -61,11 +61,23 @@ def neurons(module, at, found):
     if isinstance(module, LILinearCell):
         return module.integrator, linear_maps.weight_map(module.input_weights, at.shape, at.label, at.threshold), None, (None,)
     if isinstance(module, RecurrentSpikingLayer):
-        ports, w_in, w_rec = zip(*module.weights_by_port(), strict=True)
+        ports, w_in, w_rec = _weights_by_port(module, at.label)
         before = linear_maps.weight_map(torch.cat(w_in), at.shape, at.label, at.threshold)._replace(shape=(module.hidden_size,))
         return module, before, sp.csr_array(linear_maps.weights_of(torch.cat(w_rec), at.label, at.threshold)), ports
     kind = kind_of(module, MAXIMA)
     return IAFCell(IAFParameters(v_th=torch.as_tensor(0.5)), dt=found[-1].layer.dt), MAXIMA[kind](module, at), None, (None,)
+
+
+def _weights_by_port(module, label):
+    """The ports of a recurrent layer, and its input and recurrent weights for each; a NetworkError if they are not of its size."""
+    size = module.hidden_size
+    try:
+        ports, w_in, w_rec = zip(*module.weights_by_port(), strict=True)
+    except RuntimeError as error:
+        raise NetworkError(f"{label}: its weights are not those of {size} neurons: {error}") from error
+    if any(w.ndim != 2 or len(w) != size for w in (*w_in, *w_rec)) or any(w.shape[1] != size for w in w_rec):
+        raise NetworkError(f"{label}: its weights, {[tuple(w.shape) for w in (*w_in, *w_rec)]}, are not those of {size} neurons")
+    return ports, w_in, w_rec
 
 
 def check_supported(leaf):

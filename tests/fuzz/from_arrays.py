@@ -116,7 +116,7 @@ def _of_scipy(draw: Draw) -> Any:
     }
     part = draw.one(parts.get(array.format, ("data",)))
     if array.format in ("lil", "dok") or draw.chance(0.1):
-        return draw.one((array, array.astype("c16"), array[:-1]))
+        return draw.one((array, array.astype("c16"), array.tocsr()[:-1]))
     if part == "coords":
         array.coords = (as_array(draw.array(array.coords[0])), array.coords[1])
     else:
