@@ -76,8 +76,16 @@ def _scatter(source, target, weights, delays, next_position, out_targets, out_we
             out_delays[at] = delays[j]
 
 
+def _array(value: Any, name: str) -> np.ndarray:
+    """An array of what was given, which may be rows of different lengths."""
+    try:
+        return np.asarray(value)
+    except (ValueError, TypeError) as error:
+        raise ConnectivityError(f"{name} must be an array of numbers: {error}") from error
+
+
 def _indices(array: Any, name: str) -> np.ndarray:
-    array = np.asarray(array)
+    array = _array(array, name)
     if array.ndim != 1:
         raise ConnectivityError(f"{name} must have one axis, not shape {array.shape}")
     if array.size == 0 and array.dtype == np.float64:
@@ -91,7 +99,7 @@ def _values(array: Any, name: str, nnz: int, dtypes: tuple, low: float) -> np.nd
     """A private, unwritable array of finite values, or None."""
     if array is None:
         return None
-    array = np.asarray(array)
+    array = _array(array, name)
     if array.dtype.kind not in "biuf":
         raise ConnectivityError(f"{name} must be real numbers, not {array.dtype}")
     if array.shape != (nnz,):
@@ -239,7 +247,7 @@ class Connectivity:
     @staticmethod
     def from_dense(array) -> Connectivity:
         """Weights as a 2-D array (sources, targets); exact zeros are no synapses."""
-        array = np.asarray(array)
+        array = _array(array, "a dense array")
         if array.ndim != 2 or array.dtype.kind not in "biuf":
             raise ConnectivityError(
                 f"a dense array must be real numbers (sources, targets), not {array.dtype} of shape {array.shape}"
@@ -258,16 +266,19 @@ class Connectivity:
         # scipy's own conversions follow indices without looking, so that only its raw arrays are safe to touch before the checks.
         n_source, n_target = array.shape
         if array.format == "csr":
-            if len(array.indptr) != n_source + 1:
-                raise ConnectivityError(f"indptr holds {len(array.indptr)} offsets for {n_source} rows")
+            if np.shape(array.indptr) != (n_source + 1,):
+                raise ConnectivityError(f"indptr holds {np.size(array.indptr)} offsets for {n_source} rows")
             return Connectivity(array.indptr, array.indices, array.data, None, n_target)
         if array.format == "csc":
-            if len(array.indptr) != n_target + 1:
-                raise ConnectivityError(f"indptr holds {len(array.indptr)} offsets for {n_target} columns")
+            if np.shape(array.indptr) != (n_target + 1,):
+                raise ConnectivityError(f"indptr holds {np.size(array.indptr)} offsets for {n_target} columns")
             columns = Connectivity(array.indptr, array.indices, array.data, None, n_source)
             target = np.repeat(np.arange(n_target), np.diff(columns.indptr))
             return Connectivity.from_coo(columns.targets, target, n_source, n_target, columns.weights)
-        coo = array if array.format == "coo" else array.tocoo()
+        try:
+            coo = array if array.format == "coo" else array.tocoo()
+        except (ValueError, IndexError, TypeError) as error:
+            raise ConnectivityError(f"a sparse array whose parts do not fit each other: {error}") from error
         return Connectivity.from_coo(coo.row, coo.col, n_source, n_target, coo.data)
 
     @staticmethod
@@ -280,7 +291,7 @@ class Connectivity:
             raise ConnectivityError(
                 f"a torch tensor must be sparse CSR, of a NumPy type ({error}); use .to_sparse_csr(), or .numpy() if dense"
             ) from error
-        if len(tensor.shape) != 2 or len(indptr) != tensor.shape[0] + 1:
+        if len(tensor.shape) != 2 or indptr.shape != (tensor.shape[0] + 1,):
             raise ConnectivityError(f"a torch tensor must have two axes (sources, targets), not shape {tuple(tensor.shape)}")
         return Connectivity(indptr, targets, weights, None, int(tensor.shape[1]))
 

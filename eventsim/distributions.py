@@ -60,7 +60,7 @@ def _number(value: Any, label: str, finite: bool = True) -> float:
         raise NetworkError(f"{label} must be a number, not {value!r}")
     try:
         number = float(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise NetworkError(f"{label} must be a number, not {value!r}") from error
     if math.isnan(number) or (finite and math.isinf(number)):
         raise NetworkError(f"{label} must be finite, not {number}")
@@ -102,7 +102,10 @@ class PerSynapse(Distribution):
     values: Any
 
     def __post_init__(self):
-        values = np.asarray(self.values)
+        try:
+            values = np.asarray(self.values)
+        except ValueError as error:  # rows of different lengths
+            raise NetworkError(f"PerSynapse: values must be a list of numbers: {error}") from error
         if values.dtype.kind not in "iuf" or values.ndim != 1:
             raise NetworkError(f"PerSynapse: values must be a list of numbers, not {values.dtype} of shape {values.shape}")
         # An array that is already unwritable and owns its data (those of a Connectivity) is shared: it may be gigabytes.
@@ -286,6 +289,10 @@ def as_distribution(value: Any, label: str, length: int | None = None) -> Distri
     if not isinstance(value, Distribution):
         if isinstance(value, (str, bytes)) or value is None or callable(value):
             raise NetworkError(f"{label} must be a number, an array or a Distribution, not {value!r}")
+        try:
+            value = np.asarray(value) if isinstance(value, (list, tuple)) else value
+        except ValueError as error:  # rows of different lengths
+            raise NetworkError(f"{label} must be a number, an array or a Distribution: {error}") from error
         if np.ndim(value) == 0:
             return Constant(_number(value.item() if isinstance(value, np.ndarray) else value, label))
         try:

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from eventsim.coefficients import check_fits
 from eventsim.errors import SimulationError
 from eventsim.grid import steps_of
-from eventsim.network import Network
 from eventsim.program import Program
 from eventsim.stimuli import Increment, SpikeSource
 
@@ -68,12 +68,13 @@ def given_spikes(program: Program, spikes: dict[str, Any], item: int, batch: int
     return result
 
 
-def given_increments(network: Network, increments: dict[str, Any], item: int, batch: int) -> list[Increment]:
+def given_increments(program: Program, increments: dict[str, Any], item: int, batch: int) -> list[Increment]:
     result = []
     for name, value in increments.items():
         label = f"increments of {name!r}"
-        population = network.neurons(name, label)
+        population = program.network.neurons(name, label)
         increment = Increment(name, _item(value, item, batch, label), over_time=True)
         increment.check(population.size, label)
+        check_fits(increment.value, program.dtype, label)
         result.append(increment)
     return result

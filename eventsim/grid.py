@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from eventsim.errors import SimulationError
+from eventsim.floats import as_floats
 
 TOLERANCE = 1e-6  # how far from a multiple of dt a time may lie, in steps
 ROUNDING = 1e-12  # and how far for each step since time 0: what computing it in float64 may cost
@@ -17,7 +18,8 @@ def steps_of(time: Any, dt: float, label: str) -> Any:
     if isinstance(time, (str, bytes, bool)) or time is None:
         raise SimulationError(f"{label} must be a time in ms, not {time!r}")
     try:
-        exact = np.asarray(time, dtype=np.float64) / dt
+        with np.errstate(over="ignore"):  # refused as infinite
+            exact = as_floats(time) / dt
     except (TypeError, ValueError) as error:
         raise SimulationError(f"{label} must be a time in ms, not {time!r}") from error
     if not np.all(np.isfinite(exact)):

@@ -69,13 +69,13 @@ def cache_folder() -> Path | None:
     if wanted.lower() == "off":
         return None
     home = os.environ.get("LOCALAPPDATA") if sys.platform == "win32" else os.environ.get("XDG_CACHE_HOME")
-    folder = Path(wanted) if wanted else Path(home or Path.home() / ".cache") / "eventsim"
     try:
+        folder = Path(wanted) if wanted else Path(home or Path.home() / ".cache") / "eventsim"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = folder.stat()
         with tempfile.TemporaryFile(dir=folder):
             pass
-    except OSError:
+    except (OSError, RuntimeError):  # RuntimeError: a user without a home
         return None
     if hasattr(os, "getuid") and (found.st_uid != os.getuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)):
         return None

@@ -55,8 +55,10 @@ class Population:
                     f"population {self.name!r}: a parameter array holds {length} values, the population {self.size} neurons"
                 )
         states = self.neuron.model.State._fields if isinstance(self.neuron, Neuron) else ()
+        if not isinstance(self.initial, Mapping):
+            raise NetworkError(f"population {self.name!r}: initial must be a mapping of states to values, not {self.initial!r}")
         initial = {}
-        for name, value in dict(self.initial).items():
+        for name, value in self.initial.items():
             if name not in states:
                 raise NetworkError(
                     f"population {self.name!r}: initial names {name!r}; its states are {', '.join(states) or 'none'}"
@@ -205,7 +207,7 @@ def check_port(target: Population, port: str | None, label: str) -> None:
     if not isinstance(target.neuron, Neuron):
         raise NetworkError(f"{label}: {target.name!r} is a {type(target.neuron).__name__}; it receives nothing")
     ports = target.neuron.model.ports
-    if port is not None and port not in ports:
+    if port is not None and (not isinstance(port, str) or port not in ports):
         raise NetworkError(f"{label}: {target.neuron.model} has no port {port!r}; it has {', '.join(ports)}")
 
 

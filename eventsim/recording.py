@@ -166,7 +166,10 @@ def chosen_neurons(neurons: Any, size: int, label: str) -> np.ndarray:
         return np.arange(size)
     if isinstance(neurons, slice):
         return np.arange(size)[neurons]
-    chosen = np.asarray(neurons)
+    try:
+        chosen = np.asarray(neurons)
+    except ValueError as error:  # rows of different lengths
+        raise SimulationError(f"{label}: neurons must be a list of whole numbers ({error})") from error
     if chosen.dtype == bool and chosen.shape == (size,):
         return np.flatnonzero(chosen)
     if chosen.ndim != 1 or chosen.dtype.kind not in "iu" and chosen.size:

@@ -95,7 +95,7 @@ class Simulation:
 
     def __new__(cls, *args: Any, **given: Any) -> Simulation:
         method = given.get("method", "grid")
-        if method != "grid" and method not in Simulation._engines:
+        if not isinstance(method, str) or method != "grid" and method not in Simulation._engines:
             known = ", ".join(map(repr, ("grid", *Simulation._engines)))
             raise SimulationError(f"method must be one of {known}, not {method!r}")
         return super().__new__(Simulation._engines.get(method, cls) if cls is Simulation else cls)
@@ -139,7 +139,7 @@ class Simulation:
                 raise SimulationError(f"{what} must be a mapping of population names to what they fire or receive, not {value!r}")
         parts = self._threads if self._batch == 1 else 1
         given = [given_spikes(self._program, dict(spikes or {}), item, self._batch) for item in range(self._batch)]
-        extra = [given_increments(network, dict(increments or {}), item, self._batch) for item in range(self._batch)]
+        extra = [given_increments(self._program, dict(increments or {}), item, self._batch) for item in range(self._batch)]
         self._pool = ThreadPoolExecutor(self._threads) if self._threads > 1 else None
         self._process = os.getpid()
         if self._pool is None:

@@ -217,6 +217,8 @@ class Increment:
     over_time: bool = False
 
     def __post_init__(self):
+        if not isinstance(self.over_time, (bool, np.bool_)):
+            raise NetworkError(f"Increment to {self.target!r}: over_time must be True or False, not {self.over_time!r}")
         value = finite(self.value, f"Increment to {self.target!r}: value", 2 if self.over_time else 1)
         if self.over_time and (value.ndim == 0 or len(value) == 0):
             raise NetworkError(f"Increment to {self.target!r}: value needs a first axis over time")

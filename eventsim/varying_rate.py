@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from eventsim.errors import NetworkError
+from eventsim.floats import as_floats
 
 INTERPOLATIONS = ("constant", "linear")
 OUTSIDE = ("zero", "hold")
@@ -17,7 +18,7 @@ OUTSIDE = ("zero", "hold")
 def finite(value: Any, label: str, ndim: int) -> np.ndarray:
     """A private, unwritable float64 array of at most ``ndim`` axes with finite values."""
     try:
-        array = np.array(value, dtype=np.float64)
+        array = as_floats(value)
     except (TypeError, ValueError) as error:
         raise NetworkError(f"{label} must be numbers, not {value!r}") from error
     if array.ndim > ndim:

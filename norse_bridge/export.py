@@ -61,11 +61,23 @@ def neurons(module, at, found):
     if isinstance(module, LILinearCell):
         return module.integrator, linear_maps.weight_map(module.input_weights, at.shape, at.label, at.threshold), None, (None,)
     if isinstance(module, RecurrentSpikingLayer):
-        ports, w_in, w_rec = zip(*module.weights_by_port(), strict=True)
+        ports, w_in, w_rec = _weights_by_port(module, at.label)
         before = linear_maps.weight_map(torch.cat(w_in), at.shape, at.label, at.threshold)._replace(shape=(module.hidden_size,))
         return module, before, sp.csr_array(linear_maps.weights_of(torch.cat(w_rec), at.label, at.threshold)), ports
     kind = kind_of(module, MAXIMA)
     return IAFCell(IAFParameters(v_th=torch.as_tensor(0.5)), dt=found[-1].layer.dt), MAXIMA[kind](module, at), None, (None,)
+
+
+def _weights_by_port(module, label):
+    """The ports of a recurrent layer, and its input and recurrent weights for each; a NetworkError if they are not of its size."""
+    size = module.hidden_size
+    try:
+        ports, w_in, w_rec = zip(*module.weights_by_port(), strict=True)
+    except RuntimeError as error:
+        raise NetworkError(f"{label}: its weights are not those of {size} neurons: {error}") from error
+    if any(w.ndim != 2 or len(w) != size for w in (*w_in, *w_rec)) or any(w.shape[1] != size for w in w_rec):
+        raise NetworkError(f"{label}: its weights, {[tuple(w.shape) for w in (*w_in, *w_rec)]}, are not those of {size} neurons")
+    return ports, w_in, w_rec
 
 
 def check_supported(leaf):
@@ -182,6 +194,13 @@ def neuron_of(stage, dt) -> Neuron:
     return family.model(method="euler", order=family.order, refractory=period, **params)
 
 
+def reserved(input_name) -> tuple[str, ...]:
+    """The names that no layer may be given, for the input's name or None."""
+    if input_name is not None and (not isinstance(input_name, str) or not input_name):
+        raise NetworkError(f"input_name must be a text that is not empty, or None, not {input_name!r}")
+    return () if input_name is None else (input_name,)
+
+
 def input_of(found, input_name) -> str:
     """The name of the input's population: the given one, which no stage may have; for None "input", or "input_" ..."""
     names = [stage.name for stage in found]
@@ -238,5 +257,5 @@ def to_network(module, input_shape=None, *, threshold=0.0, dt=None, input_name=N
     draws its spikes ("logistic", "circ_dist"), or one with code of its own (a class with another forward, a forward hook).
     """
     given = None if dt is None else seconds(dt, "dt")
-    start, found = stages(module, input_shape, threshold, () if input_name is None else (input_name,))
+    start, found = stages(module, input_shape, threshold, reserved(input_name))
     return assemble(start, found, common_dt(found) if given is None else given, input_of(found, input_name))

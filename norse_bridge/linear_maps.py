@@ -139,12 +139,17 @@ def linear_map(module, at) -> LinearMap:
     """`nn.Linear`, which acts on the last axis of the features."""
     if at.shape[-1:] != (module.in_features,):
         raise NetworkError(f"{at.label}: Linear takes {module.in_features} features on the last axis, it is given {at.shape}")
+    shapes = [tuple(tensor.shape) for tensor in (module.weight, module.bias) if tensor is not None]
+    if shapes != [(module.out_features, module.in_features), (module.out_features,)][: len(shapes)]:
+        raise NetworkError(f"{at.label}: weight and bias have the shapes {shapes}, which are not those of {module}")
     weight = weights_of(module.weight, at.label, at.threshold)
     return _on_last_axis(weight, None if module.bias is None else values_of(module.bias, at.label), at.shape)
 
 
 def weight_map(weight, shape, name, threshold=0.0) -> LinearMap:
     """A weight tensor (outputs, inputs) without bias, on the last axis of the features."""
+    if weight.ndim != 2:
+        raise NetworkError(f"{name}: the input weights must have two axes (neurons, features), not shape {tuple(weight.shape)}")
     if shape[-1:] != (weight.shape[1],):
         raise NetworkError(f"{name}: the input weights take {weight.shape[1]} features on the last axis, they are given {shape}")
     return _on_last_axis(weights_of(weight, name, threshold), None, shape)

@@ -13,7 +13,7 @@ from eventsim.errors import SimulationError
 from eventsim.network import Network
 from eventsim.recording import Spikes, States
 from eventsim.simulation import Simulation
-from norse_bridge.export import assemble, common_dt, input_of, stages
+from norse_bridge.export import assemble, common_dt, input_of, reserved, stages
 from norse_bridge.family import MS, dense
 
 
@@ -59,7 +59,15 @@ def _dtype_of(module, data) -> str:
 
 
 def _as_data(data) -> torch.Tensor:
-    data = dense(torch.as_tensor(data).detach().cpu())
+    if isinstance(data, np.ndarray) and data.dtype.kind in "biuf":  # torch takes neither all types nor all layouts
+        unknown = data.dtype.kind in "uf" and data.dtype.name not in ("uint8", "float16", "float32", "float64")
+        data = np.ascontiguousarray(data, np.float64 if unknown else data.dtype.newbyteorder("="))
+    try:
+        data = dense(torch.as_tensor(data).detach().cpu())
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise SimulationError(f"simulate: data must be an array of numbers (time, batch, features ...): {error}") from error
+    if data.is_complex():
+        raise SimulationError(f"simulate: data must be real numbers, not {data.dtype}")
     if data.ndim < 3 or data.shape[0] == 0:
         raise SimulationError(f"simulate: data must have shape (time, batch, features ...), not {tuple(data.shape)}")
     if not torch.isfinite(data).all():
@@ -88,7 +96,7 @@ def simulate(
         called so
     """
     data = _as_data(data)
-    start, found = stages(module, data.shape[2:], threshold, () if input_name is None else (input_name,))
+    start, found = stages(module, data.shape[2:], threshold, reserved(input_name))
     dt, input_name = common_dt(found), input_of(found, input_name)
     network = assemble(start, found, dt, input_name)
     steps, batch = data.shape[:2]

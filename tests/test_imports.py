@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LAYERS = (
     (
         "eventsim.errors",
+        "eventsim.floats",
         "eventsim.ops",
         "eventsim.jit",
         "eventsim.random",
@@ -82,6 +83,7 @@ BRIDGE_MAY_SEE = (
     "eventsim.simulation",
     "eventsim.ops",
     "eventsim.images",
+    "eventsim.files",  # that somebody else may have written
 )
 KERNELS_OF_ITS_OWN = "norse_bridge.fused"  # and what every kernel is written in
 WRITTEN_IN = ("eventsim.jit", "eventsim.cpu.scalar", "eventsim.cpu.pointers")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +24,7 @@ from eventsim.simulation import Counters, Simulation
 from eventsim.storage import load, save
 
 NETWORK, CHECKPOINT, RECORDING, ASKED = "network.npz", "checkpoint.npz", "recording.h5", "run.json"
+SETTINGS = {"method", "seed", "dt", "workers", "update", "dtype", "weight_dtype", "force"}  # of `Simulation`, that a run may have
 RESULTS = "results.json"  # of a run that is finished
 
 
@@ -81,12 +84,36 @@ def _write(folder: Path, asked: Asked) -> None:
 
 def _read(folder: Path) -> Asked:
     try:
-        given = json.loads((folder / ASKED).read_text())
-        return Asked(**given)
+        return _checked(json.loads((folder / ASKED).read_text()))
     except FileNotFoundError as error:
         raise StorageError(f"{str(folder)!r} holds no run that can be resumed: 'eventsim run ... --checkpoint-every MS'") from error
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise StorageError(f"file {str(folder / ASKED)!r}: does not describe a run ({error})") from error
+
+
+def _checked(given: Any) -> Asked:
+    """What a description says; a TypeError or ValueError says what in it is no part of one."""
+    asked = Asked(**given)
+    example, times = asked.example, [asked.duration, asked.discard, asked.checkpoint_every]
+    if not isinstance(example, dict) or set(example) != {field.name for field in fields(Example)} - {"network"}:
+        raise ValueError("example must hold what an example does")
+    times += [example[name] for name in ("dt", "duration", "discard")]
+    lists: list[tuple[str, Any]] = [("record", str), ("notes", str), ("expected", (int, float))]
+    if not all(isinstance(example[name], list) and all(isinstance(v, kind) for v in example[name]) for name, kind in lists):
+        raise ValueError("record, notes and expected must be lists of texts and numbers")
+    if not isinstance(example["name"], str) or not isinstance(asked.states, list):
+        raise ValueError("name must be a text, states a list")
+    if not all(type(time) in (int, float) and 0.0 <= time < math.inf for time in times) or not asked.duration > 0.0 < example["dt"]:
+        raise ValueError("times must be numbers of ms, not negative, and duration and dt above 0")
+    if not isinstance(asked.settings, dict) or not set(asked.settings) <= SETTINGS:
+        raise ValueError(f"settings must be of {', '.join(sorted(SETTINGS))}")
+    before = asked.before
+    if before is not None and not (
+        isinstance(before, list) and len(before) == len(Counters._fields) and set(map(type, before)) <= {int}
+    ):
+        raise ValueError("before must be the numbers of the counters")
+    asked.recorders()  # refuses states that are none
+    return asked
 
 
 def go_on(folder: Path, workers: int | None = None, checkpoint: str = CHECKPOINT, force: bool = False) -> Run:
@@ -97,6 +124,8 @@ def go_on(folder: Path, workers: int | None = None, checkpoint: str = CHECKPOINT
     force : build what needs more memory than there is, even if the run was not begun so
     """
     asked, network = _read(folder), load(folder / NETWORK)
+    for name in asked.example["record"]:
+        network.population(name, f"file {str(folder / ASKED)!r}, record")
     example = Example(network=network, **{**asked.example, "record": tuple(asked.example["record"])})
     start = time.perf_counter()
     with waiting("building and compiling"):
@@ -119,8 +148,11 @@ def go_on(folder: Path, workers: int | None = None, checkpoint: str = CHECKPOINT
     wall = time.perf_counter() - start
     if begun > asked.discard:
         click.echo(f"resumed at {begun:g} ms: building and simulating are of what was left")
-    before = Counters(*(asked.before or []))
-    return Run(example, read(folder / RECORDING), before, simulation.counters, asked.duration, built, wall)
+    before, recording = Counters(*(asked.before or [])), read(folder / RECORDING)
+    lost = sorted(set(example.record) - set(recording.spikes))
+    if lost:
+        raise StorageError(f"file {str(folder / RECORDING)!r}: the spikes of {lost[0]!r} are missing")
+    return Run(example, recording, before, simulation.counters, asked.duration, built, wall)
 
 
 def _simulation(checkpoint: Path, asked: Asked, network: Any, workers: int | None, force: bool) -> Simulation:
@@ -129,5 +161,5 @@ def _simulation(checkpoint: Path, asked: Asked, network: Any, workers: int | Non
     force = force or asked.settings.get("force", False)
     if checkpoint.exists():
         return Simulation.load(checkpoint, network, workers=threads, force=force)
-    settings = asked.settings | {"force": force} | ({} if threads is None else {"workers": threads})
-    return Simulation(network, record=asked.recorders(), **settings)
+    settings = {name: value for name, value in asked.settings.items() if value is not None} | {"force": force}
+    return Simulation(network, record=asked.recorders(), **(settings if threads is None else settings | {"workers": threads}))

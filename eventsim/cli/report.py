@@ -60,7 +60,7 @@ def print_report(run: Run) -> None:
     head = ["population", "neurons", "spikes", "active", "spikes/s"] + (["expected", "deviation"] if expected else [])
     table = [[row.population, f"{row.neurons:,}", f"{row.spikes:,}", f"{row.active:,}", f"{row.rate:.3f}"] for row in rows]
     for line, row, value in zip(table, rows, expected, strict=False):
-        line += [f"{value:.3f}", f"{100.0 * (row.rate / value - 1.0):+.1f} %"]
+        line += [f"{value:.3f}", f"{100.0 * (row.rate / value - 1.0):+.1f} %" if value else "-"]
     click.echo()
     click.echo(text_table(head, table))
     click.echo()

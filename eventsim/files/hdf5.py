@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import mmap
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +16,7 @@ from eventsim.errors import StorageError
 
 FILTERS = {1: "gzip", 2: "shuffle", 32000: "lzf"}  # HDF5 loads others from wherever its plugins lie
 KINDS = {"f": "floats", "iu": "integers", "iuf": "numbers"}
+HEAP = b"GCOL\x01"
 LARGEST_CHUNK = 2**20  # bytes that may be unpacked even for a small array
 
 
@@ -93,18 +96,55 @@ class Hdf5File:
             raise self.fail(place, f"holds {array.max()}, which is beyond 64-bit integers")
         return array.astype(dtype or stored, copy=False)
 
-    def _check(self, place: str, found: Any, kinds: str) -> None:
-        """Refuse a dataset that is more than numbers in this file."""
-        plan = found.id.get_create_plist()
+    def rows(self, place: str, kinds: str) -> Any:
+        """A dataset of rows of numbers that differ in length, to be read row by row. kinds : as for `array`"""
+        import h5py
+
+        found = self._member(place)
+        if not isinstance(found, h5py.Dataset):
+            raise self.fail(place, "is missing" if found is None else "is no array")
+        self._check(place, found, kinds, h5py.check_vlen_dtype(found.dtype))
+        return found
+
+    def _check(self, place: str, found: Any, kinds: str, of_rows: Any = None) -> None:
+        """Refuse a dataset that is more than numbers in this file. of_rows : the type of what is in rows, if it is made of them"""
+        plan, dtype = found.id.get_create_plist(), found.dtype if of_rows is None else of_rows
         if found.is_virtual or found.external:
             raise self.fail(place, "lies in another file; such are not read")
-        if found.shape is None or found.dtype.kind not in kinds or found.dtype.itemsize > 8 or found.dtype.metadata:
+        if (
+            not isinstance(dtype, np.dtype)
+            or dtype.kind not in kinds
+            or dtype.itemsize > 8
+            or dtype.metadata
+            or found.shape is None
+        ):
             raise self.fail(place, f"holds {found.dtype}; {KINDS[kinds]} belong there")
         odd = [code for code in (plan.get_filter(n)[0] for n in range(plan.get_nfilters())) if code not in FILTERS]
         if odd:
             raise self.fail(place, f"is packed by the filter {odd[0]}; store it with none of them or {', '.join(FILTERS.values())}")
         if found.chunks and math.prod(found.chunks) * found.dtype.itemsize > max(LARGEST_CHUNK, self._max_bytes):
             raise self.fail(place, f"lies in pieces of {math.prod(found.chunks) * found.dtype.itemsize:,} bytes")
+
+
+def check_heaps(path: str | Path, label: str) -> None:
+    """A StorageError if HDF5 would never come back from reading the file's texts or rows.
+
+    They lie in heaps: "GCOL", version, 3 bytes, size; then objects: index, count, 4 bytes, size. HDF5 steps over an object of index
+    0 by its size alone, and stands still where that is 0.
+    """
+    if Path(path).stat().st_size == 0:
+        return
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        start = data.find(HEAP)
+        while start >= 0:
+            (size,) = struct.unpack("<Q", data[start + 8 : start + 16].ljust(8, b"\0"))
+            at, end = start + 16, min(start + size, len(data))
+            while at + 16 <= end:
+                index, _, _, length = struct.unpack_from("<HHIQ", data, at)
+                if index == 0 and length == 0:
+                    raise StorageError(f"{label}: it is broken: a heap of texts at byte {start} has an object of no size")
+                at += length if index == 0 else 16 + -(-length // 8) * 8
+            start = data.find(HEAP, start + 1)
 
 
 @contextmanager

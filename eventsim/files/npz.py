@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -48,7 +49,7 @@ def _declared(member, label: str) -> tuple[tuple[int, ...], np.dtype]:
         if version not in ((1, 0), (2, 0)):
             raise StorageError(f"{label}: .npy version {version} is not known; write it with numpy.savez")
         shape, _, dtype = npy.read_array_header_1_0(member) if version == (1, 0) else npy.read_array_header_2_0(member)
-    except ValueError as error:
+    except (ValueError, TypeError, SyntaxError, RecursionError, tokenize.TokenError) as error:  # of a header that is no literal
         raise StorageError(f"{label}: not a .npy array ({str(error).splitlines()[0]})") from error
     if dtype.hasobject or dtype.names is not None:
         raise StorageError(f"{label}: arrays of {dtype} are not read; store numbers or texts")

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from eventsim.errors import ModelError
+from eventsim.floats import as_floats
 
 # The order of one step, as data. A step covers (t - dt, t]; a spike that was fired at the end of step n over a synapse with
 # delay d is received in step n + d/dt. All four phases occur once, and "reset" comes after "fire".
@@ -202,7 +203,7 @@ class Neuron:
 def _number(model: str, name: str, value: Any) -> Any:
     """A float, or a private, unwritable float64 array with one axis; refuses anything else."""
     try:
-        array = np.array(value, dtype=np.float64)
+        array = as_floats(value)
     except (TypeError, ValueError) as error:
         raise ModelError(f"{model}: {name} must be a number or an array of numbers, not {value!r}") from error
     if array.ndim > 1:

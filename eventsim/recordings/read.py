@@ -72,7 +72,9 @@ class _Parts:
         """Spikes in the order of batch item, time and neuron. sorted_by_time : whether they come so, not by batch item first"""
         self.check_times(place, times)
         if not (times.shape == neurons.shape == batch.shape):
-            raise self.fail(place, f"{len(times)} times, {len(neurons)} neurons and {len(batch)} batch items; as many belong there")
+            raise self.fail(
+                place, f"{times.size} times, {neurons.size} neurons and {batch.size} batch items; as many belong there, in rows"
+            )
         later = times[1:] >= times[:-1]
         if not np.all(later if sorted_by_time else later | (batch[1:] > batch[:-1])):
             raise self.fail(place, "its times do not ascend")

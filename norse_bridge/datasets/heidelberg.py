@@ -10,8 +10,10 @@ import numpy as np
 import torch
 
 from eventsim.errors import StorageError
+from eventsim.files.hdf5 import check_heaps, open_hdf5
 
 URL = "https://compneuro.net/datasets"
+MAX_BYTES = 2**24  # of labels; spikes are read sample by sample
 FILES = {True: "shd_train.h5", False: "shd_test.h5"}
 
 
@@ -43,11 +45,13 @@ class SpikingHeidelbergDigitsDataset(torch.utils.data.Dataset):
                 f"file {str(self.path)!r} does not exist. Nothing is downloaded here: get {self.path.name}.gz from {URL}, "
                 "unpack it with gunzip, and give its folder"
             )
+        check_heaps(self.path, f"file {self.path.name!r}")
         with self._open() as file:
-            lengths = [len(self._read(file, name)) for name in ("labels", "spikes/times", "spikes/units")]
-            if len(set(lengths)) > 1:
+            labels = file.array("labels", "iu")
+            lengths = [labels.size, *(file.rows(f"spikes/{name}", "iuf").size for name in ("times", "units"))]
+            if len(set(lengths)) > 1 or labels.ndim != 1:
                 raise StorageError(f"file {str(self.path)!r} has {lengths} labels, times and units; they must be as many")
-            self.labels = torch.from_numpy(file["labels"][:].astype(np.uint8))
+            self.labels = torch.from_numpy(labels.astype(np.uint8))
 
     def __len__(self):
         return len(self.labels)
@@ -55,15 +59,15 @@ class SpikingHeidelbergDigitsDataset(torch.utils.data.Dataset):
     def __getitem__(self, index):
         n = range(len(self))[index]
         with self._open() as file:
-            times = np.asarray(self._read(file, "spikes/times")[n], dtype=np.float64)  # s
-            units = np.asarray(self._read(file, "spikes/units")[n], dtype=np.int64)
-        rows = np.floor(times / self.dt).astype(np.int64)
+            times = np.asarray(file.rows("spikes/times", "iuf")[n], dtype=np.float64)  # s
+            units = np.asarray(file.rows("spikes/units", "iuf")[n], dtype=np.float64)
+        rows = np.floor(times / self.dt)
         if len(rows) != len(units) or not self._inside(rows, self.steps) or not self._inside(units, self.n_units):
             raise StorageError(
                 f"file {str(self.path)!r}: every spike of sample {n} must have a time from 0 to below {self.max_length} s, and a "
                 f"channel below {self.n_units}"
             )
-        where = np.unique(np.stack([rows, units]), axis=1)  # two spikes in a step are one
+        where = np.unique(np.stack([rows, units]).astype(np.int64), axis=1)  # two spikes in a step are one
         ones = torch.ones(where.shape[1], dtype=torch.uint8)
         shape = (self.steps, self.n_units)
         spikes = torch.sparse_coo_tensor(torch.from_numpy(where), ones, shape, is_coalesced=True, check_invariants=False)
@@ -71,19 +75,7 @@ class SpikingHeidelbergDigitsDataset(torch.utils.data.Dataset):
 
     @staticmethod
     def _inside(values, stop):
-        return len(values) == 0 or (values.min() >= 0 and values.max() < stop)
+        return len(values) == 0 or bool(values.min() >= 0 and values.max() < stop)  # which NaN is not
 
     def _open(self):
-        try:
-            import h5py
-        except ImportError as error:
-            raise StorageError("this data set needs h5py: pip install 'eventsim[io]'") from error
-        try:
-            return h5py.File(self.path, "r")
-        except OSError as error:
-            raise StorageError(f"file {str(self.path)!r} cannot be read as HDF5: {error}") from error
-
-    def _read(self, file, name):
-        if name not in file:
-            raise StorageError(f"file {str(self.path)!r} has no {name!r}; it is not one of {URL}")
-        return file[name]
+        return open_hdf5(self.path, MAX_BYTES)

@@ -25,6 +25,7 @@ from eventsim.images import LabelledImages, labelled_images, read_images
 
 IDX_PARTS = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 BATCHES = (*(f"data_batch_{n}" for n in range(1, 6)), "test_batch")
+IDX_BYTES, PIECE = 2**31, 2**20  # of a file, and read at once
 BATCH_BYTES = 2**27  # a published batch has 31 million bytes
 
 
@@ -57,17 +58,27 @@ def read_idx(path) -> np.ndarray:
             magic = file.read(4)
             if len(magic) < 4 or magic[:3] != b"\0\0\x08" or magic[3] not in (1, 3):
                 raise StorageError(f"{label}: is no idx file of bytes with 1 or 3 axes; it begins with {magic.hex(' ')}")
-            shape = tuple(np.frombuffer(file.read(4 * magic[3]), dtype=">i4").tolist())
+            sizes = file.read(4 * magic[3])
+            shape = tuple(np.frombuffer(sizes[: len(sizes) // 4 * 4], dtype=">i4").tolist())
             count = math.prod(shape)
             if len(shape) != magic[3] or min(shape) < 0:
                 raise StorageError(f"{label}: its header is incomplete")
-            data = file.read(count + 1)  # never more than the header declares
+            if count > IDX_BYTES:
+                raise StorageError(f"{label}: its header declares {count:,} bytes; at most {IDX_BYTES:,} are read")
+            data = b"".join(_pieces(file, count + 1))  # never more than the header declares, nor than there is
     except (OSError, EOFError, zlib.error) as error:
         raise StorageError(f"{label}: cannot be read ({error})") from error
     if len(data) != count:
         held = "fewer" if len(data) < count else "more"
         raise StorageError(f"{label}: its header declares {count:,} bytes, of shape {shape}; the file holds {held}")
     return np.frombuffer(data, dtype=np.uint8).reshape(shape)
+
+
+def _pieces(file, count: int):
+    """Up to so many bytes of an open file; memory is taken for those alone that are there."""
+    while count > 0 and (piece := file.read(min(count, PIECE))):
+        yield piece
+        count -= len(piece)
 
 
 def brightness(images) -> tuple[float, float]:

@@ -6,7 +6,9 @@ The folder is that of the published archive: one folder a word, ``_background_no
 
 from __future__ import annotations
 
+import os
 import re
+import struct
 import wave
 from os import PathLike
 from pathlib import Path
@@ -106,14 +108,17 @@ def read_wav(path, start=None):
     ``start`` s if one is given."""
     try:
         with wave.open(str(path), "rb") as file:
-            rate, channels, width = file.getframerate(), file.getnchannels(), file.getsampwidth()
+            rate, channels, width, frames = file.getframerate(), file.getnchannels(), file.getsampwidth(), file.getnframes()
+            if width != 2:
+                raise StorageError(f"file {str(path)!r} has {8 * width} bits a sample; convert it to 16")
+            if rate < 1 or frames * channels * width > os.path.getsize(path):
+                raise StorageError(f"file {str(path)!r} declares {frames} samples at {rate} Hz, which it does not hold")
             if start is not None:
                 file.setpos(start * rate)
-            data = file.readframes(file.getnframes() if start is None else rate)
-    except (OSError, EOFError, wave.Error) as error:
+            data = file.readframes(frames if start is None else min(rate, frames))
+    except (OSError, EOFError, RuntimeError, struct.error, wave.Error) as error:  # RuntimeError: chunks out of place
         raise StorageError(f"file {str(path)!r} cannot be read as .wav: {error}") from error
-    if width != 2:
-        raise StorageError(f"file {str(path)!r} has {8 * width} bits a sample; convert it to 16")
+    data = data[: len(data) - len(data) % (2 * channels)]
     samples = np.frombuffer(data, dtype="<i2").reshape(-1, channels).T.astype(np.float32) / np.float32(2**15)
     return torch.from_numpy(samples), rate
 
@@ -132,6 +137,8 @@ def _listed(folder, name):
         return set((folder / name).read_text().split())
     except OSError as error:
         raise StorageError(f"file {str(folder / name)!r} cannot be read ({error.strerror}). {_advice()}") from error
+    except UnicodeDecodeError as error:
+        raise StorageError(f"file {str(folder / name)!r} is no text ({error}). {_advice()}") from error
 
 
 def _advice():

@@ -43,7 +43,7 @@ def saved_weights(pretrained, name):
         saved = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise StorageError(f"{name}: {path!r} cannot be read as a state dict: {error}") from error
-    if not isinstance(saved, dict) or not all(isinstance(value, torch.Tensor) for value in saved.values()):
+    if not isinstance(saved, dict) or not all(isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in saved.items()):
         raise StorageError(f"{name}: {path!r} holds no state dict; write it with torch.save(model.state_dict(), path)")
     return saved
 

@@ -14,14 +14,13 @@ file is walked before a value of it is read, and read from the same open file. W
 from __future__ import annotations
 
 import math
-import mmap
-import struct
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from eventsim.errors import StorageError
+from eventsim.files.hdf5 import check_heaps
 from norse_bridge.nir.nodes import ARRAYS, arrays_of
 from norse_bridge.nir.package import nir_package
 from norse_bridge.nir.shapes import Shapes, graph_shapes
@@ -29,7 +28,6 @@ from norse_bridge.nir.shapes import Shapes, graph_shapes
 MAX_BYTES = 2**32
 RATIO, ALWAYS = 1100, 4096  # deflate packs at most 1032 bytes into one; as much as ALWAYS costs nothing
 MAX_TEXT, MAX_NAMES, MAX_DEPTH = 2**20, 100_000, 32
-HEAP = b"GCOL\x01"
 FILTERS = (1, 2, 3, 4, 32000)  # deflate, shuffle, fletcher32, szip, LZF: none of them loads code from outside
 
 
@@ -121,25 +119,6 @@ class _Reader:
         return text
 
 
-def _check_heaps(path, label):
-    """A StorageError if HDF5 would never come back from reading the file's texts.
-
-    They lie in heaps: "GCOL", version, 3 bytes, size; then objects: index, count, 4 bytes, size. HDF5 steps over an object of index
-    0 by its size alone, and stands still where that is 0.
-    """
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        start = data.find(HEAP)
-        while start >= 0:
-            (size,) = struct.unpack("<Q", data[start + 8 : start + 16].ljust(8, b"\0"))
-            at, end = start + 16, min(start + size, len(data))
-            while at + 16 <= end:
-                index, _, _, length = struct.unpack_from("<HHIQ", data, at)
-                if index == 0 and length == 0:
-                    raise StorageError(f"{label}: it is broken: a heap of texts at byte {start} has an object of no size")
-                at += length if index == 0 else 16 + -(-length // 8) * 8
-            start = data.find(HEAP, start + 1)
-
-
 def _node(fields, label, depth=0):
     """A dict as read -> the dict that `nir.dict2NIRNode` takes; its own inference of shapes is turned off, see `shapes`."""
     kind = fields.get("type") if isinstance(fields, dict) else None
@@ -183,7 +162,7 @@ def load_nir(path, max_bytes=MAX_BYTES):
     if not Path(path).is_file():
         raise StorageError(f"{label}: there is no such file")
     try:
-        _check_heaps(path, label)
+        check_heaps(path, label)
         with h5py.File(path, "r") as file:
             reader = _Reader(label, max_bytes)
             if type(file.get("node", getlink=True)) is not h5py.HardLink or not isinstance(file["node"], h5py.Group):

@@ -36,6 +36,8 @@ from norse_bridge.pooling import SumPool2d
 
 ONE = 4 * np.finfo(np.float64).eps  # how far from 1 a factor may be that is 1 but for rounding
 
+MOST_DELAYED = 2**26  # values that a Delay keeps, for the longest time
+
 
 class Options(NamedTuple):
     """dt : s; reset_method : `reset_value` or `reset_subtract`; dtype : of tensors; ignore_warnings : to warn of nothing."""
@@ -127,6 +129,10 @@ def _integrator(kind, arrays, options):
 def delay_steps(delay, label, options) -> np.ndarray:
     """Delays in s as whole steps, int64; a warning where they are rounded."""
     steps = delay / options.dt
+    if np.max(steps, initial=0.0) * max(1, delay.size) > MOST_DELAYED:
+        raise ModelError(
+            f"{label}: a delay of {np.max(delay):g} s is {np.max(steps):g} steps of {options.dt} s: too many to be kept"
+        )
     off = np.abs(steps - np.rint(steps)) > 1e-6 * np.maximum(1.0, steps)
     if np.any(off):
         options.warn(f"{label}: {int(off.sum())} of {off.size} delays are no multiples of dt = {options.dt} s: rounded to it")

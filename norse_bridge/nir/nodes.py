@@ -68,10 +68,14 @@ def kind_of(node, label="node") -> str:
 def array_of(node, field, label) -> np.ndarray:
     """A field of a node as a float64 array; a ModelError if it holds what is no finite number, or a time not above 0."""
     value = getattr(node, field)
-    value = value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
+    try:
+        value = value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
+    except (ValueError, TypeError) as error:  # lists of different lengths, types that NumPy has not
+        raise ModelError(f"{label}: {field} must be an array of real numbers: {error}") from error
     if value.dtype.kind not in "fiub":
         raise ModelError(f"{label}: {field} must be an array of real numbers, not of {value.dtype}")
-    array = value.astype(np.float64)
+    with np.errstate(over="ignore"):  # of a longer type: refused as infinite
+        array = value.astype(np.float64)
     broken = int(np.count_nonzero(~np.isfinite(array)))
     if broken:
         raise ModelError(f"{label}: {broken} of the {array.size} values of {field} are NaN or infinite")
@@ -102,6 +106,14 @@ def counts(value, axes, least, label) -> tuple[int, ...]:
     if array.dtype.kind not in "iu" or array.size not in (1, axes) or np.any(array < least) or np.any(array > 2**31 - 1):
         raise ModelError(f"{label} must be {axes} whole numbers of {least} or more, not {value!r}")
     return tuple(int(n) for n in np.broadcast_to(array.reshape(-1), axes))
+
+
+def whole_number(value, label) -> int:
+    """One whole number, of either sign."""
+    array = np.asarray(value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else value)
+    if array.dtype.kind not in "iu" or array.size != 1:
+        raise ModelError(f"{label} must be a whole number, not {value!r}")
+    return int(array.reshape(-1)[0])
 
 
 def window_of(node, label) -> Window:

@@ -10,10 +10,8 @@ import math
 from collections import deque
 from typing import NamedTuple
 
-import numpy as np
-
 from eventsim.errors import ModelError, NetworkError
-from norse_bridge.nir.nodes import ELEMENTWISE, arrays_of, counts, declared_shape, kind_of, window_of
+from norse_bridge.nir.nodes import ELEMENTWISE, arrays_of, counts, declared_shape, kind_of, whole_number, window_of
 
 Shape = tuple[int, ...]
 
@@ -59,7 +57,7 @@ def _conv_shape(node, arrays, shape, label) -> Shape:
 
 def _flat_shape(node, shape, label) -> Shape:
     axes = len(shape)
-    ends = [int(np.asarray(d)) for d in (node.start_dim, node.end_dim)]
+    ends = [whole_number(getattr(node, field), f"{label}: {field}") for field in ("start_dim", "end_dim")]
     start, end = (d + axes if d < 0 else d for d in ends)
     if not 0 <= start <= end < axes:
         raise ModelError(f"{label}: start_dim={ends[0]} and end_dim={ends[1]} do not fit an input of shape {shape}, without batch")
@@ -99,7 +97,11 @@ def output_shape(node, shape, label) -> Shape:
 def check_edges(graph, label):
     """A NetworkError if an edge names a node that is not there, occurs twice, or enters an Input or leaves an Output."""
     seen = set()
+    if not isinstance(graph.edges, (list, tuple)):
+        raise NetworkError(f"{label}: its edges must be a list of pairs of names, not {graph.edges!r}")
     for edge in graph.edges:
+        if not isinstance(edge, (list, tuple)) or len(edge) != 2 or not all(isinstance(name, str) for name in edge):
+            raise NetworkError(f"{label}: an edge must be the names of two nodes, not {edge!r}")
         a, b = edge
         for name in edge:
             if name not in graph.nodes:
@@ -124,7 +126,11 @@ def graph_shapes(graph, label="the graph", shape=None) -> Shapes:
 
     shape : of what enters a graph within a graph, which must have one Input and one Output; None: as the Inputs say
     """
+    if not isinstance(graph.nodes, dict):
+        raise NetworkError(f"{label}: its nodes must be a dict by name, not {graph.nodes!r}")
     for name, node in graph.nodes.items():
+        if not isinstance(name, str) or not name:
+            raise NetworkError(f"{label}: the name of a node must be a text that is not empty, not {name!r}")
         kind_of(node, f"{label}: {node_label(name, node)}")
     check_edges(graph, label)
     inputs, outputs = ends_of(graph, label)

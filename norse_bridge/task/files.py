@@ -39,7 +39,7 @@ def find(given: str | None, source: Source) -> Path:
     else:
         candidates, tried = [], f"no data: neither --data nor {FOLDER} is given"
     for path in candidates:
-        if path.exists():
+        if os.path.exists(path):  # which says no, too, to what cannot be a name
             return path
     raise StorageError(
         f"{tried}. Nothing is downloaded here. {source.advice} The variable {FOLDER} may name the folder they are in."
