@@ -93,9 +93,9 @@ def _groups() -> Iterator[tuple[Path, _Files]]:
 def reserved(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     """An array of which hardly anything will be touched: pages are small, however large it is."""
     size = math.prod(shape) * np.dtype(dtype).itemsize
-    if size < LARGE:
+    if size < LARGE or not hasattr(mmap, "MAP_PRIVATE"):
         return np.empty(shape, dtype)
-    room = mmap.mmap(-1, size)
+    room = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)  # after a fork each process has its own
     if hasattr(mmap, "MADV_NOHUGEPAGE"):
         with suppress(OSError):  # of a kernel that knows no other pages
             room.madvise(mmap.MADV_NOHUGEPAGE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tracemalloc
@@ -223,6 +224,17 @@ def test_what_is_reserved_can_be_written(size):
     array = reserved((2, size), np.int32)
     array[1] = 7
     assert array.shape == (2, size) and array.dtype == np.int32 and np.all(array[1] == 7) and array.flags.c_contiguous
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_what_is_reserved_is_not_shared_after_a_fork():
+    code = (
+        "import os, numpy as np; from eventsim.memory import reserved\n"
+        "array = reserved((4_000_000,), np.int32); array[:] = 1; child = os.fork()\n"
+        "if not child: array[:] = 2; os._exit(0)\n"
+        "os.waitpid(child, 0); assert np.all(array == 1)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @METHODS
