@@ -35,8 +35,7 @@ from norse_bridge.nir.nodes import arrays_of, counts, kind_of, window_of
 from norse_bridge.pooling import SumPool2d
 
 ONE = 4 * np.finfo(np.float64).eps  # how far from 1 a factor may be that is 1 but for rounding
-
-MOST_DELAYED = 2**26  # values that a Delay keeps, for the longest time
+MOST_DELAYED = 2**26  # values that a Delay keeps
 
 
 class Options(NamedTuple):

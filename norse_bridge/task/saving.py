@@ -43,4 +43,8 @@ def load_model(path: str | Path, task: str) -> tuple[dict[str, Any], dict[str, t
         raise StorageError(f"{label}: is no model that a task has saved; give the model.pt of an earlier run")
     if found["task"] != task:
         raise StorageError(f"{label}: belongs to the task {found['task']!r}, not to {task!r}")
-    return found["settings"], found["state_dict"]
+    settings, state = found["settings"], found["state_dict"]
+    tensors = isinstance(state, dict) and all(isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in state.items())
+    if not isinstance(settings, dict) or not tensors:
+        raise StorageError(f"{label}: settings must be a mapping of names, state_dict one of names to tensors")
+    return settings, state

@@ -15,13 +15,13 @@ OUTCOMES = ("worked", "refused", "found", "found", "found", "found", "worked")
 
 
 def ill(draw: Draw, folder: Path) -> None:
-    """Case 1 is refused; 2 crashes, 3 hangs, 4 takes memory, 5 raises what is no error of the project."""
+    """Case 1 is refused; 2 hangs, 3 crashes, 4 takes memory, 5 raises what is no error of the project."""
     if draw.number_of_case == 1:
         raise EventsimError("as it should be")
     if draw.number_of_case == 2:
-        ctypes.string_at(0)
-    if draw.number_of_case == 3:
         time.sleep(60.0)
+    if draw.number_of_case == 3:
+        ctypes.string_at(0)
     if draw.number_of_case == 4:
         np.zeros(2**31)
     if draw.number_of_case == 5:

@@ -17,7 +17,7 @@ TESTS = Path(__file__).resolve().parents[1]
 def reports(name: str, first: int, last: int) -> Iterator[dict[str, Any]]:
     """What came of the cases of an entrance from ``first`` to before ``last``; one that ended its process is ``found``, too."""
     while first < last:
-        begun, done = first, first
+        begun, done = None, first
         with tempfile.TemporaryFile("w+") as errors, _start(name, first, last, errors) as process:
             assert process.stdout is not None
             for line in process.stdout:
@@ -30,6 +30,8 @@ def reports(name: str, first: int, last: int) -> Iterator[dict[str, Any]]:
             code = process.wait()
             errors.seek(0)
             said = errors.read()
+        if begun is None:
+            raise RuntimeError(f"the cases of {name} cannot be run: {said[-3000:]}")
         if done < last:
             text = f"the process ended with {code}: {said.strip().splitlines()[0] if said.strip() else ''}"
             yield {
@@ -41,8 +43,6 @@ def reports(name: str, first: int, last: int) -> Iterator[dict[str, Any]]:
                 "seconds": 0,
                 "bytes": 0,
             }
-            if done == first and begun == first and code and "begin" not in said and "Traceback" in said:
-                raise RuntimeError(f"the cases of {name} cannot be run: {said[-3000:]}")
         first = max(done, begun + 1)
 
 

@@ -57,4 +57,4 @@ def test_what_crashes_hangs_or_takes_too_much_is_found():
     found = list(reports("ill", 0, len(OUTCOMES)))
     assert [report["number"] for report in found] == list(range(len(OUTCOMES)))
     assert tuple(report["outcome"] for report in found) == OUTCOMES
-    assert "Segmentation fault" in found[2]["text"] and "Timeout" in found[3]["text"] and "MemoryError" in found[4]["text"]
+    assert "Timeout" in found[2]["text"] and "Segmentation fault" in found[3]["text"] and "MemoryError" in found[4]["text"]
