@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import mmap
 import os
+import resource
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -21,15 +22,15 @@ UNLIMITED = 1 << 60  # bytes: so much and more stands where there is no limit
 
 
 class _Files(NamedTuple):
-    """Where a control group says its limit and use, and the word in ``memory.stat`` for files nobody needs."""
+    """Where a control group says its limits and its use, and the words in ``memory.stat`` for files that were read and can go."""
 
-    limit: str
+    limits: tuple[str, ...]
     usage: str
-    idle: str
+    files: tuple[str, ...]
 
 
-FIRST = _Files("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
-SECOND = _Files("memory.max", "memory.current", "inactive_file")
+FIRST = _Files(("memory.limit_in_bytes",), "memory.usage_in_bytes", ("total_inactive_file", "total_active_file"))
+SECOND = _Files(("memory.max", "memory.high"), "memory.current", ("inactive_file", "active_file"))
 
 
 class Available(NamedTuple):
@@ -40,9 +41,11 @@ class Available(NamedTuple):
 
 
 def available_memory() -> Available:
-    """What can be taken now: of the machine's memory, or of what its control groups (version 1 or 2) leave of theirs, if less."""
+    """What can be taken now: of the machine's memory, or of what its control groups (version 1 or 2) or its limit of addresses
+    (``ulimit -v``) leave, if less. Where the system does not say what is free, as on macOS, that is all memory there is."""
     found = [Available(_of_machine(), "on this machine")]
     found += [Available(max(0, left), "in its control group") for left in _of_groups()]
+    found += [Available(max(0, left), "within its ulimit -v") for left in _of_addresses()]
     return min(found)
 
 
@@ -61,24 +64,26 @@ def _numbers(path: Path) -> dict[str, int]:
 
 
 def _of_groups() -> Iterator[int]:
-    """What each of the control groups leaves that this process is in; files that are about to be dropped count as free."""
+    """What each of the control groups leaves that this process is in; what was read of files counts as free, since it can go."""
     for folder, files in _groups():
-        try:
-            most = (folder / files.limit).read_text().strip()
-            if most.isdigit() and int(most) < UNLIMITED:
-                yield int(most) - int((folder / files.usage).read_text()) + _numbers(folder / "memory.stat").get(files.idle, 0)
-        except (OSError, ValueError):
-            continue  # the topmost group of version 2 has no such files; a container cannot see those above its own
+        for limit in files.limits:
+            try:
+                most = (folder / limit).read_text().strip()
+                if most.isdigit() and int(most) < UNLIMITED:
+                    held = _numbers(folder / "memory.stat")
+                    cached = sum(held.get(name, 0) for name in files.files)
+                    yield int(most) - max(0, int((folder / files.usage).read_text()) - cached)
+            except (OSError, ValueError):
+                continue  # the topmost group of version 2 has no such files; a container cannot see those above its own
 
 
 def _groups() -> Iterator[tuple[Path, _Files]]:
     """The folder of each control group for memory, from that of this process up."""
     try:
-        lines = (PROC / "self" / "cgroup").read_text().splitlines()
-    except OSError:
+        lines = [line.split(":", 2) for line in (PROC / "self" / "cgroup").read_text().splitlines()]
+    except (OSError, ValueError):
         return
-    for line in lines:
-        number, kinds, name = line.split(":", 2)
+    for number, kinds, name in (parts for parts in lines if len(parts) == 3):
         if number != "0" and "memory" not in kinds.split(","):
             continue
         files, root = (SECOND, CGROUPS) if number == "0" else (FIRST, CGROUPS / "memory")
@@ -90,12 +95,23 @@ def _groups() -> Iterator[tuple[Path, _Files]]:
             folder = folder.parent
 
 
+def _of_addresses() -> Iterator[int]:
+    """What the limit of this process's addresses leaves, if it has one."""
+    most, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if 0 <= most < UNLIMITED:
+        with suppress(OSError, KeyError):
+            yield most - _numbers(PROC / "self" / "status")["VmSize"] * 1024
+
+
 def reserved(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     """An array of which hardly anything will be touched: pages are small, however large it is."""
     size = math.prod(shape) * np.dtype(dtype).itemsize
     if size < LARGE or not hasattr(mmap, "MAP_PRIVATE"):
         return np.empty(shape, dtype)
-    room = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)  # after a fork each process has its own
+    try:
+        room = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)  # after a fork each process has its own
+    except OSError as error:
+        raise MemoryError(f"{size:,} bytes cannot be reserved: {error.strerror}") from error
     if hasattr(mmap, "MADV_NOHUGEPAGE"):
         with suppress(OSError):  # of a kernel that knows no other pages
             room.madvise(mmap.MADV_NOHUGEPAGE)

@@ -107,6 +107,8 @@ def _checked(given: Any) -> Asked:
         raise ValueError("times must be numbers of ms, not negative, and duration and dt above 0")
     if not isinstance(asked.settings, dict) or not set(asked.settings) <= SETTINGS:
         raise ValueError(f"settings must be of {', '.join(sorted(SETTINGS))}")
+    if type(asked.settings.get("force", False)) is not bool:
+        raise ValueError("force must be true or false")
     before = asked.before
     if before is not None and not (
         isinstance(before, list) and len(before) == len(Counters._fields) and set(map(type, before)) <= {int}
@@ -148,6 +150,10 @@ def go_on(folder: Path, workers: int | None = None, checkpoint: str = CHECKPOINT
     wall = time.perf_counter() - start
     if begun > asked.discard:
         click.echo(f"resumed at {begun:g} ms: building and simulating are of what was left")
+    if abs(simulation.time - asked.discard - asked.duration) > 0.5 * example.dt:
+        raise StorageError(
+            f"folder {str(folder)!r}: its checkpoint is of another run than {ASKED}; begin anew with --overwrite"
+        )
     before, recording = Counters(*(asked.before or [])), read(folder / RECORDING)
     lost = sorted(set(example.record) - set(recording.spikes))
     if lost:

@@ -56,7 +56,8 @@ def test_the_peak_is_the_one_that_was_estimated(name):
 
 
 @METHODS
-def test_a_network_that_does_not_fit_is_refused_before_anything_is_built(method):
+def test_a_network_that_does_not_fit_is_refused_before_anything_is_built(method, monkeypatch):
+    monkeypatch.setattr(fitting, "available_memory", lambda: Available(1 << 33, "on this machine"))
     large = network(2_000_000, 10_000)
     tracemalloc.start()
     try:
@@ -175,14 +176,18 @@ def proc(tmp_path, monkeypatch, groups: str, available: int = 1 << 20) -> Path:
     return tmp_path / "cgroup"
 
 
-def limit(folder: Path, names: tuple[str, str, str], most: int | str, used: int, idle: int) -> None:
+def limit(folder: Path, names: tuple[str, str, str], most: int | str, used: int, cached: int) -> None:
+    """A control group. cached : what was read of files, half of it again"""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, value in zip(names, (most, used, f"cache 7\n{names[2]} {idle}"), strict=True):
-        (folder / (name if name != names[2] else "memory.stat")).write_text(f"{value}\n")
+    (folder / names[0]).write_text(f"{most}\n")
+    (folder / names[1]).write_text(f"{used}\n")
+    halves = cached - cached // 2, cached // 2
+    kinds = (f"{names[2]}{kind}_file {half}\n" for kind, half in zip(("inactive", "active"), halves, strict=True))
+    (folder / "memory.stat").write_text("cache 7\n" + "".join(kinds))
 
 
-V1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
-V2 = ("memory.max", "memory.current", "inactive_file")
+V1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_")
+V2 = ("memory.max", "memory.current", "")
 
 
 def test_the_machine_is_the_limit_where_no_group_is(tmp_path, monkeypatch):
@@ -199,6 +204,9 @@ def test_a_group_of_version_2_is_the_limit(tmp_path, monkeypatch):
     assert available_memory() == (200, "in its control group")
     limit(folder / "user" / "job", V2, 2000, 2100, 0)
     assert available_memory().bytes == 0
+    limit(folder / "user" / "job", V2, "max", 800, 900)
+    (folder / "user" / "job" / "memory.high").write_text("700\n")
+    assert available_memory().bytes == 700
 
 
 def test_a_group_of_version_1_is_the_limit(tmp_path, monkeypatch):
@@ -215,8 +223,27 @@ def test_without_proc_all_memory_counts(tmp_path, monkeypatch):
     assert found.whose == "on this machine" and found.bytes > 1 << 28
 
 
+@pytest.mark.parametrize("groups", ["", "nonsense\n", "0:\n"])
+def test_groups_that_cannot_be_read_are_none(tmp_path, monkeypatch, groups):
+    proc(tmp_path, monkeypatch, groups)
+    assert available_memory() == (1 << 30, "on this machine")
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux says how many addresses are taken")
+def test_a_limit_of_addresses_counts():
+    code = (
+        "import resource; from eventsim.memory import available_memory, reserved\n"
+        "taken = next(1024 * int(line.split()[1]) for line in open('/proc/self/status') if line.startswith('VmSize'))\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (taken + (1 << 26), -1)); found = available_memory()\n"
+        "assert found.whose == 'within its ulimit -v' and 0 < found.bytes <= 1 << 26, found\n"
+        "try: reserved((1 << 26,), 'f8')\n"
+        "except MemoryError: print('refused')\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "refused\n"
+
+
 def test_this_machine_has_memory():
-    assert 1 << 26 < available_memory().bytes < 1 << 60
+    assert 0 <= available_memory().bytes < 1 << 60
 
 
 @pytest.mark.parametrize("size", [10, memory.LARGE])
