@@ -151,9 +151,7 @@ def go_on(folder: Path, workers: int | None = None, checkpoint: str = CHECKPOINT
     if begun > asked.discard:
         click.echo(f"resumed at {begun:g} ms: building and simulating are of what was left")
     if abs(simulation.time - asked.discard - asked.duration) > 0.5 * example.dt:
-        raise StorageError(
-            f"folder {str(folder)!r}: its checkpoint is of another run than {ASKED}; begin anew with --overwrite"
-        )
+        raise StorageError(f"folder {str(folder)!r}: its checkpoint is of another run than {ASKED}; begin anew with --overwrite")
     before, recording = Counters(*(asked.before or [])), read(folder / RECORDING)
     lost = sorted(set(example.record) - set(recording.spikes))
     if lost:
