@@ -78,7 +78,7 @@ def test_a_failed_worker_ends_the_simulation_with_the_reason(monkeypatch, worker
 @pytest.mark.skipif(sys.platform == "win32", reason="a process cannot send itself Ctrl-C there")
 @pytest.mark.parametrize(("batch", "workers"), [(1, 1), (1, 2), (3, 2)])
 def test_two_interrupts_at_once_do_not_crash(interruptible, batch, workers):
-    simulation = driven(LIF(), 3000, batch=batch, workers=workers, record=[States("n"), Spikes("n")])
+    simulation = driven(LIF(), 3000, batch=batch, workers=workers, record=[States("n"), Spikes("n")], force=True)
     simulation.run(1.0)
 
     def interrupt():
