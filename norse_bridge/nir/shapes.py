@@ -129,8 +129,8 @@ def graph_shapes(graph, label="the graph", shape=None) -> Shapes:
     if not isinstance(graph.nodes, dict):
         raise NetworkError(f"{label}: its nodes must be a dict by name, not {graph.nodes!r}")
     for name, node in graph.nodes.items():
-        if not isinstance(name, str) or not name:
-            raise NetworkError(f"{label}: the name of a node must be a text that is not empty, not {name!r}")
+        if not isinstance(name, str):
+            raise NetworkError(f"{label}: the name of a node must be a text, not {name!r}")
         kind_of(node, f"{label}: {node_label(name, node)}")
     check_edges(graph, label)
     inputs, outputs = ends_of(graph, label)
