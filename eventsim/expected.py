@@ -16,7 +16,6 @@ from eventsim.rows import BLOCK_BITS, targets_are_narrow
 from eventsim.rules import FixedInDegree, FixedProbability, FixedTotalNumber
 
 SEGMENT = 24  # bytes of a segment: three words (`eventsim.rows.Index`)
-MOST_STEPS = 2**31 - 1  # of a delay, less one (`eventsim.rows.check_delays`)
 SOURCE = 8  # bytes of a source in each worker: where its segments begin
 SORTED = 32  # bytes of a synapse of the row that is sorted: key and weight, twice
 CHUNK = 1 << 16  # delays that are looked at together: what asks for memory must not take much itself
@@ -65,15 +64,8 @@ def _below(distribution: Distribution, edges: np.ndarray) -> np.ndarray:
     return np.clip((chance[2:] - chance[0]) / (chance[1] - chance[0]), 0.0, 1.0)
 
 
-def check_countable(delay: Distribution, dt: float, label: str) -> None:
-    """Refuse delays of more steps than are counted."""
-    if not delay.maximum / dt < MOST_STEPS:
-        raise SimulationError(f"estimate, {label}: a delay of {delay.maximum:g} ms is more than 2**31 - 2 steps of {dt} ms")
-
-
 def delay_steps(delay: Distribution, dt: float, label: str) -> tuple[np.ndarray, np.ndarray]:
     """(steps int64 ascending, their chances) of a projection's delays."""
-    check_countable(delay, dt, label)
     if isinstance(delay, Constant):
         return np.array([round(delay.value / dt)]), np.ones(1)
     low, high = round(delay.minimum / dt), round(delay.maximum / dt)

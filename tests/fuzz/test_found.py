@@ -13,10 +13,10 @@ from eventsim import (
     AllToAll,
     EventsimError,
     Network,
+    NetworkError,
     PoissonSource,
     Population,
     Projection,
-    SimulationError,
     StorageError,
     estimate,
     jit,
@@ -42,7 +42,7 @@ def test_rows_of_different_lengths_are_no_weights():
 def test_delays_of_more_steps_than_are_counted_are_not_estimated():
     pair = Population("a", 2, LIF()), Population("b", 2, LIF())
     for delay, dt in ((1e300, 0.1), (1.0, 1e-320)):
-        with pytest.raises(SimulationError, match=r"more than 2\*\*31 - 2 steps"):
+        with pytest.raises(NetworkError, match=r"do not fit 0 to 2\*\*31 - 2 steps"):
             estimate(Network(pair, (Projection("a", "b", AllToAll(), weight=1.0, delay=delay),)), dt)
 
 
