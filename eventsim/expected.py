@@ -141,12 +141,16 @@ def _absent(part: Drawn, sources: int) -> np.ndarray:
     return attempts * np.log1p(-np.minimum(part.trial * part.chances, 1.0 - 1e-15))
 
 
+def expected_synapses(network: Network, projection: Projection) -> float:
+    """The expected number of a projection's synapses."""
+    sources, targets = network.population(projection.source).size, network.population(projection.target).size
+    return projection.connectivity.expected(sources, targets, projection.source == projection.target)
+
+
 def drawn(network: Network, projection: Projection, dt: float) -> Drawn:
     """What the laws of a projection say."""
-    sources, targets = network.population(projection.source).size, network.population(projection.target).size
-    rule = projection.connectivity
-    synapses = rule.expected(sources, targets, projection.source == projection.target)
-    return Drawn(synapses, *delay_steps(projection.delay, dt, projection.label), trial_of(rule, sources))
+    trial = trial_of(projection.connectivity, network.population(projection.source).size)
+    return Drawn(expected_synapses(network, projection), *delay_steps(projection.delay, dt, projection.label), trial)
 
 
 def trial_of(rule: Any, sources: int) -> float:
@@ -160,11 +164,10 @@ def longest_row(network: Network) -> float:
     """About how many synapses the source has that has most."""
     mean: dict[str, float] = {}
     for p in network.projections:
-        sources, targets = network.population(p.source).size, network.population(p.target).size
         if isinstance(p.connectivity, Connectivity):
             longest = float(np.diff(p.connectivity.indptr).max(initial=0))
         else:
-            longest = p.connectivity.expected(sources, targets, p.source == p.target) / sources
+            longest = expected_synapses(network, p) / network.population(p.source).size
         mean[p.source] = mean.get(p.source, 0.0) + longest
     return max((count + 4.0 * math.sqrt(count) for count in mean.values()), default=0.0)
 

@@ -8,6 +8,7 @@ from typing import Any
 from eventsim.distributions import Constant
 from eventsim.errors import MemoryShortage
 from eventsim.exact.sizes import exact_sizes
+from eventsim.expected import expected_synapses
 from eventsim.memory import Available, available_memory
 from eventsim.network import Network
 from eventsim.program import Program
@@ -25,15 +26,10 @@ GROUP = 1 << 17  # of a group, in each worker
 LIST = 300  # of a list of the wheel
 
 
-def _synapses(network: Network) -> float:
-    sizes = {population.name: population.size for population in network.populations}
-    return sum(p.connectivity.expected(sizes[p.source], sizes[p.target], p.source == p.target) for p in network.projections)
-
-
 def _most(network: Network, batch: int) -> float:
     """More bytes than a network takes, quickly."""
-    neurons = NEURON * (1 + batch) * network.size
-    return SYNAPSE * _synapses(network) + neurons + GIVEN * batch * given_bytes(network)
+    synapses = sum(expected_synapses(network, p) for p in network.projections)
+    return SYNAPSE * synapses + NEURON * (1 + batch) * network.size + GIVEN * batch * given_bytes(network)
 
 
 def check_grid_fits(program: Program, workers: int, batch: int) -> None:

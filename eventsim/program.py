@@ -18,6 +18,7 @@ from eventsim.cpu.kernels import KernelSpec
 from eventsim.currents import under_currents
 from eventsim.distributions import sample
 from eventsim.errors import NetworkError, SimulationError
+from eventsim.expected import expected_synapses
 from eventsim.grid import steps_of
 from eventsim.models.model import Neuron
 from eventsim.network import Network, used_ports
@@ -263,10 +264,7 @@ def build(
 
 def _check_synapses(network: Network) -> None:
     """Refuse more synapses than a segment can say the place of."""
-    expected = [
-        (p.connectivity.expected(*(network.population(name).size for name in (p.source, p.target)), p.source == p.target), p)
-        for p in network.projections
-    ]
+    expected = [(expected_synapses(network, p), p) for p in network.projections]
     total = sum(count for count, _ in expected)
     if total >= MOST_SYNAPSES:
         count, largest = max(expected, key=lambda one: one[0])

@@ -14,7 +14,7 @@ from eventsim.exact.checks import check_network
 from eventsim.exact.queue import ROOM
 from eventsim.exact.records import LINE
 from eventsim.exact.sources import PROCESS_NUMBERS, PROCESS_WORDS
-from eventsim.expected import PopulationEstimate, ProjectionEstimate, longest_row, trial_of
+from eventsim.expected import PopulationEstimate, expected_synapses, longest_row, projection_estimate, trial_of
 from eventsim.models import Neuron
 from eventsim.network import Network, Population
 from eventsim.rate_curve import curve_bytes
@@ -92,7 +92,7 @@ def _rows(network: Network) -> _Rows:
     counts = []
     for p in network.projections:
         source, target = network.population(p.source), network.population(p.target)
-        synapses = p.connectivity.expected(source.size, target.size, p.source == p.target)
+        synapses = expected_synapses(network, p)
         part = synapses, trial_of(p.connectivity, source.size), _delays(p.delay)
         neuron: Any = target.neuron
         parcels.setdefault(p.source, []).append(part)
@@ -160,13 +160,8 @@ def exact_sizes(network: Network) -> Sizes:
     cutting += max(kinds["segments"], round(SORTED * longest_row(network)))
     reading = before + kinds["synapses"] + kinds["segments"] + 2 * process + READING * events
     peak = max(making, cutting, reading, sum(kinds.values()))
-    return Sizes(tuple(populations), tuple(_projections(network, rows.synapses)), kinds, peak)
-
-
-def _projections(network: Network, synapses: list[float]) -> list[ProjectionEstimate]:
-    result = []
-    for p, count in zip(network.projections, synapses, strict=True):
-        sources, targets = network.population(p.source).size, network.population(p.target).size
-        degrees, delays = (count / targets, count / sources), (p.delay.minimum, p.delay.maximum)
-        result.append(ProjectionEstimate(p.source, p.target, count, *degrees, *delays, round(SYNAPSE * count)))
-    return result
+    projections = [
+        projection_estimate(network, p, count, p.delay.minimum, p.delay.maximum, SYNAPSE * count)
+        for p, count in zip(network.projections, rows.synapses, strict=True)
+    ]
+    return Sizes(tuple(populations), tuple(projections), kinds, peak)
