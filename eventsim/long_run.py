@@ -1,6 +1,8 @@
 """A run stretch by stretch: what was recorded goes to disk, checkpoints are written, somebody is told how far it has come.
 
-However a run is cut, its results are the same; so stretches are as long as takes about a second, and end where a checkpoint is due.
+However a run is cut, its results are the same; so stretches are as long as takes about a second, or short enough for what they
+record to take little memory, and end where a checkpoint is due. Each is written at its end; to wait for the disk takes longer, and
+is done about once in a second for all that were written since.
 """
 
 from __future__ import annotations
@@ -18,16 +20,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from eventsim.errors import SimulationError
+from eventsim.errors import SimulationError, StorageError
 from eventsim.interrupt import DeferredInterrupt
 from eventsim.recording import Recording
 from eventsim.recordings.joined import joined
 from eventsim.recordings.stream import RecordingWriter
 
-STRETCH = 1.0  # s that a stretch should take: so much is lost when the machine fails
-PATIENCE = 20.0  # times as long as writing takes: slow disks are written to less often
+STRETCH = 1.0  # s that a stretch should take, and that pass until what was written is on the disk: so much is lost with the machine
+PATIENCE = 20.0  # times as long as the disk takes: slow ones are waited for less often
 FIRST_STRETCH = 10.0  # ms, from which on they double
-MOST_BYTES = 1 << 26  # of what is recorded in one stretch, about
+MOST_BYTES = 1 << 22  # of what is recorded in one stretch, about
+MOST_HELD = 1 << 25  # bytes that are written before the disk is waited for
 TEXT_EVERY = 10.0  # s between two lines of report="text"
 RUNAWAY = 500.0  # spikes/s of all neurons on average that are hardly meant
 LONG_ENOUGH = 100.0  # ms over which such a rate is taken seriously
@@ -125,11 +128,13 @@ class Run:
 
     def __init__(self, simulation: Any, stop: Any, plan: Plan):
         self.simulation, self.stop, self.plan = simulation, stop, plan
+        self.path = "" if plan.to is None else os.path.abspath(plan.to)
         self.stretch = FIRST_STRETCH  # ms
         self.began = self.told = time.perf_counter()
         self.told_at, self.told_spikes = simulation.time, simulation.counters.spikes
         self.first, self.parts = simulation.time, list[Recording]()
         self.due: Any = math.inf  # where the next checkpoint is
+        self.committed, self.patience = self.began, STRETCH  # when, and s until the next time
 
     def run(self) -> Recording:
         """Simulate to the end; what was recorded, but for what is on disk."""
@@ -139,8 +144,12 @@ class Run:
         terminable = plan.to is not None or plan.checkpoint is not None
         try:
             with self._writer() as writer, bar as shown, DeferredInterrupt(terminable) as interrupt:
-                while not self._go_on(writer, shown, interrupt):
-                    pass
+                try:
+                    while not self._go_on(writer, shown, interrupt):
+                        pass
+                except BaseException as error:
+                    self._commit_after(error, writer)
+                    raise
                 if writer is not None:
                     writer.close(complete=simulation._now >= self.stop)
         finally:
@@ -158,16 +167,14 @@ class Run:
         simulation, plan = self.simulation, self.plan
         began = time.perf_counter()
         recording = simulation._record_until(self._next_stop(), shown, interrupt)
-        simulated = time.perf_counter()
+        self._adapt(time.perf_counter() - began, recording.nbytes)
+        over = bool(simulation._wrong) or interrupt.asked or simulation._now >= self.stop
+        due = plan.checkpoint is not None and not simulation._wrong and (over or simulation._now >= self.due)
         self.parts.append(recording)
         if writer is not None:
             writer.append(recording)
-            writer.commit()
-            simulation._written[os.path.abspath(self.plan.to)] = writer.position()
-            self.parts.clear()  # what could not be written stays, in `recording`
-        self._adapt(simulated - began, time.perf_counter() - simulated, recording.nbytes)
-        over = bool(simulation._wrong) or interrupt.asked or simulation._now >= self.stop
-        if plan.checkpoint is not None and not simulation._wrong and (over or simulation._now >= self.due):
+            self._commit(writer, over or due)
+        if due:
             simulation._write_checkpoint(plan, self.stop)
             log.debug("checkpoint at %g ms in %s", simulation.time, plan.checkpoint)
         self._tell(over)
@@ -184,7 +191,7 @@ class Run:
         if self.plan.to is None:
             return nullcontext()
         simulation, path = self.simulation, self.plan.to
-        position = simulation._written.get(os.path.abspath(path))
+        position = simulation._written.get(self.path)
         how = {"dt": simulation.dt, "batch": simulation.batch, "dtype": simulation._state_type}
         if position is not None and not self.plan.overwrite:
             if position["stop"] != simulation.time:
@@ -205,12 +212,32 @@ class Run:
             self.due = simulation._next_multiple(plan.every)
         return min(self.stop, simulation._later(self.stretch), self.due)
 
-    def _adapt(self, took: float, writing: float, size: int) -> None:
-        """Let the next stretch be longer, or shorter, by the seconds that this one and writing it took, and its bytes."""
-        wanted = max(STRETCH, PATIENCE * writing)
-        if took > 2.0 * wanted or size > 2 * MOST_BYTES:
-            self.stretch *= max(0.1, 0.5 * min(wanted / took, MOST_BYTES / max(1, size)))
-        elif took < 0.5 * wanted and size < MOST_BYTES // 2:
+    def _commit(self, writer: RecordingWriter, now: bool) -> None:
+        """Bring what was written to the disk, if that is asked for or was not done for long. Until then it is held here, too: what
+        cannot be written stays, in `recording`."""
+        began = time.perf_counter()
+        if not now and began - self.committed < self.patience and sum(part.nbytes for part in self.parts) < MOST_HELD:
+            return
+        writer.commit()
+        self.simulation._written[self.path] = writer.position()
+        self.parts.clear()
+        self.committed = time.perf_counter()
+        self.patience = max(STRETCH, PATIENCE * (self.committed - began))
+
+    def _commit_after(self, error: BaseException, writer: RecordingWriter | None) -> None:
+        """Bring what was written to the disk before an error that is not of writing it ends the run."""
+        if writer is None or isinstance(error, StorageError):
+            return
+        try:
+            self._commit(writer, True)
+        except StorageError as late:
+            error.add_note(str(late))
+
+    def _adapt(self, took: float, size: int) -> None:
+        """Let the next stretch be longer, or shorter, by the seconds that this one took, and its bytes."""
+        if took > 2.0 * STRETCH or size > 2 * MOST_BYTES:
+            self.stretch *= max(0.1, 0.5 * min(STRETCH / took, MOST_BYTES / max(1, size)))
+        elif took < 0.5 * STRETCH and size < MOST_BYTES // 2:
             self.stretch *= 2.0
 
     def _tell(self, over: bool) -> None:
