@@ -11,11 +11,13 @@ import errno
 import fcntl
 import os
 import shutil
+import time
 from pathlib import Path
 
 from eventsim.errors import StorageError
 from eventsim.files.steady_file import SteadyFile
 
+GRACE = 0.05  # s in which whoever has opened a file by the name locks it, before it is written again
 NOT_THERE = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOLCK}  # said by file systems that lack something
 
 
@@ -47,6 +49,7 @@ class TwinFiles:
         self._whole = self.path  # the file to copy from: what was published last, by a name that only this writer uses
         self._working = self._hidden("a")
         self._links = True
+        self._published = -GRACE  # s, when the name was last switched
         self._lock = self._take_lock()
 
     def _hidden(self, ending: str) -> Path:
@@ -88,7 +91,11 @@ class TwinFiles:
         return file
 
     def go_on(self) -> SteadyFile:
-        """The file to append to next. It holds what was published last or, where it need not be copied, what was before."""
+        """The file to append to next. It holds what was published last or, where it need not be copied, what was before.
+
+        The name has stood for it until then: a reader who has opened it, but has no lock yet, would find it locked.
+        """
+        time.sleep(max(0.0, min(GRACE, self._published + GRACE - time.monotonic())))
         ends = {self._hidden("a"): self._hidden("b")}
         self._working = ends.get(self._whole, self._hidden("a"))
         if self._working.exists():
@@ -126,6 +133,7 @@ class TwinFiles:
         if not self._links:
             self._copy(self._working, link)
         os.replace(link, self.path)
+        self._published = time.monotonic()
         _sync(self.path.parent)
         self._whole = self._working if self._links else self.path
 
