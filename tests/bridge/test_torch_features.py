@@ -1,10 +1,12 @@
 """Layers under torch.compile, torch.func, autocast, DistributedDataParallel and Lightning: the results of the plain layers."""
 
 import copy
+import itertools
 import shutil
 
 import pytest
 import torch
+from shorter import shorter
 
 import norse_bridge as nb
 
@@ -98,8 +100,10 @@ def compiler():
 
 
 @compiles
-@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    ("name", "backend"),
+    shorter(itertools.product(MODELS, ("eager", "aot_eager")), lambda name, backend: backend == "aot_eager" or name == "layers"),
+)
 def test_compiled_layers(name, backend, compiler):
     """Cells make one graph; a layer's loop over time may stay a call of its own."""
     model, x = model_of(name), sequence(4)
@@ -132,7 +136,7 @@ def test_a_compiled_cell_among_others_carries_its_state(compiler):
 
 
 @compiles
-@pytest.mark.parametrize("name", ["layers", "cells"])
+@pytest.mark.parametrize("name", [pytest.param("layers", marks=pytest.mark.slow), "cells"])
 def test_compiled_by_inductor(name, compiler):
     if not (shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")):
         pytest.skip("inductor needs a C++ compiler")

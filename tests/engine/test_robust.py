@@ -196,6 +196,7 @@ def test_threads_that_need_the_same_code_compile_it_once():
     assert sorted(made) == ["a", "b"] and len(set(map(id, found))) == 2
 
 
+@pytest.mark.slow
 def test_processors_with_the_fewest_instructions_run_every_type(tmp_path):
     """Code that asks for registers that a processor does not have ends the process."""
     code = (

@@ -212,7 +212,7 @@ def test_a_neuron_without_closed_form_wakes_after_its_refractory_period(v_leak):
     assert np.array_equal(made[0][1], made[1][1])
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", [pytest.param("float32", marks=pytest.mark.slow), "float64"])
 @pytest.mark.parametrize("tau_mem", [10.0, np.linspace(5.0, 20.0, 60)], ids=["common", "own"])
 def test_the_ceiling_spares_work_and_changes_nothing(dtype, tau_mem):
     """The same model without linear=True is predicted after every touch: not one update more or less, not one bit."""

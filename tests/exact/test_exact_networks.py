@@ -6,10 +6,13 @@ for each synapse. How long two runs can be the same is found as `network_runs` s
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from drawn_network import KINDS, LAWS, NO_LEAK, DrawnNetwork
 from network_runs import horizon, refer, same_until, simulate
+from shorter import shorter
 
 AFTER = 0.01  # ms that the reference goes on: a spike may be rounded to behind the horizon
 FIRST = {  # of each model one in all runs of the tests, the others in those of the slow ones
@@ -25,10 +28,7 @@ FIRST = {  # of each model one in all runs of the tests, the others in those of 
     ("LSNN", "layers", "one"),
     ("AdaLIF", "weak", "drawn"),
 }
-CASES = [
-    pytest.param(*case, marks=() if case in FIRST else pytest.mark.slow)
-    for case in ((model, kind, delays) for model in LAWS for kind in KINDS for delays in ("one", "drawn"))
-]
+CASES = shorter(itertools.product(LAWS, KINDS, ("one", "drawn")), lambda *case: case in FIRST)
 
 
 @pytest.mark.parametrize(("model", "kind", "delays"), CASES)

@@ -17,7 +17,7 @@ from fuzz.entrances import CASES, entrance  # noqa: E402
 from fuzz.ill import OUTCOMES  # noqa: E402
 from fuzz.processes import line_of, reports  # noqa: E402
 
-SHORT = 15  # cases of each entrance in the short form
+SHORT = 10  # cases of each entrance in the short form
 PIECE = 250  # cases of a test of the long form
 
 

@@ -1,6 +1,7 @@
 """Every function of every model: one type in, the same type out; the same bits in Numba, NumPy and torch; the exact flow exact."""
 
 import functools
+import itertools
 import math
 
 import mpmath
@@ -9,6 +10,7 @@ import pytest
 import scipy.linalg
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from shorter import shorter
 
 from eventsim.cpu.scalar import scalar_ops
 from eventsim.errors import ModelError
@@ -149,9 +151,14 @@ def run_torch(model, dtype, order, inputs, refractory):
     return np.stack(history)
 
 
-@pytest.mark.parametrize("refractory", [False, True])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("model", MODELS, ids=str)
+@pytest.mark.parametrize(
+    ("model", "dtype", "refractory"),
+    shorter(
+        itertools.product(MODELS, (np.float32, np.float64), (False, True)),
+        lambda model, dtype, refractory: dtype is np.float32 or not refractory,
+    ),
+    ids=str,
+)
 def test_same_bits_in_numba_numpy_and_torch(model, dtype, refractory):
     if refractory and not model.spiking:
         pytest.skip("a neuron that never fires is never refractory")

@@ -95,7 +95,7 @@ def test_period_of_a_driven_neuron():
 
 
 @pytest.mark.parametrize("method", QIF.methods)
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", [pytest.param("float32", marks=pytest.mark.slow), "float64"])
 def test_dense_and_sparse_fire_alike(method, dtype):
     """Driven over the border and through infinity, with input, noise-free: equal spikes in float64, nearly as many in float32."""
     rng = np.random.default_rng(4)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from shorter import shorter
 
 from eventsim import program, state
 from eventsim.cpu.part import Part
@@ -203,9 +204,12 @@ WHOLE = {
 
 
 @pytest.mark.parametrize(
-    ("workers", "batch", "dtype"), [(1, 1, "float32"), (2, 1, "float64"), (1, 3, "float64"), (2, 2, "float32")]
+    ("name", "workers", "batch", "dtype"),
+    shorter(
+        [(name, *how) for name in WHOLE for how in ((1, 1, "float32"), (2, 1, "float64"), (1, 3, "float64"), (2, 2, "float32"))],
+        lambda name, workers, batch, dtype: dtype == "float32" or name == "everything",
+    ),
 )
-@pytest.mark.parametrize("name", WHOLE)
 def test_a_simulation_takes_the_bytes_that_were_estimated(name, workers, batch, dtype):
     net = WHOLE[name]
     simulation = Simulation(net, DT, dtype=dtype, update="sparse", workers=workers, batch=batch)
