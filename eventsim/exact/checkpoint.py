@@ -1,10 +1,10 @@
 """The whole state of an exact simulation as plain numbers and arrays, and back: it goes on with the same bits.
 
-After a call of `run` nothing is on its way but what stands in the queue: no segment arrives, no stage is occupied, all spikes were
-collected. What then is left is, for each group of neurons, its records; all entries of the queue, in the order of time and key,
-those of visits among them; how many events each point process has had; three counters; the time; and since when the currents flow
-that flow now. How queues are laid out, and where arrays lie, changes no bit and is not kept. Nor is how many spikes came at one
-time, which tells neurons that fire without end: none comes any more at a time that is over.
+After a call of `run` nothing is on its way but what stands in the queue: no segment arrives, no stage is occupied, all spikes
+were collected. What then is left is, for each group of neurons, its records; all entries of the queue, in the order of time and
+key, those of visits among them, one of each neuron; how many events each point process has had; three counters; the time; and
+since when the currents flow that flow now. How queues are laid out, and where arrays lie, changes no bit and is not kept. Nor is
+how many spikes came at one time, which tells neurons that fire without end: none comes any more at a time that is over.
 
 Arrays are checked before anything is modified: compiled code takes keys of entries for places in memory.
 """
@@ -68,7 +68,8 @@ def capture(parts: Parts) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     description |= {name: int(parts.loop[word]) for name, word in COUNTERS.items()}
     queues = (parts.queue,) if parts.visits is parts.queue else (parts.queue, parts.visits)
     times, keys = (np.concatenate(column) for column in zip(*(queue.listed() for queue in queues), strict=True))
-    times, keys = times[times < np.inf], keys[times < np.inf]  # a process that has ended may have left an entry, or not
+    kept = (times < np.inf) & ~_stale(parts, times, keys)  # a process that has ended may have left an entry, or not
+    times, keys = times[kept], keys[kept]
     order = np.lexsort((keys, times))
     arrays = {"times": times[order], "keys": keys[order], "processes": parts.processes[:, INDEX].copy()}
     return description, arrays | {_name(place): group.records.copy() for place, group in enumerate(parts.groups)}
@@ -104,6 +105,20 @@ def restore(parts: Parts, description: dict[str, Any], arrays: dict[str, np.ndar
         parts.visits.replace(times[~own], keys[~own], spare)
     parts.queue.replace(times[own], keys[own], spare)
     return time, changed
+
+
+def _stale(parts: Parts, times: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    """Which entries are visits that others have taken the place of, or the same once more: they are dropped when their time comes,
+    and how many there are depends on the order in which entries of a day stand."""
+    stale = np.zeros(len(keys), bool)
+    for group in parts.groups:
+        entry = group.words[w.ENTRY]
+        mine = np.flatnonzero((keys >= entry) & (keys < entry + group.size))
+        queued = group.records[keys[mine] - entry, len(group.fields) + w.QUEUED]
+        stale[mine] = True
+        valid = mine[times[mine] == queued]
+        stale[valid[np.unique(keys[valid], return_index=True)[1]]] = False
+    return stale
 
 
 def _name(place: int) -> str:

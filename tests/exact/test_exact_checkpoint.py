@@ -126,6 +126,13 @@ def test_it_may_be_cut_anywhere(model, delays, seed, data):
 
 
 @pytest.mark.parametrize("delays", DELAYS)
+@pytest.mark.parametrize("seed", range(3))
+def test_it_may_be_cut_many_times_where_a_current_changes(delays, seed):
+    """There all neurons are visited anew, and the visits that were planned before may come to be right again."""
+    check("LIF", delays, [*[4.5] * 3, *[7 * TURNED] * 3], seed)
+
+
+@pytest.mark.parametrize("delays", DELAYS)
 def test_a_captured_run_goes_on_as_if_nobody_had_looked(delays):
     run, other = simulation("LIF", delays), simulation("LIF", delays)
     for time in np.linspace(0.0, DURATION, 50):
