@@ -11,11 +11,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import types
 
-from eventsim.cpu.pointers import view
 from eventsim.exact import calendar, heap
-from eventsim.exact.layout import FIRE, KIND_SHIFT, QUEUE_KEY, QUEUE_NEAR, QUEUE_ROOM, QUEUE_TIME
+from eventsim.exact.layout import FIRE, KIND_SHIFT, QUEUE_NEAR
 from eventsim.exact.queue import PER_DAY, EventQueue
 from eventsim.jit import jit_borrowing as jit
 
@@ -230,7 +228,7 @@ def pop_calendar(q):
 
 
 def make_engine(times: np.ndarray, keys: np.ndarray, neurons: int, room: int) -> tuple[np.ndarray, ...]:
-    """The engine's own calendar, whose present day is a heap, with days as long as `EventQueue.fit` finds them."""
+    """The engine's own calendar, whose present day is sorted, with days as long as `EventQueue.fit` finds them."""
     made = EventQueue(room)
     made.put(times, keys)
     near = np.sort(times)[:NEAR]
@@ -250,8 +248,7 @@ def pop_engine(q):
     words = q[0]
     if words[QUEUE_NEAR] == 0:
         calendar.begin_day(words)
-    t = view(words[QUEUE_TIME], words[QUEUE_ROOM], types.float64)[0]
-    k = view(words[QUEUE_KEY], words[QUEUE_ROOM], types.int64)[0]
+    t, k = calendar.first(words)
     calendar.pop(words)
     calendar.look_ahead(words)
     return t, k
@@ -262,5 +259,5 @@ QUEUES = (
     Queue("heap of four", make_heap, push_four, pop_four),
     Queue("indexed heap", make_indexed, push_indexed, pop_indexed, renews=True),
     Queue("calendar, sorted days", make_calendar, push_calendar, pop_calendar),
-    Queue("calendar, a heap today", make_engine, push_engine, pop_engine),
+    Queue("calendar, today sorted, and a heap", make_engine, push_engine, pop_engine),
 )

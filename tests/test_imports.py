@@ -40,12 +40,12 @@ LAYERS = (
     ("eventsim.state", "eventsim.queue", "eventsim.segments", "eventsim.rows", "eventsim.recording", "eventsim.storage"),
     ("eventsim.expected", "eventsim.stages"),
     ("eventsim.cpu.scalar", "eventsim.cpu.pointers"),  # what every kernel is written in
-    ("eventsim.crossing", "eventsim.networks"),
+    ("eventsim.ceiling", "eventsim.crossing", "eventsim.networks"),
     ("eventsim.recordings.layout", "eventsim.recordings.read", "eventsim.recordings.joined", "eventsim.files.committed_hdf5"),
     ("eventsim.recordings.file", "eventsim.recordings.position"),
     ("eventsim.recordings.stream",),
     ("eventsim.cpu", "eventsim.exact"),  # kernels
-    ("eventsim.adaptation", "eventsim.currents", "eventsim.ceiling", "eventsim.coefficients", "eventsim.program", "eventsim.given"),
+    ("eventsim.adaptation", "eventsim.currents", "eventsim.coefficients", "eventsim.program", "eventsim.given"),
     ("eventsim.cpu.part", "eventsim.cpu.instance", "eventsim.cpu.counting", "eventsim.cpu.sampling"),  # what runs a program
     ("eventsim.cpu.checkpoint", "eventsim.cpu.flight", "eventsim.checkpoint"),
     ("eventsim.long_run",),

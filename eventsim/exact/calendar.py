@@ -1,12 +1,16 @@
-"""The event queue: a calendar of days without order, and a heap for the present one.
+"""The event queue: a calendar of days without order; the present one is sorted, with a heap for what comes while it lasts.
 
-Entries are taken out in the total order (time, key). What is due today, or was before, stands in a heap (`eventsim.exact.heap`);
-what is due later stands in the chunks of its day, as it came: to wait costs a few stores. When the heap is empty the next day
-begins, and its chunks go into the heap. A year has so many days; the chunks of a day also hold what is due in later years, which
-is put back. Memory is asked for chunks, not entries: lists of single entries cost a miss of the caches for each.
+Entries are taken out in the total order (time, key). What is due later than today stands in the chunks of its day, as it came: to
+wait costs a few stores. When nothing is due any more the next day begins: its entries are sorted (`eventsim.exact.sorting`), and
+are taken one after the other. What comes for the same day, or was due before, goes into a heap (`eventsim.exact.heap`). A year has
+so many days; the chunks of a day also hold what is due in later years, which is put back. Memory is asked for chunks, not entries:
+lists of single entries cost a miss of the caches for each.
 
 After Brown (1988), Commun. ACM 31:1220, whose days are sorted lists and who has no heap. While ``per_ms`` is 0 everything is due
 today: the queue is a heap.
+
+The two arrays of what is due today hold the sorted entries, then the heap: there is room for both, as there is for all entries,
+once the places of those that were taken are used again.
 
 Its words (`eventsim.exact.layout`) are int64. All functions modify them and what they point to.
 """
@@ -32,12 +36,15 @@ from eventsim.exact.layout import (
     QUEUE_NEAR,
     QUEUE_PER_MS,
     QUEUE_ROOM,
+    QUEUE_RUN,
+    QUEUE_RUN_END,
     QUEUE_SIZE,
     QUEUE_TAKEN,
     QUEUE_TIME,
     QUEUE_WAITING,
     QUEUE_YEARS,
 )
+from eventsim.exact.sorting import sort_entries
 from eventsim.jit import jit_borrowing as jit
 
 HELD = 7  # entries of a chunk
@@ -48,8 +55,34 @@ FARTHEST = 2.0**62  # the last day
 
 
 @jit
-def _heap(q):
-    return view(q[QUEUE_TIME], q[QUEUE_ROOM], types.float64), view(q[QUEUE_KEY], q[QUEUE_ROOM], types.int64)
+def _near(q, begin):
+    """The times and keys of what is due today, from this place on."""
+    time, key, room = q[QUEUE_TIME] + 8 * begin, q[QUEUE_KEY] + 8 * begin, q[QUEUE_ROOM] - begin
+    return view(time, room, types.float64), view(key, room, types.int64)
+
+
+@jit
+def _in_heap(q):
+    """How many entries stand in the heap."""
+    return q[QUEUE_NEAR] - (q[QUEUE_RUN_END] - q[QUEUE_RUN])
+
+
+@jit
+def _heap_first(q):
+    """Whether the first of the entries that are due today, of which there are some, stands in the heap."""
+    at, end = q[QUEUE_RUN], q[QUEUE_RUN_END]
+    if at == end or q[QUEUE_NEAR] == end - at:
+        return at == end
+    time, key = _near(q, 0)
+    return time[end] < time[at] or (time[end] == time[at] and key[end] < key[at])
+
+
+@jit
+def first(q):
+    """The time and key of the first entry: something is due today."""
+    time, key = _near(q, 0)
+    at = q[QUEUE_RUN_END] if _heap_first(q) else q[QUEUE_RUN]
+    return time[at], key[at]
 
 
 @jit
@@ -82,10 +115,23 @@ def push(q, t, k):
     """Put an entry in, for which there is room."""
     day = day_of(q, t)
     if day <= q[QUEUE_DAY]:
-        time, key = _heap(q)
-        q[QUEUE_NEAR] = heap.push(time, key, q[QUEUE_NEAR], t, k)
+        if q[QUEUE_RUN] + q[QUEUE_NEAR] >= q[QUEUE_ROOM]:
+            _close_up(q)
+        time, key = _near(q, q[QUEUE_RUN_END])
+        heap.push(time, key, _in_heap(q), t, k)
+        q[QUEUE_NEAR] += 1
         return
     hang(q, day, t, k)
+
+
+@jit
+def _close_up(q):
+    """Move what is due today to the front of the arrays, over the sorted entries that were taken."""
+    time, key = _near(q, 0)
+    taken = q[QUEUE_RUN]
+    for i in range(q[QUEUE_NEAR]):
+        time[i], key[i] = time[taken + i], key[taken + i]
+    q[QUEUE_RUN], q[QUEUE_RUN_END] = 0, q[QUEUE_RUN_END] - taken
 
 
 @jit
@@ -115,9 +161,10 @@ def hang(q, day, t, k):
 
 @jit
 def begin_day(q):
-    """Let days pass until something is in the heap, if anything is left."""
+    """Nothing is due any more: let days pass until something is, if anything is left."""
     words, numbers = waiting(q)
-    time, key = _heap(q)
+    time, key = _near(q, 0)
+    q[QUEUE_RUN], q[QUEUE_RUN_END] = 0, 0
     heads = view(q[QUEUE_HEADS], q[QUEUE_DAYS], types.int64)
     passed = 0
     while q[QUEUE_NEAR] == 0 and q[QUEUE_LATER] > 0:
@@ -137,11 +184,27 @@ def begin_day(q):
                 if day_of(q, t) > today:
                     hang(q, today, t, k)
                 else:
-                    q[QUEUE_NEAR] = heap.push(time, key, q[QUEUE_NEAR], t, k)
+                    time[q[QUEUE_NEAR]], key[q[QUEUE_NEAR]] = t, k
+                    q[QUEUE_NEAR] += 1
             following = words[chunk + NEXT]
             give_back(q, words, chunk)
             chunk = following
+        _sort_near(q)
         _look_at(q, words, heads[(today + 1) & (q[QUEUE_DAYS] - 1)])
+
+
+@jit
+def _sort_near(q):
+    """Put what is due today into order; into a heap where there is no room to sort it."""
+    count = q[QUEUE_NEAR]
+    time, key = _near(q, 0)
+    if 2 * count <= q[QUEUE_ROOM]:
+        other_time, other_key = _near(q, count)
+        sort_entries(time, key, count, other_time, other_key)
+        q[QUEUE_RUN_END] = count
+        return
+    for i in range(count):
+        heap.push(time, key, i, time[i], key[i])
 
 
 @jit
@@ -184,17 +247,33 @@ def _first_day(q):
 
 @jit
 def pop(q):
-    """Take the first entry out, which stands first in the heap."""
-    time, key = _heap(q)
-    q[QUEUE_NEAR] = heap.pop(time, key, q[QUEUE_NEAR])
+    """Take the first entry out: something is due today."""
+    if _heap_first(q):
+        time, key = _near(q, q[QUEUE_RUN_END])
+        heap.pop(time, key, _in_heap(q))
+    else:
+        q[QUEUE_RUN] += 1
+    q[QUEUE_NEAR] -= 1
     q[QUEUE_TAKEN] += 1
+
+
+@jit
+def replace(q, t, k):
+    """As `pop`, and put an entry in instead, but none for t = inf."""
+    if t < math.inf and _heap_first(q) and day_of(q, t) <= q[QUEUE_DAY]:
+        time, key = _near(q, q[QUEUE_RUN_END])
+        heap.replace_first(time, key, _in_heap(q), t, k)
+        return
+    pop(q)
+    if t < math.inf:
+        push(q, t, k)
 
 
 @jit
 def copy(q, out_times, out_keys):
     """Write all entries, in any order, to the last two; they stay."""
     words, numbers = waiting(q)
-    time, key = _heap(q)
+    time, key = _near(q, q[QUEUE_RUN])
     at = q[QUEUE_NEAR]
     for i in range(at):
         out_times[i], out_keys[i] = time[i], key[i]
@@ -222,7 +301,7 @@ def clear(q):
     heads[:] = -1
     for chunk in range(0, CHUNK * chunks_for(q[QUEUE_ROOM], q[QUEUE_DAYS]), CHUNK):
         words[chunk + NEXT] = chunk + CHUNK
-    q[QUEUE_FREE] = q[QUEUE_NEAR] = q[QUEUE_LATER] = 0
+    q[QUEUE_FREE] = q[QUEUE_NEAR] = q[QUEUE_LATER] = q[QUEUE_RUN] = q[QUEUE_RUN_END] = 0
     q[QUEUE_AHEAD] = -1
 
 

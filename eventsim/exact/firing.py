@@ -37,6 +37,7 @@ from eventsim.exact.layout import (
     SPIKE_SOURCE,
     SPIKE_TIME,
     SPIKED,
+    TOLD,
     VISITS,
 )
 from eventsim.exact.records import ExactSpec, bind_records
@@ -51,12 +52,14 @@ MOST_AT_ONCE = 1000  # times the neurons: spikes at one time after which they ar
 @jit
 def write_spike(c, t, source):
     """Put a spike into the buffer of the loop's context c; whether there was room. source : its number, of a neuron's; -1 - its
-    number, of a source's, which is on its way already. Counts those of neurons that come at one time."""
-    at = c[SPIKE_COUNT]
+    number, of a source's, which is on its way already. Counts those of neurons that come at one time. A neuron's that is known
+    already is not written again."""
+    at, clock = c[SPIKE_COUNT], view(c[CLOCK], CLOCK_SIZE, types.float64)
     if at >= c[SPIKE_ROOM] or (source >= 0 and c[AT_ONCE] > MOST_AT_ONCE * c[NEURONS]):
         return False
     if source >= 0:
-        clock = view(c[CLOCK], CLOCK_SIZE, types.float64)
+        if t <= clock[TOLD]:
+            return True
         c[AT_ONCE] = c[AT_ONCE] + 1 if clock[SPIKED] == t else 0
         clock[SPIKED] = t
     view(c[SPIKE_TIME], c[SPIKE_ROOM], types.float64)[at] = t

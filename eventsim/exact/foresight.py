@@ -14,6 +14,7 @@ from eventsim.exact.layout import (
     ARRIVE,
     CONTEXT_SIZE,
     CONTEXTS,
+    DENSE_GROUPS,
     FIRE,
     GROUP_SHIFT,
     GROUPS,
@@ -21,13 +22,14 @@ from eventsim.exact.layout import (
     MOST_FORESEEN,
     MOST_STAGED,
     PARCELS,
-    PORTS,
+    PORT_BITS,
     RECORD,
     SEGMENT,
     SEGMENTS,
     SEGMENTS_OF,
     SYNAPSES,
     TARGET,
+    UNIFORM,
     WEIGHT,
     WIDTH,
 )
@@ -65,7 +67,8 @@ def foresee_synapses(c, key):
         begin, end = words[first + 1], words[last + 1] + words[last + 2]
         for i in range(begin, min(end, begin + MOST_FORESEEN), 16):
             prefetch(target, i)
-        for i in range(begin, min(end, begin + MOST_FORESEEN), 8):
+        step = MOST_FORESEEN if c[DENSE_GROUPS] != 0 and words[first] >= UNIFORM else 8  # then the first one is all that is read
+        for i in range(begin, min(end, begin + MOST_FORESEEN), step):
             prefetch(weight, i)
 
 
@@ -78,7 +81,7 @@ def foresee_targets(c, key):
         target, contexts = view(c[TARGET], c[SYNAPSES], types.int32), view(c[CONTEXTS], c[GROUPS], types.int64)
         left = MOST_FORESEEN
         for segment in range(3 * segments[about], 3 * segments[about + 1], 3):
-            group = view(contexts[words[segment] // c[PORTS]], CONTEXT_SIZE, types.int64)
+            group = view(contexts[(words[segment] & (UNIFORM - 1)) >> c[PORT_BITS]], CONTEXT_SIZE, types.int64)
             record, width, begin = group[RECORD], group[WIDTH], words[segment + 1]
             many = min(words[segment + 2], left) if words[segment + 2] > MOST_STAGED else 0
             left -= many

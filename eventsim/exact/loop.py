@@ -13,24 +13,24 @@ import numpy as np
 from numba import types
 
 from eventsim.cpu.pointers import values_at, view
-from eventsim.exact import heap
-from eventsim.exact.calendar import begin_day, day_of, look_ahead, pop, push, room_left
+from eventsim.exact.calendar import begin_day, first, look_ahead, pop, push, replace, room_left
+from eventsim.exact.dense import arrive, choose_groups, end_window, pause_window
 from eventsim.exact.firing import MOST_AT_ONCE, write_spike
 from eventsim.exact.foresight import foresee, foresee_synapses, foresee_targets
-from eventsim.exact.heap import replace_first
 from eventsim.exact.layout import (
     ARRIVE,
     AT_ONCE,
     BEFORE,
+    BEGUN,
     BUDGET,
     CLOCK,
     CLOCK_SIZE,
-    CONTEXT_SIZE,
     CONTEXTS,
     CURVES,
     CURVES_SIZE,
     DAYS,
     DELAY,
+    DENSE_GROUPS,
     DONE,
     ENDLESS,
     EVENTS,
@@ -45,9 +45,10 @@ from eventsim.exact.layout import (
     GROUPS,
     GROW,
     KIND_SHIFT,
+    LIST_ROOM,
+    LISTED,
     LOOP_SIZE,
     MOST_PARCELS,
-    MOST_STAGED,
     NEURONS,
     NOW,
     PARCELS,
@@ -55,25 +56,17 @@ from eventsim.exact.layout import (
     PART,
     PARTS_END,
     PAUSED,
-    PORTS,
     PROCESS,
     PROCESS_STATE,
     PROCESS_TABLE,
     PROCESSES,
     QUEUE_DAY,
-    QUEUE_KEY,
     QUEUE_LATER,
     QUEUE_NEAR,
-    QUEUE_ROOM,
     QUEUE_SIZE,
     QUEUE_TAKEN,
-    QUEUE_TIME,
     QUEUE_WORDS,
     QUEUE_YEARS,
-    REACHED,
-    RECEIVES,
-    SEGMENT,
-    SEGMENTS,
     SEGMENTS_OF,
     SORT_KEY,
     SORT_TIME,
@@ -82,44 +75,18 @@ from eventsim.exact.layout import (
     SPIKE_SENT,
     SPIKE_SOURCE,
     SPIKE_TIME,
-    SYNAPSES,
-    TARGET,
+    SWITCH,
+    TOLD,
     VISIT_KERNELS,
-    WEIGHT,
-    WEIGHTS,
 )
+from eventsim.exact.listed import put_on_list
+from eventsim.exact.sorting import sort_entries
 from eventsim.exact.sources import EFFECT, PROCESS_NUMBERS, PROCESS_WORDS, next_event
-from eventsim.exact.stage import clear_stage, clear_stages, put_on_stage
+from eventsim.exact.stage import clear_stages
 from eventsim.exact.windows import call_event, first_time, next_day, visit_day
 from eventsim.jit import compile_callback, compiled_once, jit_borrowing
 
 DRIVE = types.int64(types.CPointer(types.int64), types.float64)
-
-
-@jit_borrowing
-def _arrive(c, t):
-    """What the segments from PART on carry arrives at t; how many synapses it reached, fewer than there are if room was wanting."""
-    contexts, words = view(c[CONTEXTS], c[GROUPS], types.int64), view(c[SEGMENT], 3 * c[SEGMENTS], types.int64)
-    receives = view(c[RECEIVES], c[GROUPS] * c[PORTS], types.int64)
-    target, weight = view(c[TARGET], c[SYNAPSES], types.int32), view(c[WEIGHT], c[SYNAPSES], types.float64)
-    reached = 0
-    while c[PART] < c[PARTS_END]:
-        segment = 3 * c[PART]
-        kernel, begin, many = words[segment], words[segment + 1] + c[REACHED], words[segment + 2] - c[REACHED]
-        g, found = kernel // c[PORTS], 0
-        if c[DAYS] != 0 and words[segment + 2] <= MOST_STAGED:
-            while found < many and put_on_stage(c, kernel, t, np.int64(target[begin + found]), weight[begin + found]):
-                found += 1
-        elif clear_stage(c, g):
-            view(contexts[g], CONTEXT_SIZE, types.int64)[WEIGHTS] = c[WEIGHT] + 8 * begin
-            found = call_event(receives[kernel], contexts[g], t, c[TARGET] + 4 * begin, many)
-        c[EVENTS] += found
-        reached += found
-        if found < many:
-            c[REACHED] += found
-            break
-        c[PART], c[REACHED] = c[PART] + 1, 0
-    return reached
 
 
 @jit_borrowing
@@ -141,14 +108,14 @@ def _send_all(c, q):
     for i in range(begin + 1, end):
         ordered = ordered and times[i - 1] < times[i]
     if not ordered:
-        time, key, count = view(c[SORT_TIME], c[SPIKE_ROOM], types.float64), view(c[SORT_KEY], c[SPIKE_ROOM], types.int64), 0
-        for i in range(begin, end):
-            source = np.int64(sources[i])
-            count = heap.push(time, key, count, times[i], 2 * max(source, -1 - source) + (source < 0))
-        for i in range(begin, end):
-            source = key[0] >> 1
-            times[i], sources[i] = time[0], -1 - source if key[0] & 1 else source
-            count = heap.pop(time, key, count)
+        many, room = end - begin, c[SPIKE_ROOM]
+        key, other = view(c[SORT_KEY], room, types.int64), view(c[SORT_KEY] + 8 * room, room, types.int64)
+        for i in range(many):
+            source = np.int64(sources[begin + i])
+            key[i] = 2 * max(source, -1 - source) + (source < 0)
+        sort_entries(times[begin:], key, many, view(c[SORT_TIME], room, types.float64), other)
+        for i in range(many):
+            sources[begin + i] = -1 - (key[i] >> 1) if key[i] & 1 else key[i] >> 1
     for i in range(begin, end):
         if sources[i] < 0:  # of a source, sent at once
             sources[i] = -1 - sources[i]
@@ -180,7 +147,6 @@ def compile_drive():
     def drive(context, until):
         c = values_at(context, LOOP_SIZE)
         q = view(c[QUEUE_WORDS], QUEUE_SIZE, types.int64)
-        time, key = view(q[QUEUE_TIME], q[QUEUE_ROOM], types.float64), view(q[QUEUE_KEY], q[QUEUE_ROOM], types.int64)
         clock, contexts = view(c[CLOCK], CLOCK_SIZE, types.float64), view(c[CONTEXTS], c[GROUPS], types.int64)
         visits = view(c[VISIT_KERNELS], c[GROUPS], types.int64)
         segments = view(c[SEGMENTS_OF], c[PARCELS] + 1, types.int64)
@@ -195,8 +161,8 @@ def compile_drive():
         end = min(first_time(days, days[QUEUE_DAY] + 2), after) if by_day else after
         spent, foreseen = 0, np.int64(FIRE) << KIND_SHIFT
         while True:
-            if c[PART] < c[PARTS_END]:
-                spent += _arrive(c, clock[NOW])
+            if c[PART] < c[PARTS_END] and c[DENSE_GROUPS] == 0:
+                spent += arrive(c, clock[NOW], False)
                 if c[PART] < c[PARTS_END]:
                     return _wanting(c)
             if not by_day and c[SPIKE_SENT] < c[SPIKE_COUNT] and not _send_all(c, q):
@@ -205,54 +171,63 @@ def compile_drive():
                 begin_day(q)
                 if q[QUEUE_YEARS] > 0:  # the queue has to choose other days
                     return PAUSED
-            count = q[QUEUE_NEAR]
-            if count == 0 or time[0] >= end:  # nothing more arrives before the end
+            t, entry = first(q) if q[QUEUE_NEAR] > 0 else (math.inf, np.int64(0))
+            if not t < end:  # nothing more arrives before the end
                 if by_day:
                     clock[BEFORE], taken = end, days[QUEUE_TAKEN]
+                    if c[DENSE_GROUPS] != 0:
+                        spent, counted = spent + c[NEURONS], c[EVENTS]
+                        if not (pause_window(c, until) if end == after else end_window(c, end)):
+                            return _wanting(c)
+                        spent += c[EVENTS] - counted
                     if not clear_stages(c) or not visit_day(days, visits, contexts):
                         return _wanting(c)
                     spent += 1 + days[QUEUE_TAKEN] - taken
                 if not _send_all(c, q):
                     return GROW
                 if end == after:
+                    clock[TOLD] = until if c[DENSE_GROUPS] != 0 else -math.inf
                     return DONE
-                if q[QUEUE_NEAR] > 0:
-                    next_day(days, min(until, time[0]))
+                today = days[QUEUE_DAY] + 2
+                if by_day and choose_groups(c, today, first_time(days, today + 1)):
+                    days[QUEUE_DAY] += 1
+                    clock[NOW] = first_time(days, today)
+                    return SWITCH
+                if c[DENSE_GROUPS] != 0:
+                    days[QUEUE_DAY] += 1
+                elif q[QUEUE_NEAR] > 0:
+                    next_day(days, min(until, first(q)[0]))  # which may have been sent just now
                 else:
                     next_day(days, until if q[QUEUE_LATER] == 0 else 0.0)
                 today = days[QUEUE_DAY] + 1
-                clock[NOW], end = np.nextafter(first_time(days, today), 0.0), min(first_time(days, today + 1), after)
+                begun, end = first_time(days, today), min(first_time(days, today + 1), after)
+                clock[BEGUN], clock[NOW] = begun, begun if c[DENSE_GROUPS] != 0 else np.nextafter(begun, 0.0)
                 if spent > c[BUDGET]:
                     return PAUSED
                 continue
             if spent > c[BUDGET]:
                 return PAUSED
-            if room_left(q) < c[MOST_PARCELS] + 2:
+            if room_left(q) < c[MOST_PARCELS] + 2 or (c[DENSE_GROUPS] != 0 and c[LISTED] >= c[LIST_ROOM]):
                 return GROW
             if c[SPIKE_COUNT] >= c[SPIKE_ROOM]:
                 return FULL
-            t, kind, about = time[0], key[0] >> KIND_SHIFT, key[0] & low
+            kind, about = entry >> KIND_SHIFT, entry & low
             clock[NOW] = t
             if kind == PROCESS:  # its next event takes its place
-                following = next_event(numbers, words, curves, about, t)
-                if day_of(q, following) <= q[QUEUE_DAY]:
-                    replace_first(time, key, count, following, key[0])
-                else:
-                    again = key[0]
-                    pop(q)
-                    if following < math.inf:
-                        push(q, following, again)
+                replace(q, next_event(numbers, words, curves, about, t), entry)
             else:
                 pop(q)
-            tomorrow = look_ahead(q)
+            tomorrow = look_ahead(q) if c[DENSE_GROUPS] == 0 else -1
             if tomorrow >= 0:
                 foresee(c, tomorrow)
                 foresee_synapses(c, foreseen)
                 foreseen = tomorrow
-            if q[QUEUE_NEAR] > 0:
-                foresee_targets(c, key[0])
+            if q[QUEUE_NEAR] > 0 and c[DENSE_GROUPS] == 0:
+                foresee_targets(c, first(q)[1])
             spent += 1
-            if kind == ARRIVE:
+            if kind == ARRIVE and c[DENSE_GROUPS] != 0:
+                put_on_list(c, t, about)
+            elif kind == ARRIVE:
                 c[PART], c[PARTS_END] = segments[about], segments[about + 1]
             elif kind == FIRE:
                 clock[BEFORE] = np.nextafter(t, math.inf)
@@ -266,6 +241,8 @@ def compile_drive():
                     _send(c, q, t, effect)
                     if not write_spike(c, t, -1 - effect):
                         return _wanting(c)
+                elif c[DENSE_GROUPS] != 0:
+                    put_on_list(c, t, effect)
                 else:
                     c[PART], c[PARTS_END] = -1 - effect, -effect
             else:

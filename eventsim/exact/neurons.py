@@ -15,6 +15,7 @@ from eventsim.cpu.pointers import values_at, view
 from eventsim.errors import ModelError
 from eventsim.exact.arrivals import receive
 from eventsim.exact.firing import bind_firing, put_visit
+from eventsim.exact.fold import commit, fold, settle, wait
 from eventsim.exact.layout import (
     BEFORE,
     CLOCK,
@@ -73,19 +74,19 @@ def _look(spec: ExactSpec):
 
 
 def _renew(spec: ExactSpec):
-    """``(context, t, -, -)``: move all neurons to t, and visit them soon: their parameters are about to change. There is room for
-    a visit of each."""
+    """``(context, t, dense, -)``: move all neurons to t, and visit them soon: their parameters are about to change, or the group is
+    dense no more. There is room for a visit of each. A dense group is visited by nobody."""
     record, parameters, state, bring, store, _, count, width = bind_records(spec)
     spiking = spec.model.spiking
 
-    def renew(context, t, a, b):
+    def renew(context, t, dense, b):
         c = values_at(context, CONTEXT_SIZE)
         for j in range(c[N]):
             p, _ = parameters(c, j)
             r = view(record(c[RECORD], j), width, types.float64)
             store(r, bring(state(r), r[count + LAST], r[count + FREE], t, p))
             soon = max(t, r[count + FREE])
-            r[count + LAST], r[count + QUEUED] = t, math.inf
+            r[count + LAST], r[count + QUEUED] = t, -math.inf if dense != 0 else math.inf
             if spiking:
                 r[count + PREDICTED] = -soon
                 put_visit(c, j, r, count, t, soon)
@@ -94,11 +95,12 @@ def _renew(spec: ExactSpec):
     return renew
 
 
-MAKERS = {"visit": _visit, "look": _look, "renew": _renew}
+MAKERS = {"visit": _visit, "look": _look, "renew": _renew, "commit": commit, "settle": settle, "wait": wait, "fold": fold}
+OF_PORTS = {"receive": receive}
 
 
 def compile_event(name: str, spec: ExactSpec):
-    """The kernel called ``name`` (one of `MAKERS`, or "receive PORT"); it has an ``address``.
+    """The kernel called ``name`` (one of `MAKERS`, or one of `OF_PORTS` and a port, with a space between); it has an ``address``.
 
     A ModelError says why Numba cannot compile the model's functions.
     """
@@ -110,7 +112,8 @@ def compile_event(name: str, spec: ExactSpec):
 
 @compiled_once
 def _compiled(name: str, spec: ExactSpec):
-    kernel = receive(spec, name.split()[1]) if name.startswith("receive ") else MAKERS[name](spec)
+    what, *port = name.split(" ", 1)
+    kernel = OF_PORTS[what](spec, *port) if port else MAKERS[what](spec)
     kept = BUILT_IN.get(spec.model.name) is spec.model
     try:
         return compile_callback(EVENT, kernel, f"exact {name} {tuple(map(str, spec))}" if kept else None, borrowing=True)

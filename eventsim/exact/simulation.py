@@ -12,14 +12,14 @@ from tqdm import tqdm
 from eventsim.currents import next_change
 from eventsim.errors import SimulationError, StorageError
 from eventsim.exact import layout as w
-from eventsim.exact.checkpoint import Parts, capture, restore
+from eventsim.exact.checkpoint import Parts, capture, check_rest, restore
 from eventsim.exact.checks import check_network
-from eventsim.exact.group import GUARD, Group
+from eventsim.exact.group import GUARD, PER_SEGMENT, Group
 from eventsim.exact.loop import compile_drive
 from eventsim.exact.queue import MOST_DAYS, ROOM, EventQueue
 from eventsim.exact.recorders import Samples, check_exact_recorders, sort_out
 from eventsim.exact.sources import PROCESS_NUMBERS, PROCESS_WORDS, first_events, make_processes
-from eventsim.exact.spikes import SpikeBuffer
+from eventsim.exact.spikes import ArrivalList, SpikeBuffer
 from eventsim.exact.synapses import build_synapses
 from eventsim.fitting import check_exact_fits
 from eventsim.interrupt import DeferredInterrupt
@@ -87,13 +87,14 @@ class ExactSimulation(Simulation, method="exact"):
         self._start_processes()
         self._varying = [i for i in network.inputs if isinstance(i, Current) and i.varying]
         for group in self._groups:
-            self._renew(group)
+            self._renew(group, self._time)
 
     # What it is made of
 
     def _make_synapses(self) -> None:
         """All synapses; those of noise behind them, each a segment of its own."""
-        self._most_ports = max((len(group.ports) for group in self._groups), default=1) or 1
+        most = max((len(group.ports) for group in self._groups), default=1)
+        self._most_ports = 1 << max(0, most - 1).bit_length()
         place_of = {group.number: place for place, group in enumerate(self._groups)}
         network, numbers = self._network, []
 
@@ -143,6 +144,8 @@ class ExactSimulation(Simulation, method="exact"):
             self._visits.begin(0.0)
         for group in self._groups:
             group.words[w.VISITS], group.words[w.BY_DAY] = self._visits.words.ctypes.data, self._by_day
+            if self._by_day and self.synapses >= PER_SEGMENT * self._synapses.segments_of[-1]:
+                group.allow_folding(1.0 / self._visits.per_ms)
 
     def _make_loop(self) -> None:
         network, groups, s = self._network, len(self._groups), self._synapses
@@ -181,6 +184,7 @@ class ExactSimulation(Simulation, method="exact"):
         sizes = {
             w.GROUPS: groups,
             w.PORTS: self._most_ports,
+            w.PORT_BITS: self._most_ports.bit_length() - 1,
             w.NEURONS: network.size,
             w.SEGMENTS: len(s.segment),
             w.PARCELS: len(s.delay),
@@ -192,7 +196,7 @@ class ExactSimulation(Simulation, method="exact"):
         }
         for word, size in sizes.items():
             self._loop[word] = size
-        self._spikes = SpikeBuffer(self._loop, ROOM)
+        self._spikes, self._list = SpikeBuffer(self._loop, ROOM), ArrivalList(self._loop, ROOM)
         self._drive = compile_drive()
 
     def _give(self, spikes: dict[str, Any]) -> None:
@@ -284,17 +288,18 @@ class ExactSimulation(Simulation, method="exact"):
         number = self._network.number(population)
         return next(group for group in self._groups if group.number == number)
 
-    def _renew(self, group: Group) -> None:
-        """As `Group.renew`, with room for it."""
+    def _renew(self, group: Group, time: float) -> None:
+        """As `Group.renew`, with room for it: a dense group is so no more."""
         needed = self._visits.entries + group.size + ROOM
         if needed > self._visits.room:
             self._visits.grow(needed)
-        group.renew(self._time)
+        group.renew(time)
 
     def _parts(self) -> Parts:
         """What its state stands in; arrays and queues are its own."""
+        now = self._time, self._changed, self._varying
         built = self._groups, self._synapses, self._queue, self._visits, self._loop, self._clock, self._process_state
-        return Parts(self._network, self._seed, self._time, self._changed, self._varying, *built, self._given_time, self._spikes)
+        return Parts(self._network, self._seed, *now, *built, self._given_time, self._spikes, self._list)
 
     # Running
 
@@ -339,7 +344,7 @@ class ExactSimulation(Simulation, method="exact"):
         return k * interval
 
     def _check_whole(self) -> None:
-        """It always is."""
+        check_rest(self._parts())
 
     def _record_until(self, stop: float, shown: tqdm | None, interrupt: DeferredInterrupt) -> Recording:
         """Simulate up to a time, itself included, or until Ctrl-C, or until a state is not finite, which `_wrong` then says.
@@ -352,6 +357,7 @@ class ExactSimulation(Simulation, method="exact"):
             # Seen from the last change: a run or sample that ends a rounding before the next one has not reached it.
             change = min((next_change(c, GUARD, self._changed) for c in self._varying), default=np.inf)
             sample = min((s.next_time() for s in samples), default=np.inf)
+            self._clock[w.CHANGE] = change
             self._run_to(min(stop, change, sample), interrupt, shown)
             if self._time == sample:
                 for s in samples:
@@ -402,19 +408,32 @@ class ExactSimulation(Simulation, method="exact"):
                 for queue in {self._queue, self._visits}:
                     if queue.room - queue.entries < 2 * (self._synapses.most_parcels + w.BLOCK):
                         queue.grow(2 * queue.room)
+                self._list.fit()
             elif status == w.FULL:
                 self._spikes.drain()
             elif status == w.ENDLESS:
                 t = self._clock[w.SPIKED]
                 raise SimulationError(f"neurons fire without end at {t} ms: a reset leaves them above their threshold")
+            elif status == w.SWITCH:
+                self._switch(float(now[0]))
             elif interrupt.asked:  # all that happens at the present time happens first: a run holds its end
                 until = min(until, max(self._time, float(now[0])))
+
+    def _switch(self, time: float) -> None:
+        """A window begins in which other groups are dense than before."""
+        for group in self._groups:
+            if group.words[w.WANTED] and not group.dense:
+                group.renew(time, dense=True)
+            elif group.dense and not group.words[w.WANTED]:
+                self._renew(group, time)
+        self._loop[w.DENSE_GROUPS] = sum(group.dense for group in self._groups)
+        self._clock[w.BEGUN] = time
 
     def _change_currents(self) -> None:
         """Put the currents in force that flow from now on."""
         for name in {c.target for c in self._varying if next_change(c, GUARD, self._changed) <= self._time + 0.5 * GUARD}:
             group = self._group(name)
-            self._renew(group)
+            self._renew(group, self._time)
             group.set_parameters(self._time)
         self._changed = self._time
 

@@ -11,6 +11,8 @@ from eventsim.distributions import Constant, Distribution, LogNormal, Normal, Pe
 from eventsim.exact import layout as w
 from eventsim.exact.calendar import CHUNK, HELD
 from eventsim.exact.checks import check_network
+from eventsim.exact.foldable import can_fold, row_length
+from eventsim.exact.group import FEWEST, PER_SEGMENT
 from eventsim.exact.queue import ROOM
 from eventsim.exact.records import LINE
 from eventsim.exact.sources import PROCESS_NUMBERS, PROCESS_WORDS
@@ -26,6 +28,7 @@ SYNAPSE = 12  # bytes of a synapse: target, weight
 BUILDING = 12  # bytes of a synapse until rows are cut: delay, port
 PARCEL = 16  # bytes of what a spike sends with one delay: the delay, where its segments begin
 SEGMENT = 24  # bytes
+MARK = 6  # bytes of a neuron that may be marked: whether it is, or waits, and room for its number
 SORTED = 28  # bytes of a synapse of the row that is sorted
 EVENT = 12  # bytes of a given spike: time, source
 READING = 32  # bytes of a given spike while they are put into order
@@ -107,10 +110,12 @@ def _rows(network: Network) -> _Rows:
 
 
 class _Neurons(NamedTuple):
-    """Bytes of each neuron of a population: what is held, and while it is made."""
+    """Bytes of each neuron of a population: what is held, and while it is made; and what is held besides where windows may be dense
+    (`eventsim.exact.dense`)."""
 
     held: int
     making: int
+    folding: int = 0
 
 
 def _neurons(network: Network, population: Population) -> _Neurons:
@@ -122,8 +127,10 @@ def _neurons(network: Network, population: Population) -> _Neurons:
     own = driven or any(np.ndim(v) for v in (*neuron.params, neuron.refractory))
     bounded = model.linear and model.turning_time is not None and model.crossing is None and model.earliest is None
     record = WORD * LINE * -(-(states + w.MORE) // LINE)
+    folds = population.size >= FEWEST and can_fold(model, neuron.params)
     table = WORD * (len(neuron.params) + 1 + 2 * states * bounded) * own
-    return _Neurons(record + table, WORD * (states + 2 * bool(population.initial)))
+    folding = (WORD * row_length(model) + MARK + record) * folds
+    return _Neurons(record + table, WORD * (states + 2 * bool(population.initial)), folding)
 
 
 def queue_bytes(room: int) -> int:
@@ -136,7 +143,8 @@ def exact_sizes(network: Network) -> Sizes:
     """The sizes of ``Simulation(network, method="exact")``."""
     check_network(network)
     rows, made = _rows(network), {p.name: _neurons(network, p) for p in network.populations}
-    sizes = {p.name: made[p.name].held * p.size for p in network.populations}
+    dense = rows.segments > 0 and math.fsum(rows.synapses) >= PER_SEGMENT * rows.segments
+    sizes = {p.name: (made[p.name].held + dense * made[p.name].folding) * p.size for p in network.populations}
     noise = sum(network.population(i.target).size for i in network.inputs if isinstance(i, PoissonNoise))
     sources = [p for p in network.populations if isinstance(p.neuron, (PoissonSource, GammaSource))]
     processes, synapses, events = noise + sum(p.size for p in sources), math.fsum(rows.synapses), given_events(network)

@@ -1,4 +1,4 @@
-"""The buffer that the loop writes spikes to."""
+"""The arrays that the loop writes spikes to, and what arrives in a dense window."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class SpikeBuffer:
             w.SPIKE_TIME: np.empty(room),
             w.SPIKE_SOURCE: np.empty(room, np.int32),
             w.SORT_TIME: np.empty(room),
-            w.SORT_KEY: np.empty(room, np.int64),
+            w.SORT_KEY: np.empty(2 * room, np.int64),
         }
         for word, array in self._arrays.items():
             self._words[word] = array.ctypes.data
@@ -55,3 +55,36 @@ class SpikeBuffer:
         times, sources = (np.concatenate(column) for column in zip(*self._chunks, strict=True))
         self._chunks.clear()
         return times, sources.astype(np.int64)
+
+
+class ArrivalList:
+    """What arrives in a dense window (`eventsim.exact.dense`): times in ms and entries."""
+
+    def __init__(self, words: np.ndarray, room: int):
+        self._words = words
+        self._times, self._entries = np.empty(0), np.empty(0, np.int64)
+        self._make_room(room)
+
+    def _make_room(self, room: int) -> None:
+        times, entries = self.listed()
+        self._times, self._entries = np.empty(room), np.empty(room, np.int64)
+        self._times[: len(times)], self._entries[: len(times)] = times, entries
+        self._words[w.LIST_TIME], self._words[w.LIST_ENTRY] = self._times.ctypes.data, self._entries.ctypes.data
+        self._words[w.LIST_ROOM] = room
+
+    def listed(self) -> tuple[np.ndarray, np.ndarray]:
+        """Times and entries."""
+        count = int(self._words[w.LISTED])
+        return self._times[:count], self._entries[:count]
+
+    def fit(self) -> None:
+        """Make room for more, if there is none."""
+        if self._words[w.LISTED] >= self._words[w.LIST_ROOM]:
+            self._make_room(2 * int(self._words[w.LIST_ROOM]))
+
+    def replace(self, times: np.ndarray, entries: np.ndarray) -> None:
+        """Hold these and no others."""
+        self._words[w.LISTED] = 0
+        self._make_room(max(len(times), int(self._words[w.LIST_ROOM])))
+        self._times[: len(times)], self._entries[: len(times)] = times, entries
+        self._words[w.LISTED] = len(times)

@@ -18,18 +18,23 @@ from eventsim.exact.layout import (
     CONTEXTS,
     GROUPS,
     MARKS,
+    PORT_BITS,
     PORTS,
     RECEIVES,
     RECORD,
+    STAGE_CHOSEN,
     STAGE_KERNEL,
     STAGE_MARKS,
     STAGE_TARGET,
     STAGE_TIME,
     STAGE_WEIGHT,
     STAGED,
+    TARGET,
     TIMES,
+    WEIGHT,
     WEIGHTS,
     WIDTH,
+    N,
 )
 from eventsim.exact.windows import call_event
 from eventsim.jit import jit_borrowing as jit
@@ -69,20 +74,41 @@ def clear_stages(c):
 
 
 @jit
-def put_on_stage(c, kernel, t, target, weight):
-    """Let a weight that arrives at t wait for the receive kernel with this number; whether there was room for what came before."""
-    g, contexts = kernel // c[PORTS], view(c[CONTEXTS], c[GROUPS], types.int64)
+def put_on_stage(c, kernel, t, begin, many, step, marks):
+    """Let the weights of synapses from ``begin`` on, which arrive at t, wait for the receive kernel with this number; how many are
+    done, fewer than ``many`` if there was no room for what came before.
+
+    step : 0 if the first weight is that of all, else 1
+    marks : the address of uint8 (N,), 1 for the neurons that are to hear it, or 0 if all are
+    """
+    g, contexts = kernel >> c[PORT_BITS], view(c[CONTEXTS], c[GROUPS], types.int64)
     group = view(contexts[g], CONTEXT_SIZE, types.int64)
-    marks = view(group[STAGE_MARKS], MARKS, types.int64)
-    word, bit = (target >> 6) & (MARKS - 1), np.int64(1) << (target & 63)
-    if group[STAGED] > 0 and (group[STAGED] == BLOCK or group[STAGE_KERNEL] != kernel or marks[word] & bit != 0):
-        if not clear_stage(c, g):
-            return False
-    prefetch(view(group[RECORD] + group[WIDTH] * target, 1, types.float64), 0)
-    at = group[STAGED]
-    view(group[STAGE_TARGET], BLOCK, types.int32)[at] = target
-    view(group[STAGE_TIME], BLOCK, types.float64)[at] = t
-    view(group[STAGE_WEIGHT], BLOCK, types.float64)[at] = weight
-    marks[word] |= bit
-    group[STAGED], group[STAGE_KERNEL] = at + 1, kernel
-    return True
+    bits, marked = view(group[STAGE_MARKS], MARKS, types.int64), view(marks, group[N], types.uint8)
+    target, weight = view(c[TARGET] + 4 * begin, many, types.uint32), view(c[WEIGHT] + 8 * begin, many, types.float64)
+    targets, times = view(group[STAGE_TARGET], BLOCK, types.uint32), view(group[STAGE_TIME], BLOCK, types.float64)
+    weights, records, width = view(group[STAGE_WEIGHT], BLOCK, types.float64), group[RECORD], group[WIDTH]
+    chosen, at = view(group[STAGE_CHOSEN], BLOCK, types.int64), group[STAGED]
+    for first in range(0, many, BLOCK):
+        found = min(BLOCK, many - first)
+        if marks != 0:  # few are, and no processor foresees which
+            behind, found = first + found, 0
+            for i in range(first, behind):
+                chosen[found] = i
+                found += np.int64(marked[target[i]])
+        for number in range(found):
+            i = chosen[number] if marks != 0 else first + number
+            j = target[i]
+            word, bit = (j >> np.uint32(6)) & np.uint32(MARKS - 1), np.int64(1) << np.int64(j & np.uint32(63))
+            if at > 0 and (at == BLOCK or group[STAGE_KERNEL] != kernel or bits[word] & bit != 0):
+                group[STAGED] = at
+                if not clear_stage(c, g):
+                    return i
+                at = 0
+            prefetch(view(records + width * np.int64(j), 1, types.float64), 0)
+            place = np.uint64(at)
+            targets[place], times[place], weights[place] = j, t, weight[i * step]
+            bits[word] |= bit
+            group[STAGE_KERNEL] = kernel
+            at += 1
+    group[STAGED] = at
+    return many

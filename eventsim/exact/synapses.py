@@ -14,6 +14,7 @@ import numpy as np
 
 from eventsim.distributions import Encoded, draw_each
 from eventsim.errors import NetworkError
+from eventsim.exact.layout import UNIFORM
 from eventsim.generate import RuleCode
 from eventsim.jit import jit
 from eventsim.network import Network, Projection
@@ -25,7 +26,8 @@ from eventsim.segments import count_rows
 
 class Synapses(NamedTuple):
     """parcels_of : int64 (sources + 1,), the parcels of each source, by ascending delay; delay : float64 (parcels,), ms
-    segments_of : int64 (parcels + 1,); segment : int64 (segments, 3): number of its port, first synapse, synapses
+    segments_of : int64 (parcels + 1,); segment : int64 (segments, 3): number of its port, plus `UNIFORM` where all weights are
+        equal; first synapse; synapses
     target : int32, within its population; weight : float64; both (synapses,)
     """
 
@@ -125,7 +127,7 @@ def _sort_rows(indptr, delay, port, target, weight):
 
 
 @jit
-def _cut(indptr, delay, port, out_parcels_of, out_delay, out_segments_of, out_segment):
+def _cut(indptr, delay, port, weight, out_parcels_of, out_delay, out_segments_of, out_segment):
     """Where parcels and segments begin in sorted rows."""
     parcel, segment = 0, 0
     for source in range(len(indptr) - 1):
@@ -136,8 +138,10 @@ def _cut(indptr, delay, port, out_parcels_of, out_delay, out_segments_of, out_se
                 out_delay[parcel], out_segments_of[parcel] = delay[i], segment
                 parcel += 1
             if new or port[i] != port[i - 1]:
-                out_segment[segment, 0], out_segment[segment, 1], out_segment[segment, 2] = port[i], i, 0
+                out_segment[segment, 0], out_segment[segment, 1], out_segment[segment, 2] = port[i] + UNIFORM, i, 0
                 segment += 1
+            elif weight[i] != weight[i - 1]:
+                out_segment[segment - 1, 0] = port[i]
             out_segment[segment - 1, 2] += 1
     out_parcels_of[len(indptr) - 1], out_segments_of[parcel] = parcel, segment
 
@@ -195,5 +199,5 @@ def build_synapses(network: Network, offsets: Sequence[int], ports: Sequence[int
         target=target,
         weight=weight,
     )
-    _cut(indptr, delay, port, made.parcels_of, made.delay, made.segments_of, made.segment)
+    _cut(indptr, delay, port, weight, made.parcels_of, made.delay, made.segments_of, made.segment)
     return made

@@ -12,8 +12,11 @@ import sys
 from collections import Counter
 
 import numpy as np
+import pytest
 from drawn_network import LAWS
 
+import eventsim.exact.group as exact_group
+import eventsim.exact.simulation as exact_simulation
 from eventsim import (
     Current,
     FixedInDegree,
@@ -39,15 +42,15 @@ from eventsim.models import BUILT_IN
 SIZE, OTHERS, DURATION, SAMPLED, TURNED = 40, 7, 24.0, 0.7, 3.3
 CHANGES = (4.5, 11.0, 20.0)
 GIVEN = (0.25, 3.0, 3.0, 7.25)
-DELAYS = {"one": 1.5, "drawn": Uniform(0.4, 3.0), "in order": Uniform(0.002, 2.0)}
-"""The last are shorter than a window may be."""
+DELAYS = {"one": 1.5, "drawn": Uniform(0.4, 3.0), "in order": Uniform(0.002, 2.0), "folded": 1.5}
+"""Those in order are shorter than a window may be. Folded: neurons that can be are dense, but in windows in which currents change."""
 READOUTS = tuple(name for name, model in BUILT_IN.items() if not model.spiking and model.exact is not None)
 BESIDE = ("others", "poisson", "gamma", "varying", "given")
 
 
 def network(model, delays):
     """Neurons that fire by themselves, or readouts, among sources of all kinds, under currents that change."""
-    neuron, port, weight, drive, begin = _neuron(model, delays != "one")
+    neuron, port, weight, drive, begin = _neuron(model, delays not in ("one", "folded"))
     every = [("poisson", "cells"), ("gamma", "cells"), ("varying", "cells"), ("given", "cells")]
     outer = [Projection(s, t, FixedInDegree(2), weight=weight, delay=DELAYS[delays], port=port) for s, t in every]
     own = Projection("cells", "cells", FixedInDegree(10), weight=Normal(-0.1 * weight, weight), delay=DELAYS[delays], port=port)
@@ -55,6 +58,7 @@ def network(model, delays):
     back = Projection("others", "cells", FixedInDegree(1), weight=weight, delay=DELAYS[delays], port=port)
     turns = VaryingRate([50.0, 400.0, 0.0], [0.0, 2.0, 5.0], interpolation="linear", period=8.0)
     ends = VaryingRate([400.0, 0.0], [0.0, 15.0])
+    turned = np.linspace(-0.1, 0.1, 9 * SIZE).reshape(9, SIZE)
     return Network(
         [
             Population("cells", SIZE, neuron, initial=begin),
@@ -68,7 +72,7 @@ def network(model, delays):
         [
             PoissonNoise("cells", ends, 0.5 * weight, port=port),
             Current("cells", [0.0, 0.2 * drive, -0.1 * drive], times=CHANGES),
-            Current("cells", np.linspace(-0.1, 0.1, 9 * SIZE).reshape(9, SIZE) * drive, interval=TURNED),
+            Current("cells", (turned[:, 0] if delays == "folded" else turned) * drive, interval=TURNED),
         ],
     )
 
@@ -88,7 +92,12 @@ def simulation(model, delays, seed=4):
     """A new one."""
     record = [*map(Spikes, BESIDE), States("cells", interval=SAMPLED), Rates("poisson", 1.5)]
     record += [] if model in READOUTS else [Spikes("cells"), Rates("cells", 1.5)]
-    return Simulation(network(model, delays), method="exact", seed=seed, record=record)
+    with pytest.MonkeyPatch.context() as patch:
+        if delays == "folded":
+            patch.setattr(exact_simulation, "PER_SEGMENT", 0)
+            for name in ("FEWEST", "MANY", "FEW", "PATIENCE"):
+                patch.setattr(exact_group, name, 0)
+        return Simulation(network(model, delays), method="exact", seed=seed, record=record)
 
 
 def recorded(recording):
@@ -158,7 +167,9 @@ def change_values(array, rng):
 def change_form(arrays, name, rng):
     """Its type or shape is another, or it is missing."""
     array = arrays[name]
-    forms = [array[:-1], np.concatenate([array, array[:1]]), array[None], array.reshape(-1, 1, 1), array[0], array.tolist(), None]
+    one = np.zeros((1, *array.shape[1:]), array.dtype)
+    forms = [np.concatenate([array, one]), array[None], array.reshape(-1, 1, 1), array.tolist(), None]
+    forms += [array[:-1], array[0]] if len(array) else []
     with np.errstate(invalid="ignore"):
         forms += [array.astype(kind) for kind in TYPES if np.dtype(kind) != array.dtype]
     at = rng.integers(len(forms) + 1)

@@ -6,13 +6,15 @@ import heapq
 
 import numpy as np
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from eventsim.exact import layout as w
-from eventsim.exact.calendar import begin_day, look_ahead, pop, push
+from eventsim.exact.calendar import begin_day, first, look_ahead, pop, push, room_left
 from eventsim.exact.queue import ENOUGH, FEW, PER_DAY, EventQueue, lines
+from eventsim.exact.sorting import FEW as FEWEST_SORTED
+from eventsim.exact.sorting import sort_entries
 
 ROOM = 100
 
@@ -21,7 +23,7 @@ def take(queue):
     """The first entry, as the loop over events takes it."""
     if queue.words[w.QUEUE_NEAR] == 0:
         begin_day(queue.words)
-    found = queue.arrays[w.QUEUE_TIME][0], queue.arrays[w.QUEUE_KEY][0]
+    found = first(queue.words)
     pop(queue.words)
     look_ahead(queue.words)
     return found
@@ -85,6 +87,23 @@ def test_a_day_has_so_many_entries_and_few_entries_need_none(many, per_ms):
     assert take(queue) == (ENOUGH / 1000.0, ENOUGH)
 
 
+def test_what_comes_in_a_day_takes_the_places_of_what_was_taken():
+    queue = EventQueue(ROOM)
+    behind = [np.full(4 * ROOM, -7.0), np.full(4 * ROOM, -7, np.int64)]
+    queue.words[w.QUEUE_TIME], queue.words[w.QUEUE_KEY] = (array.ctypes.data for array in behind)
+    queue.set_days(0.0, 1.0)
+    queue.put(1.0 + 0.001 * np.arange(ROOM // 2), np.arange(ROOM // 2))
+    taken = [take(queue) for _ in range(ROOM // 2 - 1)]
+    late = [(1.5 - 0.001 * i, 1000 + i) for i in range(ROOM - 2)]
+    for t, k in late:
+        push(queue.words, t, k)
+    assert room_left(queue.words) == 1
+    taken += [take(queue) for _ in range(ROOM - 1)]
+    assert taken == sorted([(1.0 + 0.001 * i, i) for i in range(ROOM // 2)] + late)
+    for array in behind:
+        assert np.all(array[ROOM:] == -7)
+
+
 def test_rows_begin_where_cache_lines_do():
     for rows in (1, 7, 1000, 100_000):
         made = lines((rows, 8))
@@ -118,3 +137,30 @@ def test_days_are_longer_than_what_is_rounded_off_the_time():
     assert queue.entries == 2 * ENOUGH and queue.per_ms < 1e12
     taken += [take(queue) for _ in range(2 * ENOUGH)]
     assert taken == list(zip(times.tolist(), range(len(times)), strict=True))
+
+
+@given(st.lists(st.tuples(st.sampled_from([0.0, 1.0, 2.5]) | st.floats(0.0, 1e3), st.integers(-2, 2**62)), max_size=300))
+def test_entries_are_sorted_by_time_then_key(entries):
+    times, keys = np.array([t for t, _ in entries]), np.array([k for _, k in entries], np.int64)
+    sort_entries(times, keys, len(entries), np.empty(len(entries)), np.empty(len(entries), np.int64))
+    assert list(zip(times, keys, strict=True)) == sorted(entries)
+
+
+@pytest.mark.parametrize("many", [0, 1, FEWEST_SORTED, FEWEST_SORTED + 1, 1000])
+@pytest.mark.parametrize("form", ["falling", "rising", "equal", "saw"])
+def test_any_order_may_be_there_before(many, form):
+    i = np.arange(many)
+    times = {"falling": -i, "rising": i, "equal": 0 * i, "saw": i % 7}[form].astype(np.float64)
+    keys = np.random.default_rng(1).permutation(many)
+    expected = sorted(zip(times, keys, strict=True))
+    sort_entries(times, keys, many, np.empty(many), np.empty(many, np.int64))
+    assert list(zip(times, keys, strict=True)) == expected
+
+
+def test_a_day_of_more_than_half_of_the_room_is_a_heap():
+    """There is no room to sort it."""
+    queue = EventQueue(100)
+    queue.set_days(0.0, 1.0)
+    times = np.random.default_rng(1).uniform(1.0, 2.0, 80)
+    queue.put(times, np.arange(80))
+    assert [take(queue)[0] for _ in times] == sorted(times)

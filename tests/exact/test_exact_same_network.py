@@ -23,6 +23,7 @@ from eventsim import (
     SpikeSource,
     Uniform,
 )
+from eventsim.exact.layout import UNIFORM
 
 SIZE = 30
 RNG = np.random.default_rng(1)
@@ -97,7 +98,7 @@ def of_continuous_time(simulation, dt):
     parcels = np.repeat(np.arange(simulation.network.size), np.diff(made.parcels_of))
     for parcel, neuron in enumerate(parcels):
         for kernel, begin, many in made.segment[made.segments_of[parcel] : made.segments_of[parcel + 1]]:
-            g, port = divmod(int(kernel), simulation._most_ports)
+            g, port = divmod(int(kernel) % UNIFORM, simulation._most_ports)
             targets = simulation._offsets[simulation._groups[g].number] + made.target[begin : begin + many].astype(np.int64)
             steps = np.rint(made.delay[parcel] / dt).astype(np.int64)
             columns = neuron, simulation._groups[g].ports[port], steps

@@ -1,0 +1,67 @@
+"""Putting entries into the order of (time, key): a merge sort that finds what is in order already.
+
+Spikes of a window come neuron by neuron, but their arrivals come in the order in which they were sent, for each delay: then sorting
+is a look at each. Whatever comes, it takes n log n steps.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from eventsim.jit import jit_borrowing as jit
+
+FEW = 16  # entries that are put into order by insertion
+
+
+@jit
+def _insert(time, key, begin, end):
+    """Sort the entries begin .. end - 1."""
+    for i in range(begin + 1, end):
+        t, k, at = time[i], key[i], i
+        while at > begin and (time[at - 1] > t or (time[at - 1] == t and key[at - 1] > k)):
+            time[at], key[at] = time[at - 1], key[at - 1]
+            at -= 1
+        time[at], key[at] = t, k
+
+
+@jit
+def _merge(time, key, left, middle, right, out_time, out_key):
+    """Merge the runs left .. middle - 1 and middle .. right - 1: no processor foresees from which the next one comes."""
+    a, b = left, middle
+    for i in range(left, right):
+        if a == middle or b == right:
+            for rest in range(i, right):
+                at = a + (rest - i) if b == right else b + (rest - i)
+                out_time[rest], out_key[rest] = time[at], key[at]
+            return
+        ta, tb = time[a], time[b]
+        second = np.int64(tb < ta)
+        if ta == tb:
+            second = np.int64(key[b] < key[a])
+        at = a + second * (b - a)
+        out_time[i], out_key[i] = time[at], key[at]
+        a, b = a + 1 - second, b + second
+
+
+@jit
+def sort_entries(time, key, count, other_time, other_key):
+    """Sort the first entries of two arrays of times and keys (modifies both, and two others of as many)."""
+    ordered = True
+    for i in range(1, count):
+        ordered = ordered and (time[i - 1] < time[i] or (time[i - 1] == time[i] and key[i - 1] <= key[i]))
+    if ordered:
+        return
+    for begin in range(0, count, FEW):
+        _insert(time, key, begin, min(begin + FEW, count))
+    width, here = FEW, True
+    while width < count:
+        for left in range(0, count, 2 * width):
+            middle, right = min(left + width, count), min(left + 2 * width, count)
+            if here:
+                _merge(time, key, left, middle, right, other_time, other_key)
+            else:
+                _merge(other_time, other_key, left, middle, right, time, key)
+        width, here = 2 * width, not here
+    if not here:
+        for i in range(count):
+            time[i], key[i] = other_time[i], other_key[i]
