@@ -160,6 +160,17 @@ def hang(q, day, t, k):
 
 
 @jit
+def _turned(words, chunk):
+    """Turn the chunks of a day, of which this one was hung last, and return the first one: what has come in order is so then."""
+    before = np.int64(-1)
+    while chunk >= 0:
+        following = words[chunk + NEXT]
+        words[chunk + NEXT] = before
+        before, chunk = chunk, following
+    return before
+
+
+@jit
 def begin_day(q):
     """Nothing is due any more: let days pass until something is, if anything is left."""
     words, numbers = waiting(q)
@@ -175,7 +186,7 @@ def begin_day(q):
         passed += 1
         today = q[QUEUE_DAY]
         at = today & (q[QUEUE_DAYS] - 1)
-        chunk = heads[at]
+        chunk = _turned(words, heads[at])
         heads[at] = -1
         while chunk >= 0:
             for place in range(chunk, chunk + 2 * words[chunk + COUNT], 2):
@@ -200,7 +211,8 @@ def _sort_near(q):
     time, key = _near(q, 0)
     if 2 * count <= q[QUEUE_ROOM]:
         other_time, other_key = _near(q, count)
-        sort_entries(time, key, count, other_time, other_key)
+        _, counts = _near(q, 2 * count)
+        sort_entries(time, key, count, other_time, other_key, counts)
         q[QUEUE_RUN_END] = count
         return
     for i in range(count):
@@ -255,6 +267,21 @@ def pop(q):
         q[QUEUE_RUN] += 1
     q[QUEUE_NEAR] -= 1
     q[QUEUE_TAKEN] += 1
+
+
+@jit
+def sorted_run(q):
+    """The times and keys of the first entries, in order, and how many: what is sorted, if nothing stands in the heap."""
+    time, key = _near(q, q[QUEUE_RUN])
+    return time, key, q[QUEUE_NEAR] if _in_heap(q) == 0 else 0
+
+
+@jit
+def take_run(q, many):
+    """As `pop`, so many of the sorted ones."""
+    q[QUEUE_RUN] += many
+    q[QUEUE_NEAR] -= many
+    q[QUEUE_TAKEN] += many
 
 
 @jit

@@ -21,8 +21,10 @@ from eventsim.exact.layout import (
     BY_DAY,
     CLOCK,
     CLOCK_SIZE,
+    ENDS,
     ENTRY,
     FIRST,
+    FOLD_MARKS,
     FREE,
     LAST,
     LOOP,
@@ -39,6 +41,7 @@ from eventsim.exact.layout import (
     SPIKED,
     TOLD,
     VISITS,
+    N,
 )
 from eventsim.exact.records import ExactSpec, bind_records
 from eventsim.jit import jit_borrowing as jit
@@ -101,7 +104,7 @@ def bind_firing(spec: ExactSpec):
         return jit(lambda c, j, before: True)
     record, parameters, state, bring, store, _, count, width = bind_records(spec)
     reset, crossing, earliest = jit(spec.model.reset), bind_crossing(spec.model), bind_earliest(spec.model)
-    closed = spec.model.crossing is not None
+    closed, deaf = spec.model.crossing is not None, spec.deaf
 
     @jit
     def prediction(r, p):
@@ -115,17 +118,21 @@ def bind_firing(spec: ExactSpec):
 
     @jit
     def fire_before(c, j, before):
-        r = view(record(c[RECORD], j), width, types.float64)
+        loop = view(c[LOOP], LOOP_SIZE, types.int64)
+        r, clock = view(record(c[RECORD], j), width, types.float64), view(loop[CLOCK], CLOCK_SIZE, types.float64)
         p, refractory = parameters(c, j)
         while abs(r[count + PREDICTED]) < before:
             t = r[count + PREDICTED]
             if math.copysign(1.0, t) < 0.0:
                 r[count + PREDICTED] = prediction(r, p)
                 continue
-            if not write_spike(view(c[LOOP], LOOP_SIZE, types.int64), t, c[FIRST] + j):
+            if not write_spike(loop, t, c[FIRST] + j):
                 return False
             store(r, reset(bring(state(r), r[count + LAST], r[count + FREE], t, p), 1.0, p))
-            r[count + LAST], r[count + FREE], r[count + PREDICTED] = t, t + refractory, -(t + refractory)
+            free = t + refractory
+            r[count + LAST], r[count + FREE], r[count + PREDICTED] = t, free, -free
+            if deaf and c[FOLD_MARKS] != 0 and free >= clock[ENDS]:
+                view(c[FOLD_MARKS], c[N], types.uint8)[j] = 0  # it hears no more in this window
         return True
 
     return fire_before

@@ -5,8 +5,8 @@ same for all neurons of the group if they have the same time constants. So a spi
 of each neuron that it reaches, and at the window's end each neuron is moved once. The row also sums by how much the weights can
 have lifted the margin on the way: with that of the state alone (`eventsim.ceiling`) it is a bound, and neurons that it leaves
 below their threshold have not fired. The few others are *marked*: they are left where they stood, and take their input one by
-one. So do those that are refractory, but where all of the state is held then (`is_deaf`): what arrives meanwhile changes nothing,
-and is left out.
+one. So do those that are refractory, but where all of the state is held then (`ExactSpec.deaf`): what arrives meanwhile changes
+nothing, and is left out.
 
 A row: what is to be added to each state, and the bound.
 """
@@ -70,11 +70,6 @@ from eventsim.jit import jit_inlined
 from eventsim.models.model import with_ops
 
 LIFT = 2.0**30  # a weight so large that what it does is seen beside what else happens, to rounding
-
-
-def is_deaf(spec: ExactSpec) -> bool:
-    """Whether neurons hear nothing while they are refractory, and stand still."""
-    return set(spec.hold) == set(spec.model.State._fields)
 
 
 @functools.cache
@@ -146,7 +141,7 @@ def fold(spec: ExactSpec):
     not arrived when the window was paused."""
     record, parameters, *_, width = bind_records(spec)
     states, ports = len(spec.model.State._fields), len(spec.model.ports)
-    length, deaf, get, write = row_length(spec.model), is_deaf(spec), column(states, types.float64), _columns(spec, ports - 1)
+    length, deaf, get, write = row_length(spec.model), spec.deaf, column(states, types.float64), _columns(spec, ports - 1)
     add, times = _adder(states + 1), _each(states, _times)
 
     def kernel(context, end, a, b):
@@ -177,7 +172,7 @@ def fold(spec: ExactSpec):
                     values = get(view2(columns + 8 * BLOCK * states * port, states, BLOCK, types.float64), at - first)
                     weight = all_weights[begin]
                     added = times(values, weight, 0) + (max(high * weight, low * weight),)
-                    for i in range(begin, begin + many):
+                    for i in range(np.uint64(begin), np.uint64(begin + many)):
                         if step != 0:
                             weight = all_weights[i]
                             added = times(values, weight, 0) + (max(high * weight, low * weight),)
@@ -194,7 +189,7 @@ def commit(spec: ExactSpec):
     """``(context, end, -, -)``: the window ends: neurons are moved there, with what was folded; those that may have fired, or were
     refractory though not deaf then, are marked instead, and stay where they were. Rows are 0 again. Returns how many are marked."""
     record, parameters, state, bring, store, _, count, width = bind_records(spec)
-    deaf = is_deaf(spec)
+    deaf = spec.deaf
     model, states, length = spec.model, len(spec.model.State._fields), row_length(spec.model)
     exact, advance = jit(model.exact), with_ops(model.advance, flow_ops(), jit)
     ceiling, bound, total, ops = bind_ceiling(model), bind_bound(spec), _each(states, _sum), flow_ops()

@@ -67,9 +67,11 @@ def foresee_synapses(c, key):
         begin, end = words[first + 1], words[last + 1] + words[last + 2]
         for i in range(begin, min(end, begin + MOST_FORESEEN), 16):
             prefetch(target, i)
-        step = MOST_FORESEEN if c[DENSE_GROUPS] != 0 and words[first] >= UNIFORM else 8  # then the first one is all that is read
-        for i in range(begin, min(end, begin + MOST_FORESEEN), step):
-            prefetch(weight, i)
+        for segment in range(first, last + 3, 3):
+            start, alike = words[segment + 1], c[DENSE_GROUPS] != 0 and words[segment] >= UNIFORM
+            behind = start + 1 if alike else start + words[segment + 2]  # if they are, the first one is all that is read
+            for i in range(start, min(behind, begin + MOST_FORESEEN), 8):
+                prefetch(weight, i)
 
 
 @jit

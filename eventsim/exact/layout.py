@@ -138,7 +138,7 @@ SWITCH = 5  # groups are to be dense from now on, or no more
     SPIKE_SENT,  # so many of them are in order of time, and on their way
     SPIKE_ROOM,
     SORT_TIME,  # float64 (room,)
-    SORT_KEY,  # int64 (2 room,)
+    SORT_KEY,  # int64 (3 room,)
     MOST_PARCELS,  # of one source
     EVENTS,  # synapses that spikes have reached so far
     FIRED,  # spikes so far
@@ -168,4 +168,5 @@ SPIKED = 2  # the time of the last spike that was found
 BEGUN = 3  # when the window began, if it is dense
 TOLD = 4  # spikes of neurons until then are known, and told no more
 CHANGE = 5  # when a current changes next, or inf
-CLOCK_SIZE = 6
+ENDS = 6  # when the window ends, dense or not
+CLOCK_SIZE = 7

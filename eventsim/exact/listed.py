@@ -9,14 +9,18 @@ import numpy as np
 from numba import types
 
 from eventsim.cpu.pointers import view
+from eventsim.exact.calendar import sorted_run, take_run
 from eventsim.exact.foresight import foresee, foresee_synapses
 from eventsim.exact.layout import (
     ARRIVE,
+    CLOCK,
+    CLOCK_SIZE,
     KIND_SHIFT,
     LIST_ENTRY,
     LIST_ROOM,
     LIST_TIME,
     LISTED,
+    NOW,
     PARCELS,
     SEGMENT,
     SEGMENTS,
@@ -33,6 +37,23 @@ def put_on_list(c, t, entry):
     view(c[LIST_TIME], c[LIST_ROOM], types.float64)[at] = t
     view(c[LIST_ENTRY], c[LIST_ROOM], types.int64)[at] = entry
     c[LISTED] = at + 1
+
+
+@jit
+def list_arrivals(c, q, end):
+    """List what arrives next before ``end``, up to the first entry of another kind, out of the queue q; how many did."""
+    times, entries = view(c[LIST_TIME], c[LIST_ROOM], types.float64), view(c[LIST_ENTRY], c[LIST_ROOM], types.int64)
+    time, key, many = sorted_run(q)
+    begin, low = c[LISTED], (np.int64(1) << KIND_SHIFT) - 1
+    many, found = min(many, c[LIST_ROOM] - begin), 0
+    while found < many and time[found] < end and key[found] >> KIND_SHIFT == ARRIVE:
+        times[begin + found], entries[begin + found] = time[found], key[found] & low
+        found += 1
+    c[LISTED] = begin + found
+    if found > 0:
+        take_run(q, found)
+        view(c[CLOCK], CLOCK_SIZE, types.float64)[NOW] = times[begin + found - 1]
+    return found
 
 
 @jit

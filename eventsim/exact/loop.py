@@ -33,6 +33,7 @@ from eventsim.exact.layout import (
     DENSE_GROUPS,
     DONE,
     ENDLESS,
+    ENDS,
     EVENTS,
     FIRE,
     FIRED,
@@ -79,7 +80,7 @@ from eventsim.exact.layout import (
     TOLD,
     VISIT_KERNELS,
 )
-from eventsim.exact.listed import put_on_list
+from eventsim.exact.listed import list_arrivals, put_on_list
 from eventsim.exact.sorting import sort_entries
 from eventsim.exact.sources import EFFECT, PROCESS_NUMBERS, PROCESS_WORDS, next_event
 from eventsim.exact.stage import clear_stages
@@ -110,10 +111,11 @@ def _send_all(c, q):
     if not ordered:
         many, room = end - begin, c[SPIKE_ROOM]
         key, other = view(c[SORT_KEY], room, types.int64), view(c[SORT_KEY] + 8 * room, room, types.int64)
+        counts = view(c[SORT_KEY] + 16 * room, room, types.int64)
         for i in range(many):
             source = np.int64(sources[begin + i])
             key[i] = 2 * max(source, -1 - source) + (source < 0)
-        sort_entries(times[begin:], key, many, view(c[SORT_TIME], room, types.float64), other)
+        sort_entries(times[begin:], key, many, view(c[SORT_TIME], room, types.float64), other, counts)
         for i in range(many):
             sources[begin + i] = -1 - (key[i] >> 1) if key[i] & 1 else key[i] >> 1
     for i in range(begin, end):
@@ -158,7 +160,8 @@ def compile_drive():
         low, by_day = (np.int64(1) << KIND_SHIFT) - 1, c[DAYS] != 0
         days = view(c[DAYS] if by_day else c[QUEUE_WORDS], QUEUE_SIZE, types.int64)
         after = np.nextafter(until, math.inf)
-        end = min(first_time(days, days[QUEUE_DAY] + 2), after) if by_day else after
+        clock[ENDS] = first_time(days, days[QUEUE_DAY] + 2) if by_day else math.inf
+        end = min(clock[ENDS], after)
         spent, foreseen = 0, np.int64(FIRE) << KIND_SHIFT
         while True:
             if c[PART] < c[PARTS_END] and c[DENSE_GROUPS] == 0:
@@ -171,6 +174,11 @@ def compile_drive():
                 begin_day(q)
                 if q[QUEUE_YEARS] > 0:  # the queue has to choose other days
                     return PAUSED
+            if c[DENSE_GROUPS] != 0 and q[QUEUE_NEAR] > 0:
+                listed = list_arrivals(c, q, end)
+                spent += listed
+                if listed > 0:
+                    continue
             t, entry = first(q) if q[QUEUE_NEAR] > 0 else (math.inf, np.int64(0))
             if not t < end:  # nothing more arrives before the end
                 if by_day:
@@ -200,7 +208,8 @@ def compile_drive():
                 else:
                     next_day(days, until if q[QUEUE_LATER] == 0 else 0.0)
                 today = days[QUEUE_DAY] + 1
-                begun, end = first_time(days, today), min(first_time(days, today + 1), after)
+                begun, clock[ENDS] = first_time(days, today), first_time(days, today + 1)
+                end = min(clock[ENDS], after)
                 clock[BEGUN], clock[NOW] = begun, begun if c[DENSE_GROUPS] != 0 else np.nextafter(begun, 0.0)
                 if spent > c[BUDGET]:
                     return PAUSED

@@ -32,6 +32,11 @@ class ExactSpec(NamedTuple):
         """Numbers of a neuron's record."""
         return -(-(len(self.model.State._fields) + MORE) // LINE) * LINE
 
+    @property
+    def deaf(self) -> bool:
+        """Whether neurons hear nothing while they are refractory, and stand still."""
+        return set(self.hold) == set(self.model.State._fields)
+
 
 class Records(NamedTuple):
     """Functions that read and write records of neurons of one model, in the context c of their group.

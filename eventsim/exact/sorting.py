@@ -1,10 +1,12 @@
-"""Putting entries into the order of (time, key): a merge sort that finds what is in order already.
+"""Putting entries into the order of (time, key): quick where they are in order already, or times are spread evenly.
 
 Spikes of a window come neuron by neuron, but their arrivals come in the order in which they were sent, for each delay: then sorting
 is a look at each. Whatever comes, it takes n log n steps.
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
@@ -44,12 +46,46 @@ def _merge(time, key, left, middle, right, out_time, out_key):
 
 
 @jit
-def sort_entries(time, key, count, other_time, other_key):
-    """Sort the first entries of two arrays of times and keys (modifies both, and two others of as many)."""
+def _spread(time, key, count, other_time, other_key, counts):
+    """Put entries nearly into order: each in that one of as many equal stretches of time, from the first entry to the last, into
+    which it falls; whether that was done: not where many fall into one."""
+    first, last = math.inf, -math.inf
+    for i in range(count):
+        first, last, counts[i] = min(first, time[i]), max(last, time[i]), 0
+    scale = (count - 1) / (last - first) if last > first else 0.0
+    if not 0.0 < scale < math.inf:
+        return False
+    for i in range(count):
+        other_time[i], other_key[i] = time[i], key[i]
+        counts[np.uint64((time[i] - first) * scale)] += 1
+    before, most = 0, 0
+    for i in range(count):
+        here = counts[i]
+        before, most, counts[i] = before + here, max(most, here), before
+    if most > FEW:
+        return False
+    for i in range(count):
+        at = np.uint64((other_time[i] - first) * scale)
+        place = counts[at]
+        counts[at] = place + 1
+        time[place], key[place] = other_time[i], other_key[i]
+    return True
+
+
+@jit
+def sort_entries(time, key, count, other_time, other_key, counts):
+    """Sort the first entries of two arrays of times and keys (modifies both, two others of as many, and an int64 one).
+
+    What has no order is spread over stretches of time first, and then put into order by insertion. Where times come in crowds, for
+    which that would take long, and where ``counts`` is shorter than the others, runs are merged.
+    """
     ordered = True
     for i in range(1, count):
         ordered = ordered and (time[i - 1] < time[i] or (time[i - 1] == time[i] and key[i - 1] <= key[i]))
     if ordered:
+        return
+    if FEW < count <= counts.size and _spread(time, key, count, other_time, other_key, counts):
+        _insert(time, key, 0, count)
         return
     for begin in range(0, count, FEW):
         _insert(time, key, begin, min(begin + FEW, count))

@@ -32,7 +32,7 @@ class SpikeBuffer:
             w.SPIKE_TIME: np.empty(room),
             w.SPIKE_SOURCE: np.empty(room, np.int32),
             w.SORT_TIME: np.empty(room),
-            w.SORT_KEY: np.empty(2 * room, np.int64),
+            w.SORT_KEY: np.empty(3 * room, np.int64),
         }
         for word, array in self._arrays.items():
             self._words[word] = array.ctypes.data

@@ -92,8 +92,8 @@ def put_on_stage(c, kernel, t, begin, many, step, marks):
         found = min(BLOCK, many - first)
         if marks != 0:  # few are, and no processor foresees which
             behind, found = first + found, 0
-            for i in range(first, behind):
-                chosen[found] = i
+            for i in range(np.uint64(first), np.uint64(behind)):
+                chosen[np.uint64(found)] = i
                 found += np.int64(marked[target[i]])
         for number in range(found):
             i = chosen[number] if marks != 0 else first + number

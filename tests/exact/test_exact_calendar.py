@@ -142,18 +142,31 @@ def test_days_are_longer_than_what_is_rounded_off_the_time():
 @given(st.lists(st.tuples(st.sampled_from([0.0, 1.0, 2.5]) | st.floats(0.0, 1e3), st.integers(-2, 2**62)), max_size=300))
 def test_entries_are_sorted_by_time_then_key(entries):
     times, keys = np.array([t for t, _ in entries]), np.array([k for _, k in entries], np.int64)
-    sort_entries(times, keys, len(entries), np.empty(len(entries)), np.empty(len(entries), np.int64))
+    sort_entries(
+        times, keys, len(entries), np.empty(len(entries)), np.empty(len(entries), np.int64), np.empty(len(entries), np.int64)
+    )
     assert list(zip(times, keys, strict=True)) == sorted(entries)
 
 
 @pytest.mark.parametrize("many", [0, 1, FEWEST_SORTED, FEWEST_SORTED + 1, 1000])
-@pytest.mark.parametrize("form", ["falling", "rising", "equal", "saw"])
-def test_any_order_may_be_there_before(many, form):
+@pytest.mark.parametrize("form", ["falling", "rising", "equal", "saw", "even", "crowds", "one late"])
+@pytest.mark.parametrize("counts", [0, 1000])
+def test_any_order_may_be_there_before(many, form, counts):
     i = np.arange(many)
-    times = {"falling": -i, "rising": i, "equal": 0 * i, "saw": i % 7}[form].astype(np.float64)
+    drawn = np.random.default_rng(2).uniform(0.0, 1.0, many)
+    times = {
+        "falling": -i,
+        "rising": i,
+        "equal": 0 * i,
+        "saw": i % 7,
+        "even": 1e3 + drawn,
+        "crowds": np.round(drawn, 1) + 1e-9 * drawn,
+    }
+    times["one late"] = drawn + 1e300 * (i == 1)
+    times = times[form].astype(np.float64)
     keys = np.random.default_rng(1).permutation(many)
     expected = sorted(zip(times, keys, strict=True))
-    sort_entries(times, keys, many, np.empty(many), np.empty(many, np.int64))
+    sort_entries(times, keys, many, np.empty(many), np.empty(many, np.int64), np.empty(counts, np.int64))
     assert list(zip(times, keys, strict=True)) == expected
 
 
