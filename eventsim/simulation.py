@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -36,6 +37,7 @@ from eventsim.saved_simulation import check_savable, load_simulation, resumed_ru
 from eventsim.state import NEVER
 from eventsim.stimuli import Current
 
+ON_CUDA = "eventsim.cuda.simulation"  # imported when asked for
 SHORT, LONG = 64, 16384  # steps between two looks at the clock and at Ctrl-C, at least and at most
 PATIENCE = 0.1  # s, about as long as such a piece should take
 HERE = 512  # steps of a piece up to which the calling thread is a worker: in a longer one it must be able to hear Ctrl-C
@@ -66,6 +68,7 @@ class Simulation:
     method : "grid", or "exact"
         "exact": spike times are real numbers, limited by float64 alone. There is no dt then, and of the parameters below there are
         seed, record and spikes (`eventsim.exact.simulation.ExactSimulation`).
+    backend : "cpu", or "cuda": on an NVIDIA GPU (`eventsim.cuda.simulation.CudaSimulation`; extras ``cuda12``, ``cuda13``)
     seed : whole number
         The same seed gives the same synapses, initial states and noise, whatever the number of workers.
     dtype : "float32" or "float64", of states and weights
@@ -94,16 +97,23 @@ class Simulation:
     _engines: ClassVar[dict[str, type[Simulation]]] = {}
 
     def __new__(cls, *args: Any, **given: Any) -> Simulation:
-        method = given.get("method", "grid")
+        method, backend = given.get("method", "grid"), given.get("backend", "cpu")
+        if backend not in ("cpu", "cuda"):
+            raise SimulationError(f"backend must be 'cpu' or 'cuda', not {backend!r}")
+        if backend == "cuda":
+            if method != "grid":
+                raise SimulationError("backend='cuda' runs method='grid'; continuous time runs with backend='cpu'")
+            return super().__new__(import_module(ON_CUDA).CudaSimulation)
         if not isinstance(method, str) or method != "grid" and method not in Simulation._engines:
             known = ", ".join(map(repr, ("grid", *Simulation._engines)))
             raise SimulationError(f"method must be one of {known}, not {method!r}")
         return super().__new__(Simulation._engines.get(method, cls) if cls is Simulation else cls)
 
-    def __init_subclass__(cls, method: str, **others: Any):
-        """An engine of its own, which ``Simulation(network, method=...)`` makes."""
+    def __init_subclass__(cls, method: str = "grid", backend: str = "cpu", **others: Any):
+        """An engine of its own, which ``Simulation(network, method=..., backend=...)`` makes."""
         super().__init_subclass__(**others)
-        Simulation._engines[method] = cls
+        if method != "grid":
+            Simulation._engines[method] = cls
 
     def __init__(
         self,
@@ -111,6 +121,7 @@ class Simulation:
         dt: float = 0.1,
         *,
         method: str = "grid",
+        backend: str = "cpu",
         seed: int = 0,
         dtype: Any = "float32",
         weight_dtype: Any = None,

@@ -128,7 +128,7 @@ def restore(instance: Instance, step: int, arrays: Arrays, label: str) -> None:
         raise take.wrong("flying/source", f"sources must lie from 0 to {program.size - 1}")
     steps, sources = _ordered(program, steps, sources)
     for member in instance.members:
-        _put_in_flight(member, step, steps, sources)
+        put_in_flight(member, step, steps, sources)
         member.position[[f.STEP, f.BLOCK]] = step + 1
         member.received[:] = step
     updates, active = take("counted/updates", np.int64, (groups,)), take("counted/active", np.int64, (groups,))
@@ -181,7 +181,7 @@ def _link(member: Member, g: int, step: int) -> None:
         schedule_all(arrays[DUE], arrays[HEAD], arrays[NEXT], arrays[PREVIOUS])
 
 
-def _put_in_flight(member: Member, step: int, steps: np.ndarray, sources: np.ndarray) -> None:
+def put_in_flight(member: Member, step: int, steps: np.ndarray, sources: np.ndarray) -> None:
     """Let the segments of spikes that a worker owns wait in its wheel."""
     slots = member.program.schedule.slots
     member.count.fill(0)

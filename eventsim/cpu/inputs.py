@@ -175,6 +175,31 @@ def poisson_count(mean, u):
 
 
 @jit_borrowing
+def fill_count_thresholds(mean, out_thresholds):
+    """Write the thresholds of which 32 random bits reach as many as `poisson_count` of them gives; how many there are."""
+    events, term = _first_count(mean)
+    total, many = term, 0
+    while many < events:
+        out_thresholds[many] = 0
+        many += 1
+    while many < out_thresholds.size:
+        least = np.int64(min(max(math.ceil(total * 4294967296.0 - 0.5), 0.0), 4294967296.0))
+        while least > 0 and uniform(least - 1) >= total:
+            least -= 1
+        while least < 4294967296 and uniform(least) < total:
+            least += 1
+        if least == 4294967296:
+            break
+        out_thresholds[many] = np.uint32(least)
+        many += 1
+        term *= mean / many
+        total += term
+        if term <= 0.0 and many > mean:
+            break
+    return many
+
+
+@jit_borrowing
 def add_noise(noise, e, t, inputs, n, sparse, mark, touched, count, scratch):
     """Add the noise of entry e in step t to inputs (modified; so are mark, touched and scratch); touched count."""
     slot, at, step, curve = noise.slot[e], noise.weight_begin[e], noise.weight_step[e], noise.curve[e]

@@ -1,0 +1,85 @@
+"""Where everything stands on the device: a few arrays that kernels take, and the places of what each group has in them.
+
+Neurons of all batch items are numbered through: neuron j of item b in a group of n is number ``b * n + j`` of the group; input slot
+s of item b is ``b * slots + s``; a spike is ``b * size + gid``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+# What a group has, a row of int64. Places are those of the first element in the array that the comment names.
+COUNT = 0  # neurons in each item
+STATE = 1  # in `state`: (states, batch * COUNT)
+RHO = 2  # in `state`: (batch * COUNT,)
+PARAMS = 3  # in `numbers`: parameters and period, those that all neurons share
+OWN = 4  # in `numbers`: (params + 1, COUNT) of those that differ
+STEP = 5  # in `numbers`: the propagator of one step
+STEP_OWN = 6  # in `numbers`: (coefficients, COUNT)
+INPUT = 7  # in `arrived`: (ports, COUNT) of each item
+NOISE, NOISE_END = 8, 9  # rows of `noise`
+INCREMENT, INCREMENT_END = 10, 11  # rows of `increments`, times items
+UNIT = 12  # in `numbers`: what 1 of `arrived` stands for, and its inverse
+FIRST = 13  # in `gids`
+UPDATE = 14  # which of the kinds of neurons of this network it is; -1: sources
+GROUP_WORDS = 15
+
+# A row of `noise`.
+N_SLOT, N_COUNT, N_FIRST, N_GRAIN, N_CUTS, N_CUTS_END, N_LISTED, N_WEIGHT, N_WEIGHT_STEP = range(9)
+NOISE_WORDS = 9
+# A row of `increments`.
+I_SLOT, I_COUNT, I_BEGIN, I_ROWS, I_STEP = range(5)
+INCREMENT_WORDS = 5
+
+# Places of `control`. FIRED: spikes in `fired`; BEGIN, 2: where those of a phase of updates begin, in turn; PENDING, 2: pieces that
+# these have; SPILLED: pieces for which a list of the wheel had no room; STATUS, AT_STEP, AT_PHASE: why and where a launch has ended.
+FIRED = 0
+BEGIN = 1
+PENDING = 3
+SPILLED = 5
+STATUS, AT_STEP, AT_PHASE = 6, 7, 8
+CONTROL_WORDS = 9
+DONE, FIRED_FULL, SPILL_SMALL, WHEEL_FULL = range(4)  # statuses
+
+# Places of `sizes`, which kernels only read.
+S_SIZE, S_BATCH, S_SLOTS, S_LEVELS, S_WHEEL_SLOTS, S_LIST_ROOM, S_FIRED_ROOM, S_SPILL_ROOM, S_FIRST_STEP = range(9)
+SIZES_WORDS = 9
+
+PIECE = 128  # synapses of a piece of a segment, at most
+KIND_SHIFT = 40  # of its first word: where it begins below, its kind of weight above
+LENGTH_BITS = 7  # of its second word: length - 1, its group, its slot
+GROUP_BITS = 17
+SLOT_SHIFT = LENGTH_BITS + GROUP_BITS
+DELAY_BITS = 32  # of its third word: delay in steps, level of its group, whether it is due in the very next deliveries
+NEXT_SHIFT = 62
+
+
+class Arrays(NamedTuple):
+    """What kernels take. real : the type of states"""
+
+    sizes: Any  # int64 (SIZES_WORDS,)
+    control: Any  # int64 (CONTROL_WORDS,)
+    groups: Any  # int64 (groups * GROUP_WORDS,)
+    first: Any  # int64 (levels + 1,): groups first[l] .. first[l + 1] - 1 are those of level l
+    state: Any  # real
+    numbers: Any  # real
+    arrived: Any  # int64 (batch * slots,)
+    gids: Any  # int32
+    row: Any  # int64 (sources + 1,): pieces row[s] .. row[s + 1] - 1 are those of source s
+    pieces: Any  # int64 (pieces, 3)
+    targets: Any  # uint16 or uint32
+    weights: Any  # uint16 (float16), float32 or float64
+    shared: Any  # real
+    wheel: Any  # int64 (lists * S_LIST_ROOM * 2,)
+    waiting: Any  # int64 (lists,): how many pieces each list holds
+    spill: Any  # int64 (S_SPILL_ROOM * 3,): list, and the two words of a piece
+    fired: Any  # int64 (S_FIRED_ROOM,)
+    ends: Any  # int64 (steps * levels,): FIRED after each phase of updates of this launch
+    given: Any  # int64: spikes of sources in this launch
+    given_ends: Any  # int64 (steps * levels + 1,)
+    noise: Any  # int64 (entries * NOISE_WORDS,)
+    keys: Any  # uint64 (batch * entries,)
+    cuts: Any  # uint32
+    listed: Any  # int64: where the thresholds of neurons with rates of their own begin
+    increments: Any  # int64
+    tally: Any  # int64 (threads,): synaptic events that each thread has delivered

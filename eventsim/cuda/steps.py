@@ -1,0 +1,158 @@
+"""A step as phases, and what runs them.
+
+For each level of zero delays there are two: deliveries, in which the spikes of the updates before are pushed into the wheel and what
+is due is added up; and updates. Between phases all threads wait for each other. Phase number 2 l is the deliveries of level l.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from eventsim.cuda.deliver import bind_push
+from eventsim.cuda.layout import (
+    AT_PHASE,
+    AT_STEP,
+    BEGIN,
+    DONE,
+    FIRED,
+    FIRED_FULL,
+    PENDING,
+    S_BATCH,
+    S_FIRED_ROOM,
+    S_FIRST_STEP,
+    S_LEVELS,
+    S_SIZE,
+    S_SPILL_ROOM,
+    S_WHEEL_SLOTS,
+    SPILL_SMALL,
+    SPILLED,
+    STATUS,
+    WHEEL_FULL,
+    Arrays,
+)
+from eventsim.cuda.machine import EMULATION, Machine, import_cuda
+from eventsim.cuda.update import bind_updates
+from eventsim.jit import OPTIONS
+
+
+def bind_phases(machine: Machine, specs: tuple[Any, ...], types: tuple[np.dtype, np.dtype, np.dtype]) -> tuple[Any, Any]:
+    """Functions ``stopped(t, phase, a) -> status`` and ``run(thread, threads, t, phase, a)`` of one phase.
+
+    specs : the kinds of neurons; types : of targets, weights and states
+    """
+    jit = machine.jit
+    push, updates = bind_push(machine, *types), bind_updates(machine, specs)
+
+    @jit
+    def stopped(t, phase, a):
+        """Why no thread may begin a phase; every thread finds the same, since the phase before changed nothing that it reads."""
+        if phase % 2:
+            return WHEEL_FULL if a.control[SPILLED] else DONE
+        number = t * a.sizes[S_LEVELS] + phase // 2
+        if phase == 0 and a.control[FIRED] + a.sizes[S_BATCH] * a.sizes[S_SIZE] > a.sizes[S_FIRED_ROOM]:
+            return FIRED_FULL
+        return SPILL_SMALL if a.control[PENDING + number % 2] > a.sizes[S_SPILL_ROOM] else DONE
+
+    @jit
+    def run(thread, threads, t, phase, a):
+        levels, level = a.sizes[S_LEVELS], phase // 2
+        number = t * levels + level
+        if phase % 2:
+            at = (t - a.sizes[S_FIRST_STEP]) * levels + level
+            updates(thread, threads, t, level, number, at, a)
+            if thread == 0:
+                a.waiting[level * a.sizes[S_WHEEL_SLOTS] + t % a.sizes[S_WHEEL_SLOTS]] = 0
+            return
+        push(thread, threads, t, level, number, a)
+        if thread == 0:
+            a.control[BEGIN + (number + 1) % 2] = a.control[FIRED]
+            a.control[PENDING + (number + 1) % 2] = 0
+            at = (t - a.sizes[S_FIRST_STEP]) * levels + level
+            a.ends[at] = a.control[FIRED]
+
+    return stopped, run
+
+
+@functools.cache
+def steps_kernel(machine: Machine, specs: tuple[Any, ...], types: tuple[np.dtype, np.dtype, np.dtype]) -> Any:
+    """The kernel of a kind of network: ``kernel(arrays, step, phase, last)`` runs from a phase of a step to the end of the last
+    one, or as far as there is room, and says in `control` how far it came."""
+    stopped, run = bind_phases(machine, specs, types)
+    if machine.name == EMULATION:
+        return _emulated(machine, stopped, run)
+    return _on_cuda(machine, stopped, run)
+
+
+def _emulated(machine: Machine, stopped: Any, run: Any) -> Any:
+    threads = machine.threads
+
+    @njit(**OPTIONS)
+    def steps(a, step, phase, last):
+        while step <= last:
+            status = stopped(step, phase, a)
+            if status != DONE:
+                a.control[STATUS], a.control[AT_STEP], a.control[AT_PHASE] = status, step, phase
+                return
+            for thread in range(threads):
+                run(thread, threads, step, phase, a)
+            phase += 1
+            if phase == 2 * a.sizes[S_LEVELS]:
+                step, phase = step + 1, 0
+        a.control[STATUS], a.control[AT_STEP], a.control[AT_PHASE] = DONE, step, phase
+
+    return steps
+
+
+def kernel_text(machine: Machine, stopped: Any, run: Any) -> Any:
+    """The kernel as a function of arrays and numbers, not compiled yet; ``apart``: it runs one phase, so nobody waits."""
+    cuda = import_cuda()
+    this_grid = cuda.cg.this_grid
+
+    def steps(
+        sizes, control, groups, first, state, numbers, arrived, gids, row, pieces, targets, weights, shared, wheel, waiting, spill,
+        fired, ends, given, given_ends, noise, keys, cuts, listed, increments, tally, step, phase, last,
+    ):  # fmt: skip
+        a = Arrays(
+            sizes, control, groups, first, state, numbers, arrived, gids, row, pieces, targets, weights, shared, wheel, waiting,
+            spill, fired, ends, given, given_ends, noise, keys, cuts, listed, increments, tally,
+        )  # fmt: skip
+        thread, threads = cuda.grid(1), cuda.gridsize(1)
+        grid = this_grid()
+        while step <= last:
+            status = stopped(step, phase, a)
+            if status != DONE:
+                if thread == 0:
+                    control[STATUS] = status
+                    control[AT_STEP] = step
+                    control[AT_PHASE] = phase
+                return
+            run(thread, threads, step, phase, a)
+            grid.sync()
+            phase += 1
+            if phase == 2 * sizes[S_LEVELS]:
+                step, phase = step + 1, 0
+        if thread == 0:
+            control[STATUS] = DONE
+            control[AT_STEP] = step
+            control[AT_PHASE] = phase
+
+    return steps
+
+
+def _on_cuda(machine: Machine, stopped: Any, run: Any) -> Any:
+    kernel = import_cuda().jit(kernel_text(machine, stopped, run))
+
+    def start(a: Arrays, step: int, phase: int, last: int) -> None:
+        blocks = machine.blocks or blocks_at_once(machine, kernel, a)
+        kernel[blocks, machine.threads](*a, step, phase, last)
+
+    return start
+
+
+def blocks_at_once(machine: Machine, kernel: Any, a: Arrays) -> int:
+    """How many blocks of a kernel a GPU holds at once."""
+    raise NotImplementedError
