@@ -162,14 +162,14 @@ def _cuda_ops(cuda: Any, jit: Callable) -> Callable[[np.dtype], Ops]:
 
 def _cuda_machine(name: str, lanes: int, blocks: int, threads: int) -> Machine:
     cuda = import_cuda()
+    from eventsim.cuda.on_gpu import atomic_add  # noqa: PLC0415
+
     jit = functools.cache(lambda function: cuda.jit(function, device=True))
-    add = cuda.atomic.add
-    atomic_add = jit(lambda array, index, value: add(array, index, value))
     return Machine(
         name=name,
         jit=jit,
         ops=_cuda_ops(cuda, jit),
-        atomic_add=atomic_add,
+        atomic_add=jit(atomic_add),
         lanes=lanes,
         blocks=blocks,
         threads=threads,

@@ -107,44 +107,10 @@ def _emulated(machine: Machine, stopped: Any, run: Any) -> Any:
     return steps
 
 
-def kernel_text(machine: Machine, stopped: Any, run: Any) -> Any:
-    """The kernel as a function of arrays and numbers, not compiled yet; ``apart``: it runs one phase, so nobody waits."""
-    cuda = import_cuda()
-    this_grid = cuda.cg.this_grid
-
-    def steps(
-        sizes, control, groups, first, state, numbers, arrived, gids, row, pieces, targets, weights, shared, wheel, waiting, spill,
-        fired, ends, given, given_ends, noise, keys, cuts, listed, increments, tally, step, phase, last,
-    ):  # fmt: skip
-        a = Arrays(
-            sizes, control, groups, first, state, numbers, arrived, gids, row, pieces, targets, weights, shared, wheel, waiting,
-            spill, fired, ends, given, given_ends, noise, keys, cuts, listed, increments, tally,
-        )  # fmt: skip
-        thread, threads = cuda.grid(1), cuda.gridsize(1)
-        grid = this_grid()
-        while step <= last:
-            status = stopped(step, phase, a)
-            if status != DONE:
-                if thread == 0:
-                    control[STATUS] = status
-                    control[AT_STEP] = step
-                    control[AT_PHASE] = phase
-                return
-            run(thread, threads, step, phase, a)
-            grid.sync()
-            phase += 1
-            if phase == 2 * sizes[S_LEVELS]:
-                step, phase = step + 1, 0
-        if thread == 0:
-            control[STATUS] = DONE
-            control[AT_STEP] = step
-            control[AT_PHASE] = phase
-
-    return steps
-
-
 def _on_cuda(machine: Machine, stopped: Any, run: Any) -> Any:
-    kernel = import_cuda().jit(kernel_text(machine, stopped, run))
+    from eventsim.cuda.on_gpu import make_steps  # noqa: PLC0415
+
+    kernel = import_cuda().jit(make_steps(stopped, run))
 
     def start(a: Arrays, step: int, phase: int, last: int) -> None:
         blocks = machine.blocks or blocks_at_once(machine, kernel, a)
