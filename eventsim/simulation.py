@@ -531,10 +531,14 @@ def _whole(value: Any, name: str) -> int:
     return int(value)
 
 
+def available_threads() -> int:
+    """How many threads this process may run at once."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _default_workers(swept: int, batch: int) -> int:
     """As many threads as there is work for: one for each 20,000 neurons that are updated densely, or for each batch item."""
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(available, batch if batch > 1 else swept // 20_000))
+    return max(1, min(available_threads(), batch if batch > 1 else swept // 20_000))
 
 
 def _check_update(update: Any, network: Network) -> None:

@@ -38,3 +38,37 @@ def data_file():
         return path
 
     return find
+
+
+def pytest_addoption(parser):
+    """``--backend cuda``: every simulation on a grid that does not say where it runs does so on a GPU, or what stands in for one."""
+    parser.addoption("--backend", choices=["cpu", "cuda"], default="cpu", help="where simulations run that do not say so")
+
+
+@pytest.fixture(autouse=True)
+def backend(request, monkeypatch):
+    """The backend of this run of the tests; those marked ``cpu_only(reason)`` are skipped where it is another one."""
+    chosen = request.config.getoption("--backend")
+    if chosen == "cpu":
+        return chosen
+    mark = request.node.get_closest_marker("cpu_only")
+    if mark is not None:
+        pytest.skip(f"backend='cuda': {mark.args[0]}")
+    from eventsim.cuda.simulation import CudaSimulation
+    from eventsim.simulation import Simulation
+
+    original, start = Simulation.__new__, CudaSimulation.__init__
+
+    def make(cls, *args, **given):
+        there = cls is Simulation and given.get("method", "grid") == "grid" and "backend" not in given
+        return original(cls, *args, **given, **({"backend": "cuda"} if there else {}))
+
+    def begin(self, *args, workers=None, **given):
+        update = given.get("update", "auto")
+        if "sparse" in ([update] if isinstance(update, str) else update.values()):
+            pytest.skip("backend='cuda': it updates densely")
+        start(self, *args, **given)  # threads have no meaning there
+
+    monkeypatch.setattr(Simulation, "__new__", make)
+    monkeypatch.setattr(CudaSimulation, "__init__", begin)
+    return chosen

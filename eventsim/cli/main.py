@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from eventsim.cli.demo import demo
+from eventsim.cli.devices import devices
 from eventsim.cli.info import info
 from eventsim.cli.resume import resume
 from eventsim.cli.run import run
@@ -54,6 +55,7 @@ def main() -> None:
       eventsim demo                            train a small spiking net, then run it sparsely: same spikes
       eventsim run brunel                      simulate a built-in network; tables, files and a picture
       eventsim info microcircuit               how large a network is, before anything is built
+      eventsim devices                         on what it can run: the processor, and GPUs
 
     \b
     The built-in networks:
@@ -70,3 +72,4 @@ main.add_command(demo)
 main.add_command(run)
 main.add_command(resume)
 main.add_command(info)
+main.add_command(devices)

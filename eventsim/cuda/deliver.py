@@ -90,16 +90,16 @@ def bind_push(machine: Machine, targets: np.dtype, weights: np.dtype, dtype: np.
             here = (item * slots) << SLOT_SHIFT
             begin, end = a.row[gid], a.row[gid + 1]
             piece = begin
-            while piece < end and a.pieces[piece, 2] >> NEXT_SHIFT:
-                events += deliver(lane, a.pieces[piece, 0], a.pieces[piece, 1] + here, a)
+            while piece < end and a.pieces[3 * piece + 2] >> NEXT_SHIFT:
+                events += deliver(lane, a.pieces[3 * piece], a.pieces[3 * piece + 1] + here, a)
                 piece += 1
             for other in range(piece + lane, end, lanes):
-                third = a.pieces[other, 2]
-                due = (fired_at + (third & DELAY_MASK)) % wheel_slots
-                wait(((third >> DELAY_BITS) & LEVEL_MASK) * wheel_slots + due, a.pieces[other, 0], a.pieces[other, 1] + here, a)
-        room, list_ = a.sizes[S_LIST_ROOM], level * wheel_slots + t % wheel_slots
-        for entry in range(team, a.waiting[list_], teams):
-            place = 2 * (list_ * room + entry)
+                third = a.pieces[3 * other + 2]
+                list_ = ((third >> DELAY_BITS) & LEVEL_MASK) * wheel_slots + (fired_at + (third & DELAY_MASK)) % wheel_slots
+                wait(list_, a.pieces[3 * other], a.pieces[3 * other + 1] + here, a)
+        room, now = a.sizes[S_LIST_ROOM], level * wheel_slots + t % wheel_slots
+        for entry in range(team, a.waiting[now], teams):
+            place = 2 * (now * room + entry)
             events += deliver(lane, a.wheel[place], a.wheel[place + 1], a)
         if lane == 0 and events:
             a.tally[thread] += events

@@ -10,7 +10,7 @@ import numpy as np
 from eventsim import state as s
 from eventsim.cpu.frame import NEURONS
 from eventsim.cuda import layout as w
-from eventsim.cuda.ahead import Sources
+from eventsim.cuda.ahead import Sources, VaryingNoise
 from eventsim.cuda.machine import Machine
 from eventsim.cuda.network import Layout, kinds_of, lay_out, levels_of
 from eventsim.cuda.steps import steps_kernel
@@ -19,6 +19,7 @@ from eventsim.rows import Rows
 
 LAUNCH = 1024  # steps of a launch at most: what is recorded comes back after each
 ROOM = 256  # pieces that a list of the wheel holds at first
+AHEAD = 1 << 24  # numbers of noise with varying rates that are drawn before a launch, at most
 SPIKES = 1 << 20  # spikes that are recorded before they come back, at least
 
 
@@ -30,12 +31,14 @@ class Engine:
         part = items[0].members[0].part
         self.batch, self.levels = len(items), levels_of(program)
         self.layout: Layout = lay_out(program, part, [item.members[0].increments for item in items], self.batch)
-        self.sources = Sources(program, items, self.levels)
+        self.sources, self.varying = Sources(program, items, self.levels), VaryingNoise(program, items)
+        self.longest = max(1, min(LAUNCH, AHEAD // max(self.batch * self.varying.wide, 1)))  # steps of a launch
         self.count = max(self.levels) + 1
         self.sizes = np.zeros(w.SIZES_WORDS, np.int64)
         self.sizes[w.S_SIZE], self.sizes[w.S_BATCH], self.sizes[w.S_SLOTS] = program.size, self.batch, part.slots[-1]
         self.sizes[w.S_LEVELS], self.sizes[w.S_WHEEL_SLOTS] = self.count, program.schedule.slots
         self.sizes[w.S_LIST_ROOM], self.sizes[w.S_SPILL_ROOM] = ROOM, ROOM
+        self.sizes[w.S_AHEAD] = self.varying.wide
         self.sizes[w.S_FIRED_ROOM] = 2 * self.batch * program.size + SPIKES
         self.arrays = self._new_arrays(part.rows)
         types = part.rows.targets.dtype, _bits(part.rows.weights).dtype, program.dtype
@@ -57,7 +60,7 @@ class Engine:
             arrived=put(np.zeros(max(self.batch * sizes[w.S_SLOTS], 1), np.int64)),
             gids=put(lay.gids),
             row=put(lay.row),
-            pieces=put(lay.pieces),
+            pieces=put(lay.pieces.reshape(-1)),
             targets=put(_filled(rows.targets)),
             weights=put(_filled(_bits(rows.weights))),
             shared=put(_filled(rows.shared)),
@@ -73,6 +76,7 @@ class Engine:
             cuts=put(lay.cuts),
             listed=put(lay.listed),
             increments=put(lay.increments),
+            ahead=put(np.zeros(1, self.program.dtype)),
             tally=put(np.zeros(threads, np.int64)),
         )
 
@@ -127,7 +131,9 @@ class Engine:
                 held = state[end : end + (n if group.spec.holds else 0)]
                 yield (state[begin:end], held), [item.members[0].groups[g].arrays for item in self.items]
 
-    def _wheel_of(self, step: int, flying: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[list[tuple[int, int, int]], np.ndarray]:
+    def _wheel_of(
+        self, step: int, flying: Sequence[tuple[np.ndarray, np.ndarray]]
+    ) -> tuple[list[tuple[int, int, int]], np.ndarray]:
         """The pieces of spikes that are on their way at the end of ``step``, with their lists; how many each list holds."""
         slots, size = int(self.sizes[w.S_WHEEL_SLOTS]), int(self.sizes[w.S_SLOTS])
         found, waiting = [], np.zeros(self.count * slots, np.int64)
@@ -157,11 +163,13 @@ class Engine:
         """Simulate the steps ``step + 1 ... stop``; the spikes of all of them: steps, and item * size + number in the network."""
         steps, spikes = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
         while step < stop:
-            last = min(stop, step + LAUNCH)
-            given, given_ends, last = self.sources.fire(step + 1, last)
+            last = min(stop, step + self.longest)
+            given, given_ends = self.sources.fire(step + 1, last)
             self.sizes[w.S_FIRST_STEP] = step + 1
             ends = np.zeros((last - step) * self.count + 1, np.int64)
             self._replace(sizes=self.sizes, given=given, given_ends=given_ends, ends=ends)
+            if self.varying.wide:
+                self._replace(ahead=self.varying.draw(step + 1, last))
             for found_steps, found in self._launch(step + 1, last):
                 steps.append(found_steps)
                 spikes.append(found)

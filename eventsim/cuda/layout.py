@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 # What a group has, a row of int64. Places are those of the first element in the array that the comment names.
 COUNT = 0  # neurons in each item
 STATE = 1  # in `state`: (states, batch * COUNT)
@@ -25,8 +27,8 @@ UPDATE = 14  # which of the kinds of neurons of this network it is; -1: sources
 GROUP_WORDS = 15
 
 # A row of `noise`.
-N_SLOT, N_COUNT, N_FIRST, N_GRAIN, N_CUTS, N_CUTS_END, N_LISTED, N_WEIGHT, N_WEIGHT_STEP = range(9)
-NOISE_WORDS = 9
+N_SLOT, N_COUNT, N_FIRST, N_GRAIN, N_CUTS, N_CUTS_END, N_LISTED, N_WEIGHT, N_WEIGHT_STEP, N_AHEAD = range(10)
+NOISE_WORDS = 10
 # A row of `increments`.
 I_SLOT, I_COUNT, I_BEGIN, I_ROWS, I_STEP = range(5)
 INCREMENT_WORDS = 5
@@ -42,8 +44,8 @@ CONTROL_WORDS = 9
 DONE, FIRED_FULL, SPILL_SMALL, WHEEL_FULL = range(4)  # statuses
 
 # Places of `sizes`, which kernels only read.
-S_SIZE, S_BATCH, S_SLOTS, S_LEVELS, S_WHEEL_SLOTS, S_LIST_ROOM, S_FIRED_ROOM, S_SPILL_ROOM, S_FIRST_STEP = range(9)
-SIZES_WORDS = 9
+S_SIZE, S_BATCH, S_SLOTS, S_LEVELS, S_WHEEL_SLOTS, S_LIST_ROOM, S_FIRED_ROOM, S_SPILL_ROOM, S_FIRST_STEP, S_AHEAD = range(10)
+SIZES_WORDS = 10
 
 PIECE = 128  # synapses of a piece of a segment, at most
 KIND_SHIFT = 40  # of its first word: where it begins below, its kind of weight above
@@ -66,7 +68,7 @@ class Arrays(NamedTuple):
     arrived: Any  # int64 (batch * slots,)
     gids: Any  # int32
     row: Any  # int64 (sources + 1,): pieces row[s] .. row[s + 1] - 1 are those of source s
-    pieces: Any  # int64 (pieces, 3)
+    pieces: Any  # int64 (3 * pieces,)
     targets: Any  # uint16 or uint32
     weights: Any  # uint16 (float16), float32 or float64
     shared: Any  # real
@@ -82,4 +84,15 @@ class Arrays(NamedTuple):
     cuts: Any  # uint32
     listed: Any  # int64: where the thresholds of neurons with rates of their own begin
     increments: Any  # int64
+    ahead: Any  # real (steps, batch, S_AHEAD): noise with rates that vary over time, in this launch
     tally: Any  # int64 (threads,): synaptic events that each thread has delivered
+
+
+REAL = ("state", "numbers", "shared", "ahead")  # arrays of the type of states
+OTHERS = {"gids": np.int32, "keys": np.uint64, "cuts": np.uint32}  # and those of other types than int64
+
+
+def dtypes_of(targets: np.dtype, weights: np.dtype, real: np.dtype) -> dict[str, np.dtype]:
+    """The type of the elements of each of `Arrays`."""
+    known = {**dict.fromkeys(REAL, real), **OTHERS, "targets": targets, "weights": weights}
+    return {name: np.dtype(known.get(name, np.int64)) for name in Arrays._fields}

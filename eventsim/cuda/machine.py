@@ -93,8 +93,8 @@ def emulation(threads: int = 8, lanes: int = 4) -> Machine:
 def import_cuda() -> Any:
     """``numba.cuda`` of the package numba-cuda; a SimulationError where it is not installed."""
     try:
-        import numba_cuda  # noqa: F401, PLC0415
-        from numba import cuda  # noqa: PLC0415
+        import numba_cuda  # noqa: F401
+        from numba import cuda
     except ImportError as error:
         raise SimulationError(f"numba-cuda is not installed. {HELP}") from error
     return cuda
@@ -118,7 +118,7 @@ def chosen_machine() -> Machine:
 
 def find_gpu(cuda: Any) -> tuple[bool, str]:
     """Whether there is a GPU that can be used, and if not, why."""
-    from numba.cuda.cudadrv.error import CudaSupportError  # noqa: PLC0415
+    from numba.cuda.cudadrv.error import CudaSupportError
 
     try:
         devices = list(cuda.gpus)
@@ -162,7 +162,7 @@ def _cuda_ops(cuda: Any, jit: Callable) -> Callable[[np.dtype], Ops]:
 
 def _cuda_machine(name: str, lanes: int, blocks: int, threads: int) -> Machine:
     cuda = import_cuda()
-    from eventsim.cuda.on_gpu import atomic_add  # noqa: PLC0415
+    from eventsim.cuda.on_gpu import atomic_add
 
     jit = functools.cache(lambda function: cuda.jit(function, device=True))
     return Machine(
@@ -197,7 +197,7 @@ def rounding_every_product():
 
     numba-cuda has no option for it; what it hands to NVIDIA's compiler is one dictionary of options, which is completed here.
     """
-    from numba.cuda.cudadrv import nvvm  # noqa: PLC0415
+    from numba.cuda.cudadrv import nvvm
 
     given = nvvm.compile_ir
 

@@ -193,22 +193,20 @@ def _write_pieces(indptr, words, of_inlet, level_of, levels, row, out_pieces):
                     at += 1
 
 
-def lay_out_noise(
-    noise: Noise, order: np.ndarray, words: np.ndarray, numbers: Arena
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def lay_out_noise(noise: Noise, order: np.ndarray, words: np.ndarray, numbers: Arena) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The rows of all noise in an order that is that of groups, its thresholds, and where those of single neurons begin."""
-    if np.any(noise.curve >= 0):
-        raise SimulationError(
-            "PoissonNoise with a VaryingRate runs with backend='cpu' only: drive the population by a PoissonSource with that rate"
-        )
     cuts, listed = Arena(np.uint32), Arena(np.int64)
     rows = np.zeros((max(len(order), 1), w.NOISE_WORDS), np.int64)
-    base = numbers.add(noise.weight)
+    base, wide = numbers.add(noise.weight), 0
     for mine, e in zip(rows, order, strict=False):
         mine[w.N_SLOT], mine[w.N_COUNT], mine[w.N_FIRST] = noise.slot[e], noise.count[e], noise.first[e]
         mine[w.N_GRAIN], mine[w.N_LISTED] = noise.grain[e], -1
         mine[w.N_WEIGHT], mine[w.N_WEIGHT_STEP] = base + noise.weight_begin[e], noise.weight_step[e]
-        if noise.listed[e] >= 0:
+        mine[w.N_AHEAD] = -1
+        if noise.curve[e] >= 0:
+            mine[w.N_COUNT] = neurons_of(noise, e)
+            mine[w.N_AHEAD], wide = wide, wide + int(mine[w.N_COUNT])
+        elif noise.listed[e] >= 0:
             mine[w.N_LISTED], mine[w.N_COUNT] = _list_thresholds(noise, e, cuts, listed)
         else:
             mine[w.N_CUTS] = cuts.add(noise.threshold[noise.threshold_begin[e] : noise.threshold_begin[e + 1]])
@@ -219,10 +217,17 @@ def lay_out_noise(
     return rows.reshape(-1), cuts.joined(), listed.joined()
 
 
+def neurons_of(noise: Noise, e: int) -> int:
+    """How many neurons, from its first one on, an entry may reach."""
+    if noise.listed[e] < 0:
+        return int(noise.count[e])
+    return int(noise.who[noise.listed[e] : noise.listed[e] + noise.count[e]].max(initial=-1)) + 1
+
+
 def _list_thresholds(noise: Noise, e: int, cuts: Arena, listed: Arena) -> tuple[int, int]:
     """Where the thresholds of each neuron of an entry with rates of their own are listed, and of how many neurons."""
     mine = slice(noise.listed[e], noise.listed[e] + noise.count[e])
-    rates = np.zeros(int(noise.who[mine].max(initial=-1)) + 1)
+    rates = np.zeros(neurons_of(noise, e))
     rates[noise.who[mine]] = noise.mean[mine]
     begins, known, room = np.zeros(len(rates) + 1, np.int64), dict[float, np.ndarray](), np.zeros(MOST_THRESHOLDS, np.uint32)
     for j, mean in enumerate(rates.tolist()):

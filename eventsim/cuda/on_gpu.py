@@ -23,11 +23,11 @@ def make_steps(stopped: Any, run: Any) -> Any:
 
     def steps(
         sizes, control, groups, first, state, numbers, arrived, gids, row, pieces, targets, weights, shared, wheel, waiting, spill,
-        fired, ends, given, given_ends, noise, keys, cuts, listed, increments, tally, step, phase, last,
+        fired, ends, given, given_ends, noise, keys, cuts, listed, increments, ahead, tally, step, phase, last,
     ):  # fmt: skip
         a = Arrays(
             sizes, control, groups, first, state, numbers, arrived, gids, row, pieces, targets, weights, shared, wheel, waiting,
-            spill, fired, ends, given, given_ends, noise, keys, cuts, listed, increments, tally,
+            spill, fired, ends, given, given_ends, noise, keys, cuts, listed, increments, ahead, tally,
         )  # fmt: skip
         thread, threads = cuda.grid(1), cuda.gridsize(1)
         grid = cuda.cg.this_grid()

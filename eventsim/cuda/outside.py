@@ -16,6 +16,7 @@ from eventsim.cuda.layout import (
     INCREMENT,
     INCREMENT_END,
     INCREMENT_WORDS,
+    N_AHEAD,
     N_COUNT,
     N_CUTS,
     N_CUTS_END,
@@ -28,7 +29,9 @@ from eventsim.cuda.layout import (
     NOISE,
     NOISE_END,
     NOISE_WORDS,
+    S_AHEAD,
     S_BATCH,
+    S_FIRST_STEP,
 )
 from eventsim.cuda.machine import Machine
 from eventsim.random import draw4
@@ -95,7 +98,10 @@ def bind_outside(machine: Machine, dtype: np.dtype) -> Any:
         for e in range(a.groups[c + NOISE], a.groups[c + NOISE_END]):
             row = e * NOISE_WORDS
             j = slot - a.noise[row + N_SLOT]
-            if 0 <= j < a.noise[row + N_COUNT]:
+            if 0 <= j < a.noise[row + N_COUNT] and a.noise[row + N_AHEAD] >= 0:
+                line = (t - a.sizes[S_FIRST_STEP]) * batch + item
+                x += a.ahead[line * a.sizes[S_AHEAD] + a.noise[row + N_AHEAD] + j]
+            elif 0 <= j < a.noise[row + N_COUNT]:
                 count = events(e, j, a.keys[item * entries + e], t, a)
                 if count:
                     x += a.numbers[a.noise[row + N_WEIGHT] + a.noise[row + N_WEIGHT_STEP] * j] * real(count)

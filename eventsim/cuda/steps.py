@@ -1,17 +1,20 @@
 """A step as phases, and what runs them.
 
-For each level of zero delays there are two: deliveries, in which the spikes of the updates before are pushed into the wheel and what
-is due is added up; and updates. Between phases all threads wait for each other. Phase number 2 l is the deliveries of level l.
+For each level of zero delays there are two: deliveries, in which the spikes of the updates before are pushed into the wheel and
+what is due is added up; and updates. Between phases all threads wait for each other. Phase number 2 l is the deliveries of level l.
 """
 
 from __future__ import annotations
 
+import ctypes
 import functools
 from typing import Any
 
 import numpy as np
-from numba import njit
+from numba import from_dtype
+from numba import types as numba_types
 
+from eventsim.cpu.pointers import reader, words_of
 from eventsim.cuda.deliver import bind_push
 from eventsim.cuda.layout import (
     AT_PHASE,
@@ -33,10 +36,12 @@ from eventsim.cuda.layout import (
     STATUS,
     WHEEL_FULL,
     Arrays,
+    dtypes_of,
 )
 from eventsim.cuda.machine import EMULATION, Machine, import_cuda
 from eventsim.cuda.update import bind_updates
-from eventsim.jit import OPTIONS
+from eventsim.jit import compile_callback
+from eventsim.models import BUILT_IN
 
 
 def bind_phases(machine: Machine, specs: tuple[Any, ...], types: tuple[np.dtype, np.dtype, np.dtype]) -> tuple[Any, Any]:
@@ -83,15 +88,27 @@ def steps_kernel(machine: Machine, specs: tuple[Any, ...], types: tuple[np.dtype
     one, or as far as there is room, and says in `control` how far it came."""
     stopped, run = bind_phases(machine, specs, types)
     if machine.name == EMULATION:
-        return _emulated(machine, stopped, run)
+        return _emulated(machine, stopped, run, types, name_of(specs, types))
     return _on_cuda(machine, stopped, run)
 
 
-def _emulated(machine: Machine, stopped: Any, run: Any) -> Any:
-    threads = machine.threads
+def name_of(specs: tuple[Any, ...], types: tuple[np.dtype, np.dtype, np.dtype]) -> str | None:
+    """What says all about a kernel, or None where models are not this package's: those may change without its noticing."""
+    if any(BUILT_IN.get(spec.model.name) is not spec.model for spec in specs):
+        return None
+    kinds = [(s.model.name, s.order, s.ports, s.hold, s.holds, s.own, s.own_step) for s in specs]
+    return f"cuda steps {kinds} {' '.join(map(str, types))}"
 
-    @njit(**OPTIONS)
-    def steps(a, step, phase, last):
+
+def _emulated(machine: Machine, stopped: Any, run: Any, types: Any, name: str | None) -> Any:
+    threads = machine.threads
+    kind = numba_types.NamedTuple(
+        tuple(numba_types.Array(from_dtype(dtype), 1, "C") for dtype in dtypes_of(*types).values()), Arrays
+    )
+    read = reader(kind)
+
+    def steps(address, step, phase, last):
+        a = read(address)
         while step <= last:
             status = stopped(step, phase, a)
             if status != DONE:
@@ -104,11 +121,20 @@ def _emulated(machine: Machine, stopped: Any, run: Any) -> Any:
                 step, phase = step + 1, 0
         a.control[STATUS], a.control[AT_STEP], a.control[AT_PHASE] = DONE, step, phase
 
-    return steps
+    number = numba_types.int64
+    compiled = compile_callback(numba_types.void(number, number, number, number), steps, name)
+    call = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 4)(compiled.address)
+
+    def start(a: Arrays, step: int, phase: int, last: int) -> None:
+        words = np.array(words_of(a, kind), np.int64)
+        call(words.ctypes.data, step, phase, last)
+
+    start.compiled = compiled  # type: ignore[attr-defined]  # its code must stay
+    return start
 
 
 def _on_cuda(machine: Machine, stopped: Any, run: Any) -> Any:
-    from eventsim.cuda.on_gpu import make_steps  # noqa: PLC0415
+    from eventsim.cuda.on_gpu import make_steps
 
     kernel = import_cuda().jit(make_steps(stopped, run))
 

@@ -153,5 +153,3 @@ def bind_updates(machine: Machine, specs: tuple[Any, ...]) -> Any:
             note(a.given[index], phase, a)
 
     return updates
-
-
