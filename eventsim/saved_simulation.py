@@ -83,6 +83,7 @@ def load_simulation(
     increments: Mapping[str, Any] | None,
     max_bytes: int,
     force: bool,
+    backend: str = "cpu",
 ) -> Any:
     """See `Simulation.load`. make : that class"""
     label = f"file {Path(path).name!r}"
@@ -111,7 +112,7 @@ def load_simulation(
     if workers is not None and settings.get("method") == "exact":
         raise SimulationError("load: method='exact' runs on one thread; leave out workers")
     recorders = decode_recorders(description["record"], arrays, label) if record is None else record
-    given = {"spikes": spikes, "increments": increments, "workers": workers}
+    given = {"spikes": spikes, "increments": increments, "workers": workers, "backend": None if backend == "cpu" else backend}
     try:
         simulation = make(network, record=recorders, force=force, **settings, **{k: v for k, v in given.items() if v is not None})
     except (StorageError, MemoryShortage):

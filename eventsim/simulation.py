@@ -394,6 +394,7 @@ class Simulation:
         increments: Mapping[str, Any] | None = None,
         max_bytes: int = MAX_BYTES,
         force: bool = False,
+        backend: str = "cpu",
     ) -> Simulation:
         """The simulation that `save`, or a run with ``checkpoint``, has written.
 
@@ -405,13 +406,13 @@ class Simulation:
         record : what is recorded from now on; None: what was
         spikes, increments : the same that were given to the simulation, if any were
         max_bytes : a file that needs more memory is refused
-        force : as in `Simulation`
+        force, backend : as in `Simulation`; a checkpoint of either backend goes on with the other
 
         Raises
         ------
         StorageError : the file is no checkpoint, of another network, or damaged
         """
-        return load_simulation(Simulation, path, network, workers, record, spikes, increments, max_bytes, force)
+        return load_simulation(Simulation, path, network, workers, record, spikes, increments, max_bytes, force, backend)
 
     def resume(self, progress: bool = False, *, checkpoint: str | Path | None = None, report: Any = None) -> Recording:
         """Go on with the run in which the checkpoint was written that this simulation comes from, to the end of that run, with the

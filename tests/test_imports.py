@@ -57,6 +57,13 @@ LAYERS = (
     ("eventsim.exact.checkpoint",),
     ("eventsim.simulation",),
     ("eventsim.exact.simulation",),
+    ("eventsim.cuda.layout",),
+    ("eventsim.cuda.machine", "eventsim.cuda.on_gpu"),  # what kernels are written in
+    ("eventsim.cuda.numbers", "eventsim.cuda.outside", "eventsim.cuda.update", "eventsim.cuda.deliver", "eventsim.cuda.steps"),
+    ("eventsim.cuda.network",),
+    ("eventsim.cuda.ahead", "eventsim.cuda.devices"),
+    ("eventsim.cuda.engine", "eventsim.cuda.inspect"),
+    ("eventsim.cuda",),
     ("eventsim.plot",),
     ("eventsim",),
     ("norse_bridge",),

@@ -75,8 +75,10 @@ class Sources:
 
 @jit
 def draw_ahead(noise, e, first, last, scratch, inputs, at, count, out):
-    """Write what entry e of the noise brings in the steps ``first ... last`` to ``out[:, at : at + count]``; ``inputs`` is zero before
-    and after."""
+    """Write what entry e of the noise brings in the steps ``first ... last`` to ``out[:, at : at + count]``.
+
+    inputs : zero before and after
+    """
     nobody, slot = np.zeros(0, np.uint8), noise.slot[e]
     nothing = np.zeros(0, np.int32)
     for t in range(first, last + 1):

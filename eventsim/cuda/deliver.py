@@ -59,7 +59,7 @@ def bind_deliver(machine: Machine, targets: np.dtype, weights: np.dtype, dtype: 
 
 @functools.cache
 def bind_push(machine: Machine, targets: np.dtype, weights: np.dtype, dtype: np.dtype) -> Any:
-    """A function ``(thread, threads, t, level, phase, a)``: the spikes of the updates before are pushed; who is due is delivered."""
+    """A function ``(thread, threads, t, level, phase, a)``: pushes the spikes of the updates before and delivers what is due."""
     jit, atomic_add, lanes = machine.jit, machine.atomic_add, machine.lanes
     deliver = bind_deliver(machine, targets, weights, dtype)
 

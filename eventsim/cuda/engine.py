@@ -11,7 +11,7 @@ from eventsim import state as s
 from eventsim.cpu.frame import NEURONS
 from eventsim.cuda import layout as w
 from eventsim.cuda.ahead import Sources, VaryingNoise
-from eventsim.cuda.machine import Machine
+from eventsim.cuda.machine import MOST_BLOCKS, Machine
 from eventsim.cuda.network import Layout, kinds_of, lay_out, levels_of
 from eventsim.cuda.steps import steps_kernel
 from eventsim.program import Program
@@ -49,7 +49,7 @@ class Engine:
     def _new_arrays(self, rows: Rows) -> w.Arrays:
         put, lay, sizes = self.machine.put, self.layout, self.sizes
         lists = self.count * sizes[w.S_WHEEL_SLOTS]
-        threads = self.machine.threads * max(self.machine.blocks, 1024)
+        threads = self.machine.threads * (self.machine.blocks or MOST_BLOCKS)
         return w.Arrays(
             sizes=put(sizes),
             control=put(np.zeros(w.CONTROL_WORDS, np.int64)),
@@ -196,7 +196,7 @@ class Engine:
                 self._grow_wheel(control)
 
     def _take(self, control: np.ndarray, first: int, taken: int, reached: int) -> tuple[np.ndarray, np.ndarray]:
-        """The spikes of the updates ``taken ... reached - 1``; those that are still to be pushed stay on the device, at its front."""
+        """The spikes of the updates ``taken ... reached - 1``; those that are still to be pushed stay, at the front."""
         used, pushed = int(control[w.FIRED]), self.phase % 2
         spikes = self.machine.get(self.arrays.fired[self.kept : used])
         begins = self.machine.get(self.arrays.ends[taken - first * self.count : reached - first * self.count])

@@ -34,7 +34,7 @@ I_SLOT, I_COUNT, I_BEGIN, I_ROWS, I_STEP = range(5)
 INCREMENT_WORDS = 5
 
 # Places of `control`. FIRED: spikes in `fired`; BEGIN, 2: where those of a phase of updates begin, in turn; PENDING, 2: pieces that
-# these have; SPILLED: pieces for which a list of the wheel had no room; STATUS, AT_STEP, AT_PHASE: why and where a launch has ended.
+# these have; SPILLED: pieces for which a list of the wheel had no room; STATUS, AT_STEP, AT_PHASE: why and where a launch ended.
 FIRED = 0
 BEGIN = 1
 PENDING = 3

@@ -29,6 +29,7 @@ HELP = (
     "whichever CUDA version `nvidia-smi` shows; `eventsim devices` lists what is found"
 )
 VARIABLE = "EVENTSIM_CUDA"
+MOST_BLOCKS = 1024  # of a launch, more than any GPU of today holds at once
 
 
 @dataclass(frozen=True, eq=False)

@@ -131,7 +131,7 @@ def largest_sums(rows: Rows, program: Program, slots: Sequence[int]) -> np.ndarr
     """For each slot the sum of the magnitudes of all weights onto it: no step brings more, since every synapse brings one spike."""
     first = np.array([slots[g] for g, _ in program.inlets] or [0], np.int64)
     total = np.zeros(max(slots[-1], 1))
-    weights = rows.weights.view(np.float16).astype(np.float32) if rows.weights.dtype == np.uint16 else rows.weights
+    weights = rows.weights.astype(np.float32) if rows.weights.dtype == np.float16 else rows.weights
     _add_magnitudes(rows.index.words, first, rows.targets, weights, rows.shared, total)
     return total
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numba import cuda
 
-from eventsim.cuda.layout import AT_PHASE, AT_STEP, DONE, S_LEVELS, STATUS, Arrays
+from eventsim.cuda.layout import AT_PHASE, AT_STEP, DONE, S_LEVELS, STATUS, Arrays, dtypes_of
 
 
 def atomic_add(array, index, value):
@@ -51,3 +52,11 @@ def make_steps(stopped: Any, run: Any) -> Any:
             control[AT_PHASE] = phase
 
     return steps
+
+
+def signature_of(types: tuple[np.dtype, np.dtype, np.dtype]) -> tuple[Any, ...]:
+    """What the kernel takes, as numba-cuda's types; types : of targets, weights and states."""
+    from numba.cuda.np.numpy_support import from_dtype
+    from numba.cuda.types import Array, int64
+
+    return (*(Array(from_dtype(dtype), 1, "C") for dtype in dtypes_of(*types).values()), int64, int64, int64)

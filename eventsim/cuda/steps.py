@@ -38,7 +38,7 @@ from eventsim.cuda.layout import (
     Arrays,
     dtypes_of,
 )
-from eventsim.cuda.machine import EMULATION, Machine, import_cuda
+from eventsim.cuda.machine import EMULATION, GPU, MOST_BLOCKS, Machine, import_cuda, rounding_every_product
 from eventsim.cuda.update import bind_updates
 from eventsim.jit import compile_callback
 from eventsim.models import BUILT_IN
@@ -89,7 +89,7 @@ def steps_kernel(machine: Machine, specs: tuple[Any, ...], types: tuple[np.dtype
     stopped, run = bind_phases(machine, specs, types)
     if machine.name == EMULATION:
         return _emulated(machine, stopped, run, types, name_of(specs, types))
-    return _on_cuda(machine, stopped, run)
+    return _on_cuda(machine, stopped, run, types)
 
 
 def name_of(specs: tuple[Any, ...], types: tuple[np.dtype, np.dtype, np.dtype]) -> str | None:
@@ -133,18 +133,17 @@ def _emulated(machine: Machine, stopped: Any, run: Any, types: Any, name: str | 
     return start
 
 
-def _on_cuda(machine: Machine, stopped: Any, run: Any) -> Any:
-    from eventsim.cuda.on_gpu import make_steps
+def _on_cuda(machine: Machine, stopped: Any, run: Any, types: Any) -> Any:
+    from eventsim.cuda.on_gpu import make_steps, signature_of
 
     kernel = import_cuda().jit(make_steps(stopped, run))
+    blocks = machine.blocks
+    if machine.name == GPU:  # all blocks wait for each other, and so all must be there at once
+        with rounding_every_product():
+            compiled = kernel.compile(signature_of(types))
+        blocks = min(MOST_BLOCKS, compiled.max_cooperative_grid_blocks(machine.threads))
 
     def start(a: Arrays, step: int, phase: int, last: int) -> None:
-        blocks = machine.blocks or blocks_at_once(machine, kernel, a)
         kernel[blocks, machine.threads](*a, step, phase, last)
 
     return start
-
-
-def blocks_at_once(machine: Machine, kernel: Any, a: Arrays) -> int:
-    """How many blocks of a kernel a GPU holds at once."""
-    raise NotImplementedError

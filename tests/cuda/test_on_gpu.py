@@ -1,0 +1,47 @@
+"""What a GPU would run: kernels in Numba's simulator, and as PTX."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("numba_cuda", reason="needs the package numba-cuda (extras cuda12, cuda13)")
+
+import eventsim as es
+from eventsim import models
+
+IN_THE_SIMULATOR = """
+from tests.cuda.dyadic import assert_same, network, run
+one, cpu = run(network(12, 40000.0), 6.0)
+other, cuda = run(network(12, 40000.0), 6.0, backend="cuda")
+assert cuda._engine.machine.name == "simulator"
+assert_same(one, other)
+assert cpu.counters[:3] == cuda.counters[:3]
+print(cuda.counters.spikes, "spikes")
+"""
+
+
+def test_kernels_run_in_the_simulator():
+    settings = {**os.environ, "NUMBA_ENABLE_CUDASIM": "1", "EVENTSIM_CUDA": ""}
+    done = subprocess.run([sys.executable, "-c", IN_THE_SIMULATOR], env=settings, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.split()[0]) > 5
+
+
+SPIKING = [name for name in models.__all__ if isinstance(getattr(models, name), es.Model)]
+
+
+@pytest.mark.parametrize("name", SPIKING)
+def test_kernels_of_float32_hold_no_float64(name):
+    from eventsim.cuda.inspect import ptx_of
+
+    neuron = getattr(models, name)
+    net = es.Network([es.Population("a", 3, neuron(refractory=1.0))], [], [es.PoissonNoise("a", 100.0, 1.0)])
+    text = ptx_of(net, 0.1, "float32")
+    assert ".entry" in text
+    assert not re.findall(r".*\.f64.*", text)
+    assert "fma.rn.f32" not in text or name in ("LIFAdEx", "LIFEx")  # but in the exponential function of NVIDIA's library
