@@ -9,13 +9,27 @@ from typing import Any
 
 import click
 
-from benchmarks import brunel, exact, fly, growth, inference, layer, long, microcircuit, queue_study, silence, start, vogels_abbott
+from benchmarks import (
+    brunel,
+    exact,
+    fly,
+    growth,
+    inference,
+    kernels,
+    layer,
+    long,
+    microcircuit,
+    queue_study,
+    silence,
+    start,
+    vogels_abbott,
+)
 from benchmarks.process import Failed
 from benchmarks.report import header, publish
 from benchmarks.simulators import paired
 from eventsim.errors import EventsimError
 
-BENCHMARKS = (microcircuit, fly, vogels_abbott, brunel, exact, queue_study, silence, inference, layer, growth, long, start)
+BENCHMARKS = (microcircuit, fly, vogels_abbott, brunel, exact, queue_study, silence, inference, layer, growth, long, start, kernels)
 
 
 def _command_line() -> str:

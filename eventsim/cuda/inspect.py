@@ -1,15 +1,17 @@
-"""The kernel of a network as PTX, the assembler of NVIDIA's GPUs; needs numba-cuda, and no GPU."""
+"""The kernel of a network as PTX, the assembler of NVIDIA's GPUs, and what that takes; needs numba-cuda, and no GPU."""
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from typing import Any
+import re
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from eventsim.cuda.machine import gpu, import_cuda, rounding_every_product
 from eventsim.cuda.network import kinds_of
 from eventsim.cuda.steps import bind_phases
+from eventsim.errors import SimulationError
 from eventsim.network import Network
 from eventsim.program import build
 
@@ -45,3 +47,40 @@ def ptx_of(network: Network, dt: float, dtype: Any = "float32", capability: tupl
     kernel = make_steps(*bind_phases(gpu(), kinds_of(program), types))
     with _for_capability(capability), rounding_every_product():
         return str(cuda.compile_ptx(kernel, signature_of(types), cc=capability)[0])
+
+
+class Resources(NamedTuple):
+    """What the assembler makes of a kernel.
+
+    registers : of a thread; spilled : bytes that found no register, of a thread, written and read; instructions : of its PTX
+    float64 : instructions in float64
+    """
+
+    registers: int
+    spilled: int
+    instructions: int
+    float64: int
+
+
+def resources_of(text: str, capability: tuple[int, int] = HOPPER) -> Resources:
+    """The resources of a kernel, as NVIDIA's assembler reports them; text : its PTX."""
+    from cuda.bindings import nvjitlink
+
+    options = [f"-arch=sm_{capability[0]}{capability[1]}", "-verbose", "-Xptxas=-v"]
+    handle = nvjitlink.create(len(options), options)
+    try:
+        code = text.encode()
+        nvjitlink.add_data(handle, nvjitlink.InputType.PTX, code, len(code), "steps")
+        with suppress(nvjitlink.nvJitLinkError):  # of the wait of a whole grid, which only a driver's library has; it is assembled
+            nvjitlink.complete(handle)
+        log = bytearray(nvjitlink.get_info_log_size(handle))
+        nvjitlink.get_info_log(handle, log)
+    finally:
+        nvjitlink.destroy(handle)
+    said = log.decode()
+    registers, spills = re.search(r"Used (\d+) registers", said), re.findall(r"(\d+) bytes spill (?:stores|loads)", said)
+    if registers is None:
+        raise SimulationError(f"NVIDIA's assembler did not take the kernel: {' '.join(said.split())}")
+    lines = [line.strip() for line in text.splitlines()]
+    instructions = [line for line in lines if line.endswith(";") and not line.startswith(".")]
+    return Resources(int(registers[1]), sum(map(int, spills)), len(instructions), sum(".f64" in line for line in instructions))
