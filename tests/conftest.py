@@ -45,15 +45,13 @@ def pytest_addoption(parser):
     parser.addoption("--backend", choices=["cpu", "cuda"], default="cpu", help="where simulations run that do not say so")
 
 
-@pytest.fixture(autouse=True)
-def backend(request, monkeypatch):
-    """The backend of this run of the tests; those marked ``cpu_only(reason)`` are skipped where it is another one."""
+@pytest.fixture(scope="session", autouse=True)
+def backend(request):
+    """The backend of this run of the tests: where every simulation runs that does not say so."""
     chosen = request.config.getoption("--backend")
     if chosen == "cpu":
-        return chosen
-    mark = request.node.get_closest_marker("cpu_only")
-    if mark is not None:
-        pytest.skip(f"backend='cuda': {mark.args[0]}")
+        yield chosen
+        return
     from eventsim.cuda.simulation import CudaSimulation
     from eventsim.simulation import Simulation
 
@@ -69,6 +67,15 @@ def backend(request, monkeypatch):
             pytest.skip("backend='cuda': it updates densely")
         start(self, *args, **given)  # threads have no meaning there
 
-    monkeypatch.setattr(Simulation, "__new__", make)
-    monkeypatch.setattr(CudaSimulation, "__init__", begin)
-    return chosen
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Simulation, "__new__", make)
+        patch.setattr(CudaSimulation, "__init__", begin)
+        yield chosen
+
+
+@pytest.fixture(autouse=True)
+def of_this_backend(request, backend):
+    """Skips tests that are marked ``cpu_only(reason)`` where the backend is another one."""
+    mark = request.node.get_closest_marker("cpu_only")
+    if mark is not None and backend != "cpu":
+        pytest.skip(f"backend={backend!r}: {mark.args[0]}")

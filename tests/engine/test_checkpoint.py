@@ -154,6 +154,7 @@ def test_a_batch_goes_on(tmp_path, dtype):
     assert_goes_on(network, tmp_path / "state.npz", 0.5, (30.0, 20.0, 50.0), (1, 2), **how)
 
 
+@pytest.mark.cpu_only("it updates densely")
 def test_updates_that_were_being_chosen_go_on(tmp_path):
     """A network that falls silent and wakes: the account of what the other update would have cost is kept, too."""
     times = np.repeat(np.concatenate([np.arange(1.0, 200.0, 1.0), [900.0]]), 20)
@@ -178,6 +179,7 @@ np.savez(out, times=recording.spikes["exc"].times, neurons=recording.spikes["exc
 """
 
 
+@pytest.mark.cpu_only("the other process runs on the processor")
 def test_another_process_goes_on(tmp_path):
     network = noisy()
     simulation = Simulation(network, 0.1, seed=9, record=[Spikes("exc")])
