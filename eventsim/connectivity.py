@@ -214,7 +214,7 @@ class Connectivity:
 
     def encode(self, n_source: int, n_target: int, same: bool) -> RuleCode:
         """The form that the generators of `rules` read."""
-        return RuleCode(EXPLICIT, n_source, n_target, 0, 0.0, True, False, self.indptr, self.targets)
+        return RuleCode(EXPLICIT, n_source, n_target, 0, 0.0, 0.0, 1, 0, True, False, self.indptr, self.targets)
 
     @staticmethod
     def from_arrays(indptr, targets, n_target, weights=None, delays=None) -> Connectivity:

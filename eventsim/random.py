@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from eventsim.errors import SimulationError
-from eventsim.jit import jit
+from eventsim.jit import jit, jit_borrowing
 
 _MASK = (1 << 64) - 1
 _GOLDEN = 0x9E3779B97F4A7C15
@@ -69,7 +69,7 @@ def philox(c0, c1, c2, c3, k0, k1):
     return np.uint32(c0), np.uint32(c1), np.uint32(c2), np.uint32(c3)
 
 
-@jit
+@jit_borrowing
 def draw4_each(key, a, b, count, out_bits):
     """Writes `draw4` of counters (a[j], b) to ``out_bits[:, j]``, uint32 (4, at least count); a: int64 (at least count,)."""
     o0, o1, o2, o3 = out_bits[0], out_bits[1], out_bits[2], out_bits[3]
@@ -146,7 +146,7 @@ def normal(r0, r1, r2, r3):
     return math.sqrt(-2.0 * log(1.0 - uniform53(r0, r1))) * _sine(uniform53(r2, r3) - 0.5)
 
 
-@jit
+@jit_borrowing
 def normal_each(bits, count, out):
     """Writes `normal` of ``bits[:, j]``, uint32 (4, at least count), to ``out[j]`` for j < count."""
     r0, r1, r2, r3 = bits[0], bits[1], bits[2], bits[3]

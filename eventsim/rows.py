@@ -14,8 +14,20 @@ import numpy as np
 from eventsim.connectivity import Connectivity
 from eventsim.distributions import Constant, Encoded, PerSynapse, draw_each
 from eventsim.errors import NetworkError
-from eventsim.generate import RuleCode, generate_lines, line_capacity, line_range, scratch_size
+from eventsim.generate import (
+    IN_SLOTS,
+    RuleCode,
+    block_begin,
+    blocks_of,
+    draw_block,
+    generate_lines,
+    line_capacity,
+    lines_of,
+    new_table,
+    scratch_size,
+)
 from eventsim.jit import jit
+from eventsim.permutation import KEYS
 from eventsim.random import key as derive_key
 from eventsim.segments import BLOCK_SHIFT, INLET_SHIFT, KIND_SHIFT, count_rows, cut, keep, place, sort_rows
 
@@ -172,13 +184,31 @@ def batches(code: RuleCode, key: np.uint64, lo: int, hi: int) -> Iterator[tuple[
     capacity = line_capacity(code)
     source, target = np.empty(capacity + BATCH, np.int32), np.empty(capacity + BATCH, np.int32)
     edge = np.empty(capacity + BATCH, np.int64)
-    scratch = np.zeros(scratch_size(code), np.uint8)
-    line, last = line_range(code, lo, hi)
-    while line < last:
-        count, line = generate_lines(*code, line, last, key, scratch, capacity, source, target, edge)
+    scratch, table = np.zeros(scratch_size(code), np.uint8), new_table(code)
+    lines, line = lines_of(code, lo, hi), 0
+    while line < lines.count:
+        arrays = scratch, table, capacity, source, target, edge
+        count, line = generate_lines(*code, line, lines.count, lines.block, lines.width, key, *arrays)
         if (lo, hi) != (0, code.n_target):
             count = keep(lo, hi, count, source, target, edge)
         yield source, target, edge, count
+
+
+def count_sources(code: RuleCode, key: np.uint64, lo: int, hi: int, out_counts: np.ndarray) -> None:
+    """Adds to ``out_counts`` (int64) how many synapses onto targets lo .. hi-1 each source has."""
+    if code.kind != IN_SLOTS or code.no_self:
+        for source, _, _, count in batches(code, key, lo, hi):
+            count_rows(source, count, 0, out_counts)
+        return
+    keys, offsets = np.empty(KEYS, np.uint32), np.empty(code.n_source + 1, np.int64)
+    for block in blocks_of(code, lo, hi):  # it is known who has how many of a block; only those that lie in it in part are made
+        begin, end = block_begin(block, code.n_target, code.blocks), block_begin(block + 1, code.n_target, code.blocks)
+        if lo <= begin and end <= hi:
+            draw_block(block, code.n_source, code.n_target, code.k, code.blocks, code.no_self, key, keys, offsets)
+            out_counts[: code.n_source] += np.diff(offsets)
+        else:
+            for source, _, _, count in batches(code, key, max(lo, begin), min(hi, end)):
+                count_rows(source, count, 0, out_counts)
 
 
 def _check_spec(spec: RowSpec, n_sources: int) -> RuleCode:
@@ -223,8 +253,7 @@ def _count_rows(specs, codes, n_sources: int) -> np.ndarray:
     counts = np.zeros(n_sources, np.int64)
     for spec, code in zip(specs, codes, strict=True):
         key, _, _ = stream_keys(spec.key)
-        for source, _, _, count in batches(code, key, spec.target_lo, spec.target_hi):
-            count_rows(source, count, spec.source_offset, counts)
+        count_sources(code, key, spec.target_lo, spec.target_hi, counts[spec.source_offset :])
     indptr = np.zeros(n_sources + 1, np.int64)
     np.cumsum(counts, out=indptr[1:])
     return indptr

@@ -14,13 +14,13 @@ from eventsim.errors import ConnectivityError
 from eventsim.generate import (
     ALL_TO_ALL,
     IN_DEGREE,
-    NO_INDICES,
-    NO_INDPTR,
+    IN_SLOTS,
     ONE_TO_ONE,
     OUT_DEGREE,
     PROBABILITY,
     TOTAL_NUMBER,
     RuleCode,
+    rule_code,
 )
 
 
@@ -56,7 +56,7 @@ class Rule:
         """The form that compiled code reads."""
         kind, k, p, multapses = self._code()
         no_self = same and not getattr(self, "self_connections", True)
-        return RuleCode(kind, n_source, n_target, k, p, multapses, no_self, NO_INDPTR, NO_INDICES)
+        return rule_code(kind, n_source, n_target, k, p, multapses, no_self)
 
     def _code(self) -> tuple[int, int, float, bool]:
         """(kind, k, p, multapses)"""
@@ -178,7 +178,7 @@ class FixedInDegree(Rule):
         return float(self.k * n_target)
 
     def _code(self):
-        return IN_DEGREE, self.k, 0.0, self.multapses
+        return IN_SLOTS if self.multapses else IN_DEGREE, self.k, 0.0, self.multapses
 
 
 @dataclass(frozen=True)

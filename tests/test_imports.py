@@ -31,6 +31,7 @@ LAYERS = (
         "eventsim.files.hdf5",
         "eventsim.recordings.formats",
     ),
+    ("eventsim.multinomial", "eventsim.permutation"),
     ("eventsim.generate", "eventsim.varying_rate"),
     ("eventsim.rate_curve",),
     ("eventsim.models",),

@@ -20,8 +20,7 @@ from eventsim.jit import jit
 from eventsim.network import Network, Projection
 from eventsim.program import SYNAPSES
 from eventsim.random import key
-from eventsim.rows import batches, stream_keys
-from eventsim.segments import count_rows
+from eventsim.rows import batches, count_sources, stream_keys
 
 
 class Synapses(NamedTuple):
@@ -160,8 +159,7 @@ def _count(network: Network, offsets: Sequence[int], seed: int) -> np.ndarray:
     counts = np.zeros(network.size, np.int64)
     for _, projection, code, stream in _codes(network, seed):
         offset = offsets[network.number(projection.source)]
-        for source, _, _, count in batches(code, stream_keys(stream)[0], 0, code.n_target):
-            count_rows(source, count, offset, counts)
+        count_sources(code, stream_keys(stream)[0], 0, code.n_target, counts[offset:])
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
 
 
