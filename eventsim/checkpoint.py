@@ -22,13 +22,18 @@ from eventsim.network import Network
 from eventsim.recording import Rates, Recorder, Spikes, States
 from eventsim.storage import describe
 
-FORMAT, VERSION = "eventsim-checkpoint", 1
+FORMAT, VERSION = "eventsim-checkpoint", 2
 RECORDERS = {kind.__name__: kind for kind in (Spikes, States, Rates)}
 
 
 def fingerprint(network: Network) -> str:
-    """A hash of everything that a network is, its stored connectivity included: what has the same one is the same network."""
+    """A hash of everything that a network is, its stored connectivity included: what has the same one is the same network.
+
+    Whether synapses are stored or procedural is no part of it: they are the same.
+    """
     description, arrays = describe(network)
+    for projection in description["projections"]:
+        del projection["procedural"]
     of_arrays = {name: digest([array]) for name, array in arrays.items()}
 
     def resolved(value: Any) -> Any:

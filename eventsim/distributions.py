@@ -11,7 +11,7 @@ import numpy as np
 
 from eventsim.errors import NetworkError
 from eventsim.jit import jit
-from eventsim.random import NORMAL_REACH, draw4, draw4_each, normal, normal_each, uniform53
+from eventsim.random import NORMAL_REACH, draw4, draw4_each, exp, normal, normal_each, uniform53
 
 CONSTANT, PER_SYNAPSE, NORMAL, LOG_NORMAL, UNIFORM = range(5)
 LEAST_MASS = 1e-6
@@ -312,7 +312,7 @@ def as_distribution(value: Any, label: str, length: int | None = None) -> Distri
 @jit
 def _shape(kind, z, a, b):
     """A normal number of mean a and standard deviation b, or its exponential; modifies nothing."""
-    return math.exp(a + b * z) if kind == LOG_NORMAL else a + b * z
+    return exp(a + b * z) if kind == LOG_NORMAL else a + b * z
 
 
 @jit
@@ -359,18 +359,25 @@ def _draw_block(kind, a, b, low, high, redraw, key, edges, count, bits, out):
 
 
 @jit
+def draw_some(kind, a, b, low, high, redraw, key, edges, count, bits, out_values):
+    """As `draw_each`, of the distributions that draw and of a constant; ``bits`` is scratch, uint32 (4, BLOCK)."""
+    if kind == CONSTANT:
+        for j in range(count):
+            out_values[j] = a
+        return
+    for first in range(0, count, BLOCK):
+        some = min(BLOCK, count - first)
+        _draw_block(kind, a, b, low, high, redraw, key, edges[first:], some, bits, out_values[first:])
+
+
+@jit
 def draw_each(kind, a, b, low, high, redraw, values, key, edges, count, out_values):
     """Writes what `draw` gives for ``edges[:count]`` (int64) to ``out_values[:count]`` (float64), ten times as fast."""
-    if kind == CONSTANT:
-        out_values[:count] = a
-    elif kind == PER_SYNAPSE:
+    if kind == PER_SYNAPSE:
         for j in range(count):
             out_values[j] = values[edges[j]]
     else:
-        bits = np.empty((4, BLOCK), np.uint32)
-        for first in range(0, count, BLOCK):
-            some = min(BLOCK, count - first)
-            _draw_block(kind, a, b, low, high, redraw, key, edges[first:], some, bits, out_values[first:])
+        draw_some(kind, a, b, low, high, redraw, key, edges, count, np.empty((4, BLOCK), np.uint32), out_values)
 
 
 def sample(distribution: Distribution, key: np.uint64, n: int) -> np.ndarray:

@@ -11,8 +11,10 @@ from eventsim.exact.sizes import exact_sizes
 from eventsim.expected import expected_synapses
 from eventsim.memory import Available, available_memory
 from eventsim.network import Network
+from eventsim.one_row import has_rows
 from eventsim.program import Program
 from eventsim.recording import Rates, Recorder, States, chosen_neurons
+from eventsim.rules import Rule
 from eventsim.sizes import RESERVED, Sizes, given_bytes, grid_sizes
 from eventsim.state import SLOTS
 from eventsim.table import bytes_text
@@ -45,9 +47,14 @@ def check_grid_fits(program: Program, workers: int, batch: int) -> None:
         return
     advice = ["fewer workers"] * (parts > 1) + ["a smaller batch"] * (batch > 1)
     advice += ["dtype='float32'"] * (program.dtype.itemsize > 4)
-    own = any(not isinstance(p.weight, Constant) for p in network.projections)
+    own = any(not isinstance(p.weight, Constant) and not p.procedural for p in network.projections)
     advice += ["weight_dtype='float16'"] * (own and program.weight_dtype.itemsize > 2)
-    _refuse("the network", grid_sizes(program, workers, batch), found, advice)
+    can = [isinstance(p.connectivity, Rule) and has_rows(p.connectivity.encode(2, 2, False)) for p in network.projections]
+    stored = any(yes and not p.procedural for yes, p in zip(can, network.projections, strict=True))
+    sizes = grid_sizes(program, workers, batch)
+    most_of_it = 2 * (sizes.bytes["synapses"] + sizes.bytes["segments"]) > sizes.peak
+    advice += ["procedural=True in its projections"] * (stored and most_of_it)
+    _refuse("the network", sizes, found, advice)
 
 
 def check_exact_fits(network: Network) -> None:

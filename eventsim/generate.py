@@ -2,7 +2,7 @@
 
 A line is a part of the synapses that can be made alone: of one source and a block of targets (all to all, fixed probability), of
 one source, of one target (fixed in-degree without multapses), or a block of so many where a rule knows no rows. The row of one
-source can be made alone, too (`generate_row`), where the rule has rows: that is what connectivity that is not stored is made by.
+source can be made alone, too, where the rule has rows (`eventsim.one_row`).
 
 Fixed in-degree with multapses is an invertible function from slots (target, one of its k synapses) to sources. Targets are cut
 into blocks. In a block of n slots it is drawn how many of them fall on each source (`eventsim.multinomial`): synapses
@@ -24,8 +24,6 @@ from eventsim.random import bounded, draw4_each, log, uniform53
 
 EXPLICIT, ALL_TO_ALL, ONE_TO_ONE, PROBABILITY, TOTAL_NUMBER, IN_DEGREE, OUT_DEGREE, IN_SLOTS = range(8)
 """Kinds of rule. IN_SLOTS : fixed in-degree with multapses; IN_DEGREE : without"""
-HAVE_ROWS = (ALL_TO_ALL, ONE_TO_ONE, PROBABILITY, OUT_DEGREE, IN_SLOTS)
-"""Kinds of which `generate_row` makes the row of a source; with multapses, where they are a choice."""
 BLOCK = 4096
 """Synapses in one line of the rules that know no rows."""
 LEAST_OF_LINE, ALL_OF_LINE = 64, 1024
@@ -121,7 +119,7 @@ def scratch_size(code: RuleCode) -> int:
 
 
 def new_table(code: RuleCode) -> np.ndarray:
-    """What the generators note of the block that they are at, uint32: which, its keys, and where its rows begin; of no block yet."""
+    """What the generators note of the block that they are at, uint32: which, its keys, where its rows begin; of no block yet."""
     table = np.empty(1 + KEYS + (code.n_source + 1 if code.kind == IN_SLOTS else 0), np.uint32)
     table[0] = NO_BLOCK
     return table
@@ -145,8 +143,11 @@ def blocks_of(code: RuleCode, lo: int, hi: int) -> range:
 
 @jit
 def draw_block(block, n_source, n_target, k, blocks, no_self, key, out_keys, out_offsets):
-    """Draws what says who has which synapses of a block of a fixed in-degree: keys of a permutation (uint32 (KEYS,)) and offsets
-    (n_source + 1,), where the own neuron is left out of the sources n_source of them."""
+    """Draws what says who has which synapses of a block of a fixed in-degree: keys of its permutation (uint32 (KEYS,)) and offsets.
+
+    ``out_offsets``, (n_source + 1,): candidate c has synapses out_offsets[c] .. out_offsets[c + 1] - 1. It is source c, but with
+    ``no_self`` (the own neuron left out of the numbering, so that there is one candidate less) source c + 1 of a target <= c.
+    """
     slots = (block_begin(block + 1, n_target, blocks) - block_begin(block, n_target, blocks)) * k
     node = np.uint64(block) * np.uint64(n_source)
     write_keys(key, node, out_keys)
@@ -282,7 +283,7 @@ def _line_total(line, n_source, n_target, k, no_self, key, at, out_source, out_t
 
 
 @jit_borrowing
-def _pick(line, n, k, key, steps, bits, at, out_other):
+def pick(line, n, k, key, steps, bits, at, out_other):
     """Writes k candidates from 0 .. n-1, drawn with replacement, to ``out_other[at:]``."""
     for first in range(0, k, 2 * CHUNK):
         some = min(2 * CHUNK, k - first)
@@ -327,7 +328,7 @@ def _line_degree(line, n_other, k, multapses, no_self, key, scratch, steps, bits
     """Writes the k synapses of neuron ``line`` to ``out_line``, ``out_other`` (the other side) and ``out_edge``; returns k."""
     n = n_other - 1 if no_self else n_other
     if multapses:
-        _pick(line, n, k, key, steps, bits, at, out_other)
+        pick(line, n, k, key, steps, bits, at, out_other)
     else:
         _pick_distinct(line, n, k, key, scratch, steps, bits, at, out_other)
     for j in range(k):
@@ -469,9 +470,9 @@ def generate_lines(
 ):
     """Writes whole lines ``first, first + 1, ...`` below ``last`` while `capacity` more fit; returns (synapses, next line).
 
-    ``out_edge`` numbers the synapses of the projection: it is what their weights and delays are drawn from, and ascends within every
-    source. The first arguments are a RuleCode; block, width : of its `Lines`; ``scratch``, uint8 (`scratch_size`), is zero before
-    and after; ``table`` : `new_table`, modified
+    ``out_edge`` numbers the synapses of the projection: it is what their weights and delays are drawn from, and ascends within
+    every source. The first arguments are a RuleCode; block, width : of its `Lines`; ``scratch``, uint8 (`scratch_size`), is zero
+    before and after; ``table`` : `new_table`, modified
     """
     steps, bits, gaps = np.empty(CHUNK, np.int64), np.empty((4, CHUNK), np.uint32), np.empty(2 * CHUNK)
     if kind == PROBABILITY or kind == ALL_TO_ALL:

@@ -12,6 +12,7 @@ from eventsim.connectivity import Connectivity, as_connectivity
 from eventsim.distributions import Distribution, as_distribution
 from eventsim.errors import NetworkError
 from eventsim.models.model import Neuron
+from eventsim.one_row import has_rows
 from eventsim.rules import Rule
 from eventsim.stimuli import Current, GammaSource, Increment, PoissonNoise, PoissonSource, SpikeSource
 
@@ -88,6 +89,10 @@ class Projection:
         A multiple of the simulation's dt (drawn values are rounded to it). 0 is allowed where no cycle of zero delays arises.
         None: the delays that the connectivity holds.
     port : str, or None for the target model's default port
+    procedural : whether no synapse is stored
+        The rows of a source are then made again from their counters whenever it fires: the same synapses, the same sums, bytes for
+        each source and none for each synapse, and some ten times the time of a synaptic event. For AllToAll, OneToOne,
+        FixedProbability, and FixedInDegree and FixedOutDegree with multapses, on a grid.
     """
 
     source: str
@@ -96,6 +101,7 @@ class Projection:
     weight: Any = None
     delay: Any = None
     port: str | None = None
+    procedural: bool = False
 
     @property
     def label(self) -> str:
@@ -122,6 +128,11 @@ class Projection:
             raise NetworkError(
                 f"{self.label}: a delay must not be negative, found {delay.minimum} ms; give low=0 to a distribution"
             )
+        if not isinstance(self.procedural, (bool, np.bool_)):
+            raise NetworkError(f"{self.label}: procedural must be True or False, not {self.procedural!r}")
+        object.__setattr__(self, "procedural", bool(self.procedural))
+        if self.procedural:
+            check_rule_of_rows(connectivity, self.label)
         object.__setattr__(self, "connectivity", connectivity)
         object.__setattr__(self, "weight", weight)
         object.__setattr__(self, "delay", delay)
@@ -200,6 +211,17 @@ class Network:
     def size(self) -> int:
         """Number of neurons and sources."""
         return sum(population.size for population in self.populations)
+
+
+def check_rule_of_rows(connectivity: Any, label: str) -> None:
+    """Refuse a procedural projection whose rows cannot be made one by one."""
+    if isinstance(connectivity, Connectivity):
+        raise NetworkError(f"{label}: procedural=True makes synapses from a rule, and these are given as arrays; leave it out")
+    if not has_rows(connectivity.encode(2, 2, False)):
+        raise NetworkError(
+            f"{label}: procedural=True cannot make the row of one source of {connectivity}; use FixedProbability, AllToAll, "
+            "OneToOne, or FixedInDegree or FixedOutDegree with multapses, or leave it out"
+        )
 
 
 def check_port(target: Population, port: str | None, label: str) -> None:

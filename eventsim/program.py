@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,9 @@ from eventsim.grid import steps_of
 from eventsim.models.model import Neuron
 from eventsim.network import Network, used_ports
 from eventsim.ops import NUMPY
+from eventsim.procedural import Recipe, make_recipe
 from eventsim.random import key
-from eventsim.rows import Rows, RowSpec, build_rows, check_delays
+from eventsim.rows import Rows, RowSpec, build_rows, check_delays, count_sources, stream_keys
 from eventsim.segments import KIND_SHIFT
 from eventsim.stages import Schedule, schedule
 from eventsim.state import share
@@ -68,7 +70,8 @@ class Program:
     place : for each population its group
     offset : for each population the number of its first member in the network
     schedule : in which order they go through the steps
-    inlets : (group, stage) pairs, ascending: the wheel has lists of its own for what a group receives from each stage
+    inlets : (group, stage, whether they are procedural), ascending: the wheel has lists of its own for what a group receives from
+        each stage through synapses that are stored, and through others
     """
 
     network: Network
@@ -80,7 +83,7 @@ class Program:
     place: tuple[int, ...]
     offset: tuple[int, ...]
     schedule: Schedule
-    inlets: tuple[tuple[int, int], ...]
+    inlets: tuple[tuple[int, int, bool], ...]
 
     @property
     def size(self) -> int:
@@ -103,7 +106,7 @@ class Program:
 
     def inlet_ends(self) -> list[int]:
         """The first inlet of each group, and behind the last the number of inlets."""
-        counts = np.bincount([g for g, _ in self.inlets], minlength=len(self.groups))
+        counts = np.bincount([g for g, _, _ in self.inlets], minlength=len(self.groups))
         return [0, *(int(end) for end in np.cumsum(counts))]
 
     def local(self, population: int, worker: int, workers: int) -> tuple[int, int, int]:
@@ -143,10 +146,31 @@ class Program:
         return spec.ports.index(port or spec.model.default_port[0])
 
     def rows(self, worker: int, workers: int) -> Rows:
-        """The synapses onto the neurons that a worker owns."""
+        """The synapses onto the neurons that a worker owns, as far as they are stored."""
+        specs = self._specs(worker, workers, procedural=False)
+        return build_rows(specs, self.size, self.dt, self.dtype, self.weight_dtype)
+
+    def recipe(self, worker: int, workers: int) -> Recipe:
+        """What the others are made from."""
+        specs = self._specs(worker, workers, procedural=True)
+        return make_recipe(specs, self.size, self.dt, self.dtype, self.weight_dtype)
+
+    @cached_property
+    def procedural_synapses(self) -> int:
+        """How many synapses are not stored."""
+        counts = np.zeros(self.size, np.int64)
+        for spec in self._specs(0, 1, procedural=True):
+            code = spec.projection.connectivity.encode(spec.n_source, spec.n_target, spec.same)
+            count_sources(code, stream_keys(spec.key)[0], 0, spec.n_target, counts[spec.source_offset :])
+        return int(counts.sum())
+
+    def _specs(self, worker: int, workers: int, procedural: bool) -> list[RowSpec]:
+        """The projections that are stored, or those that are not, as a worker sees them."""
         specs = []
         numbers = {inlet: number for number, inlet in enumerate(self.inlets)}
         for number, projection in enumerate(self.network.projections):
+            if projection.procedural != procedural:
+                continue
             source, target = self.network.number(projection.source), self.network.number(projection.target)
             g = self.place[target]
             first, last, at = self.local(target, worker, workers)
@@ -157,14 +181,14 @@ class Program:
                     n_target=self.network.populations[target].size,
                     same=source == target,
                     source_offset=self.offset[source],
-                    inlet=numbers[g, self.groups[self.place[source]].stage],
+                    inlet=numbers[g, self.groups[self.place[source]].stage, procedural],
                     slot_offset=self.port_number(target, projection.port) * self.owned(g, worker, workers) + at,
                     target_lo=first,
                     target_hi=last,
                     key=key(self.seed, SYNAPSES, number),
                 )
             )
-        return build_rows(specs, self.size, self.dt, self.dtype, self.weight_dtype)
+        return specs
 
     def numbers(self, g: int, worker: int, workers: int, time: float = 0.0) -> Numbers:
         """The parameters of the neurons of a group that a worker owns, under the currents that flow from ``time`` (ms) on."""
@@ -244,7 +268,9 @@ def build(
         projection.connectivity.check(source.size, target.size, projection.label, same=source is target)
     order = schedule(network, ranges)
     groups, place = _make_groups(network, dt, dtype, order, update)
-    inlets = sorted({(place[network.number(p.target)], order.stage[network.number(p.source)]) for p in network.projections})
+    inlets = sorted(
+        {(place[network.number(p.target)], order.stage[network.number(p.source)], p.procedural) for p in network.projections}
+    )
     _check_inputs(network, dt, dtype)
     _check_wheel(network, ranges, len(inlets), order.slots, dt)
     offsets = np.concatenate([[0], np.cumsum([p.size for p in network.populations])])
@@ -263,13 +289,14 @@ def build(
 
 
 def _check_synapses(network: Network) -> None:
-    """Refuse more synapses than a segment can say the place of."""
-    expected = [(expected_synapses(network, p), p) for p in network.projections]
+    """Refuse more stored synapses than a segment can say the place of."""
+    expected = [(expected_synapses(network, p), p) for p in network.projections if not p.procedural]
     total = sum(count for count, _ in expected)
     if total >= MOST_SYNAPSES:
         count, largest = max(expected, key=lambda one: one[0])
         raise NetworkError(
-            f"{largest.label}: {count:.4g} of the network's {total:.4g} synapses; at most 2**{KIND_SHIFT} can be numbered"
+            f"{largest.label}: {count:.4g} of the network's {total:.4g} synapses; at most 2**{KIND_SHIFT} can be numbered; "
+            "those of Projection(procedural=True) need not be"
         )
 
 
@@ -290,7 +317,8 @@ def _check_wheel(network: Network, ranges: list[tuple[int, int]], inlets: int, s
         fit = MOST_LISTS // inlets - (slots - longest)
         if fit < 1:
             raise NetworkError(
-                f"the network has {inlets} pairs of a group and a stage that it receives from; at most "
+                f"the network has {inlets} pairs of a group and a stage that it receives from (twice where some of its synapses "
+                "are procedural and others not); at most "
                 f"{MOST_LISTS // slots} fit: "
                 "make one population of several that have the same neuron, or give them the same parameters"
             )

@@ -211,7 +211,7 @@ def count_sources(code: RuleCode, key: np.uint64, lo: int, hi: int, out_counts: 
                 count_rows(source, count, 0, out_counts)
 
 
-def _check_spec(spec: RowSpec, n_sources: int) -> RuleCode:
+def check_spec(spec: RowSpec, n_sources: int) -> RuleCode:
     """Refuse what would write outside an array, and encode the connectivity."""
     label = spec.projection.label
     spec.projection.connectivity.check(spec.n_source, spec.n_target, label, spec.same)
@@ -234,17 +234,18 @@ def targets_are_narrow(synapses: float, rows: float, span: int, blocks: int) -> 
     return blocks <= 1 or synapses >= SHORTEST * rows * span * blocks
 
 
-def _check_weight(magnitude: float, projection: Any, dtype: np.dtype) -> None:
+def check_weight(magnitude: float, projection: Any, dtype: np.dtype) -> None:
+    """Refuse a weight that the type cannot hold."""
     if not magnitude <= float(np.finfo(dtype).max):
         raise NetworkError(
             f"{projection.label}: a weight of magnitude {magnitude:g} overflows {dtype}; use a wider type or smaller"
         )
 
 
-def _shared_weights(specs: Sequence[RowSpec], dtype: np.dtype) -> np.ndarray:
+def shared_weights(specs: Sequence[RowSpec], dtype: np.dtype) -> np.ndarray:
     """The distinct weights of projections that have one, ascending."""
     for spec in specs:
-        _check_weight(abs(spec.projection.weight.value), spec.projection, dtype)
+        check_weight(abs(spec.projection.weight.value), spec.projection, dtype)
     return np.unique(np.array([spec.projection.weight.value for spec in specs]).astype(dtype))
 
 
@@ -265,7 +266,7 @@ def _stored(weights: np.ndarray, projection: Any, dtype: np.dtype) -> np.ndarray
         narrow = weights.astype(np.float64 if dtype.itemsize == 8 else np.float32)
         kept = narrow.astype(dtype)
     if not np.all(np.isfinite(kept)):
-        _check_weight(float(np.max(np.abs(weights))), projection, dtype)
+        check_weight(float(np.max(np.abs(weights))), projection, dtype)
         raise NetworkError(f"{projection.label}: a weight is not finite")
     if dtype.itemsize == 2 and np.any((kept == 0) & (weights != 0)):
         least = float(np.min(np.abs(weights[(kept == 0) & (weights != 0)])))
@@ -318,9 +319,9 @@ def build_rows(specs: Sequence[RowSpec], n_sources: int, dt: float, dtype: Any, 
     """
     dtype, dt = np.dtype(dtype), float(dt)
     stored = dtype if weight_dtype is None else np.dtype(weight_dtype)
-    codes = [_check_spec(spec, n_sources) for spec in specs]
+    codes = [check_spec(spec, n_sources) for spec in specs]
     is_own = [not isinstance(spec.projection.weight, Constant) for spec in specs]
-    shared = _shared_weights([spec for spec, own in zip(specs, is_own, strict=True) if not own], dtype)
+    shared = shared_weights([spec for spec, own in zip(specs, is_own, strict=True) if not own], dtype)
     steps = np.array([check_delays(spec.projection, dt) for spec in specs]).reshape(-1, 2)
     least, most = int(steps[:, 0].min(initial=_INT32_MAX)), int(steps[:, 1].max(initial=0))
     span, inlets = max(most - least, 0) + 1, np.unique(np.array([spec.inlet for spec in specs], dtype=np.int32))

@@ -67,9 +67,13 @@ def _insertion(n, keys, values):
 
 
 @jit
-def _radix_pass(n, shift, histogram, keys, values, out_keys, out_values):
-    """Moves ``n`` pairs to the out arrays sorted by byte ``keys >> shift``, stably; False if all share that byte."""
+def radix_pass(n, shift, histogram, keys, values, out_keys, out_values):
+    """Moves ``n`` pairs to the out arrays sorted by byte ``keys >> shift``, stably; False if all share that byte.
+
+    Values may be empty, and are then not moved.
+    """
     histogram[:] = 0
+    own = values.size > 0
     for j in range(n):
         histogram[np.int64((keys[j] >> shift) & np.uint64(255))] += 1
     if histogram[np.int64((keys[0] >> shift) & np.uint64(255))] == n:
@@ -82,7 +86,8 @@ def _radix_pass(n, shift, histogram, keys, values, out_keys, out_values):
         at = histogram[digit]
         histogram[digit] = at + 1
         out_keys[at] = keys[j]
-        out_values[at] = values[j]
+        if own:
+            out_values[at] = values[j]
     return True
 
 
@@ -95,9 +100,9 @@ def _sort(n, bits, histogram, keys, values, keys2, values2):
     swapped = False
     for shift in range(0, bits, 8):
         if swapped:
-            moved = _radix_pass(n, np.uint64(shift), histogram, keys2, values2, keys, values)
+            moved = radix_pass(n, np.uint64(shift), histogram, keys2, values2, keys, values)
         else:
-            moved = _radix_pass(n, np.uint64(shift), histogram, keys, values, keys2, values2)
+            moved = radix_pass(n, np.uint64(shift), histogram, keys, values, keys2, values2)
         swapped ^= moved
     return swapped
 

@@ -217,8 +217,8 @@ class Simulation:
 
     @property
     def synapses(self) -> int:
-        """The number of synapses."""
-        return sum(int(len(member.part.rows.targets)) for member in self._items[0].members)
+        """The number of synapses; where some are procedural, those of FixedProbability are generated to be counted."""
+        return sum(len(part.rows.targets) for part in self._parts) + self._program.procedural_synapses
 
     def update_modes(self) -> dict[str, str]:
         """How each population is updated now: "dense", "sparse", or "mixed" between batch items."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from eventsim.adaptation import costs
 from eventsim.connectivity import Connectivity
+from eventsim.cpu.transient import RECORD, RECORDS, RING, row_scratch
 from eventsim.distributions import Constant, Distribution, PerSynapse
 from eventsim.expected import (
     Drawn,
@@ -20,11 +21,15 @@ from eventsim.expected import (
     projection_estimate,
     row_bytes,
 )
+from eventsim.generate import RuleCode
 from eventsim.models import Neuron
-from eventsim.network import Network, Population
+from eventsim.network import Network, Population, Projection
+from eventsim.one_row import expected_capacity, table_bytes
 from eventsim.ops import NUMPY
+from eventsim.procedural import NUMBERS, REALS
 from eventsim.program import Group, Program, expected_active, initial_mode
 from eventsim.rate_curve import curve_bytes
+from eventsim.rows import BLOCK_BITS
 from eventsim.state import SLOTS, TABLE_ROWS
 from eventsim.stimuli import Current, GammaSource, Increment, PoissonNoise, PoissonSource, SpikeSource
 from eventsim.varying_rate import VaryingRate, peak_rate
@@ -49,7 +54,13 @@ SPIKE = 12  # bytes of a spike in the buffer: step, neuron
 GID = 4  # bytes of a spike in a box
 COUNT = 8  # bytes of a counter or an end
 
-RESERVED = ("boxes", "spike buffer")  # kinds of which only what spikes need is ever touched
+# What rows that are not stored are made from, and in (`eventsim.procedural`, `eventsim.cpu.transient`)
+OF_PROJECTION = 8 * (NUMBERS + REALS + 3)  # bytes of what says how its rows are made, in each worker
+ROW = 8 * RECORD  # bytes of a row on its way
+MADE_IN = 4 + 8 + 8 + 2 * 8 + 3 * 8  # bytes of a synapse of the longest row: target, number, delay, key twice, segment
+WEIGHED = 8  # where some have weights of their own: the weight, and twice as it is stored
+
+RESERVED = ("boxes", "spike buffer", "row scratch")  # kinds of which only what spikes need is ever touched
 
 
 class Sizes(NamedTuple):
@@ -88,9 +99,41 @@ def _places(program: Program, worker: int, workers: int) -> list[Slots]:
         g = program.place[target]
         first, last, at = program.local(target, worker, workers)
         begin = program.port_number(target, projection.port) * program.owned(g, worker, workers) + at
-        inlet = numbers[g, program.groups[program.place[source]].stage]
+        inlet = numbers[g, program.groups[program.place[source]].stage, projection.procedural]
         result.append(Slots(inlet, begin, last - first, (last - first) / network.populations[target].size))
     return result
+
+
+def _table_bytes(program: Program, projection: Projection, parts: int) -> int:
+    """What a procedural projection keeps."""
+    target, code, total = program.network.number(projection.target), _code_of(program, projection), 0
+    for worker in range(parts):
+        first, last, _ = program.local(target, worker, parts)
+        total += OF_PROJECTION + table_bytes(code, first, last)
+    return total
+
+
+def _code_of(program: Program, projection: Projection) -> RuleCode:
+    network = program.network
+    sizes = (network.populations[network.number(name)].size for name in (projection.source, projection.target))
+    return projection.connectivity.encode(*sizes, projection.source == projection.target)
+
+
+def _ring_bytes(program: Program, places: Sequence[Sequence[Slots]], batch: int) -> tuple[int, int]:
+    """Bytes of the rings as they begin, and of the scratch in which rows are made, of all workers."""
+    rings, scratch, stored = 0, 0, program.weight_dtype.itemsize
+    mine = [(i, p) for i, p in enumerate(program.network.projections) if p.procedural]
+    own = any(not isinstance(p.weight, Constant) for _, p in mine)
+    for worker, slots in enumerate(places):
+        longest: dict[str, float] = {}
+        for _, projection in mine:
+            first, last, _ = program.local(program.network.number(projection.target), worker, len(places))
+            room = expected_capacity(_code_of(program, projection), first, last)
+            longest[projection.source] = longest.get(projection.source, 0.0) + room
+        wide = any(slots[i].first + slots[i].count > 1 << BLOCK_BITS for i, _ in mine)
+        rings += RING * ((4 if wide else 2) + stored * own) + RECORDS * ROW + sum(a.nbytes for a in row_scratch())
+        scratch += round(max(longest.values(), default=0.0) * (MADE_IN + (WEIGHED + 2 * stored) * own))
+    return batch * rings, batch * scratch
 
 
 def predicts(program: Program, group: Group) -> bool:
@@ -219,9 +262,13 @@ def _projection_estimates(
 ) -> list[ProjectionEstimate]:
     network, result = program.network, []
     for index, (projection, one) in enumerate(zip(network.projections, all_drawn, strict=True)):
+        low, high = (step * program.dt for step in one.likely_range())
+        if projection.procedural:
+            kept = _table_bytes(program, projection, len(places))
+            result.append(projection_estimate(network, projection, one.synapses, low, high, kept))
+            continue
         target = sum(row.target * mine[index].share for row, mine in zip(rows, places, strict=True))
         size = target + (0 if isinstance(projection.weight, Constant) else program.weight_dtype.itemsize)
-        low, high = (step * program.dt for step in one.likely_range())
         result.append(projection_estimate(network, projection, one.synapses, low, high, one.synapses * size))
     return result
 
@@ -231,12 +278,14 @@ def grid_sizes(program: Program, workers: int, batch: int) -> Sizes:
     network, parts = program.network, workers if batch == 1 else 1
     all_drawn = [drawn(network, projection, program.dt) for projection in network.projections]
     places = [_places(program, worker, parts) for worker in range(parts)]
-    rows = [row_bytes(network, program.dt, all_drawn, mine) for mine in places]
+    which = [i for i, projection in enumerate(network.projections) if not projection.procedural]
+    stored = Network(network.populations, [network.projections[i] for i in which], network.inputs)
+    rows = [row_bytes(stored, program.dt, [all_drawn[i] for i in which], [mine[i] for i in which]) for mine in places]
     held = [_held(program, group) for group in program.groups]
     populations = _population_estimates(program, held, parts, batch)
     projections = _projection_estimates(program, all_drawn, places, rows)
     kinds = {
-        "synapses": sum(projection.bytes for projection in projections),
+        "synapses": sum(projections[i].bytes for i in which),
         "segments": sum(row.segments for row in rows),
         "neurons": sum(population.bytes for population in populations),
         "coefficients": parts * sum(each.table for each in held),
@@ -244,6 +293,10 @@ def grid_sizes(program: Program, workers: int, batch: int) -> Sizes:
         "given": given_bytes(network),
         **_machinery(program, parts, batch),
     }
+    if stored.projections != network.projections:
+        rings, scratch = _ring_bytes(program, places, batch)
+        tables = sum(p.bytes for p, described in zip(projections, network.projections, strict=True) if described.procedural)
+        kinds |= {"procedural": tables + rings, "row scratch": scratch}
     return Sizes(tuple(populations), tuple(projections), kinds, _peak(program, kinds, rows, held, parts, batch))
 
 

@@ -58,7 +58,14 @@ SHARED_WEIGHTS = 36  # real (SHARED_COUNT,)
 SHARED_COUNT = 37
 RISES = 38  # float64 (2 states, N or 1): how far each state can lift the margin (`eventsim.ceiling`)
 RATE_COUNT = 39  # of a Poisson source: how many entries FLOW has
-SIZE = 40
+# The same of synapses that are not stored (`eventsim.cpu.transient`)
+TRANSIENT_TARGETS = 40
+TRANSIENT_COUNT = 41
+TRANSIENT_WEIGHTS = 42
+TRANSIENT_WEIGHT_COUNT = 43
+TRANSIENT_SHARED = 44
+TRANSIENT_SHARED_COUNT = 45
+SIZE = 46
 
 SLOTS = 1024  # of the ring of predictions: a power of two
 # Bits of a number of steps for which one propagator is tabulated: row L * 2**DIGIT + d is that of d * 2**(L * DIGIT) steps.
@@ -102,6 +109,16 @@ def synapse_counts(rows: Any) -> dict[int, int]:
     """The lengths of these arrays, by their place."""
     arrays = {TARGET_COUNT: rows.targets, WEIGHT_COUNT: rows.weights, SHARED_COUNT: rows.shared}
     return {place: len(array) for place, array in arrays.items()}
+
+
+def transient_arrays(targets: np.ndarray, weights: np.ndarray, shared: np.ndarray) -> dict[int, np.ndarray]:
+    """What a ring of synapses that are not stored holds for delivery, by its place."""
+    return {TRANSIENT_TARGETS: targets, TRANSIENT_WEIGHTS: weights, TRANSIENT_SHARED: shared}
+
+
+def transient_counts(targets: np.ndarray, weights: np.ndarray, shared: np.ndarray) -> dict[int, int]:
+    """The lengths of these arrays, by their place."""
+    return {TRANSIENT_COUNT: len(targets), TRANSIENT_WEIGHT_COUNT: len(weights), TRANSIENT_SHARED_COUNT: len(shared)}
 
 
 def parameter_arrays(numbers: Any, dtype: np.dtype, dt: float) -> dict[int, np.ndarray]:

@@ -24,7 +24,7 @@ from eventsim.rules import AllToAll, FixedInDegree, FixedOutDegree, FixedProbabi
 from eventsim.stimuli import Current, GammaSource, Increment, PoissonNoise, PoissonSource, SpikeSource
 from eventsim.varying_rate import VaryingRate
 
-FORMAT, VERSION = "eventsim-network", 1
+FORMAT, VERSION = "eventsim-network", 2
 
 RULES = (AllToAll, OneToOne, FixedProbability, FixedTotalNumber, FixedInDegree, FixedOutDegree)
 DISTRIBUTIONS = (Constant, PerSynapse, Normal, LogNormal, Uniform)
@@ -217,7 +217,11 @@ class _Reader:
         if not isinstance(value["port"], (str, type(None))):
             raise self.fail(where, f"port must be a text, not {value['port']!r}")
         return self.make(
-            Projection, where, connectivity=connectivity, **drawn, **{k: value[k] for k in ("source", "target", "port")}
+            Projection,
+            where,
+            connectivity=connectivity,
+            **drawn,
+            **{k: value[k] for k in ("source", "target", "port", "procedural")},
         )
 
 

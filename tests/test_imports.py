@@ -33,12 +33,14 @@ LAYERS = (
     ),
     ("eventsim.multinomial", "eventsim.permutation"),
     ("eventsim.generate", "eventsim.varying_rate"),
+    ("eventsim.one_row",),
     ("eventsim.rate_curve",),
     ("eventsim.models",),
     ("eventsim.rules", "eventsim.distributions", "eventsim.connectivity", "eventsim.stimuli", "eventsim.files.npz"),
     ("eventsim.processes",),  # point processes, for both engines
     ("eventsim.network", "eventsim.images"),
     ("eventsim.state", "eventsim.queue", "eventsim.segments", "eventsim.rows", "eventsim.recording", "eventsim.storage"),
+    ("eventsim.procedural",),
     ("eventsim.expected", "eventsim.stages"),
     ("eventsim.cpu.scalar", "eventsim.cpu.pointers"),  # what every kernel is written in
     ("eventsim.ceiling", "eventsim.crossing", "eventsim.networks"),

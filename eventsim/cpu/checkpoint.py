@@ -15,8 +15,10 @@ from eventsim.adaptation import FIRST, LONGEST, PATIENCE, Adaptation
 from eventsim.cpu import frame as f
 from eventsim.cpu.flight import add_flying, find_flying, first_synapses
 from eventsim.cpu.instance import Instance, Member
+from eventsim.cpu.transient import OVER, forget, rows_after
 from eventsim.errors import StorageError
 from eventsim.queue import schedule_all
+from eventsim.rows import Index
 from eventsim.state import (
     ACTIVE,
     CURSOR,
@@ -86,7 +88,9 @@ def _in_flight(instance: Instance, step: int) -> tuple[np.ndarray, np.ndarray]:
     program = instance.program
     found = [np.zeros((0, 2), np.int64)]
     for member in instance.members:
-        index, lines = member.part.rows.index, np.flatnonzero(member.count)
+        index, lines = member.part.rows.index, np.setdiff1d(np.flatnonzero(member.count), member.transient_lines())
+        if member.transient is not None:
+            found.append(rows_after(member.transient, step))
         if len(lines):
             firsts = first_synapses(index)
             found.append(find_flying(index, *firsts, member.wheel, member.count, lines, program.schedule.slots, step))
@@ -187,6 +191,26 @@ def put_in_flight(member: Member, step: int, steps: np.ndarray, sources: np.ndar
     member.count.fill(0)
     while not add_flying(member.part.rows.index, steps, sources, step, slots, member.wheel, member.count):
         member.count.fill(0)
+        member.make_room()
+    if member.transient is not None:
+        _make_flying(member, step, steps, sources)
+
+
+def _make_flying(member: Member, step: int, steps: np.ndarray, sources: np.ndarray) -> None:
+    """The same of rows that are not stored: they are made again."""
+    assert member.transient is not None
+    first, slots = np.zeros(1, np.int64), member.program.schedule.slots
+
+    def add(spike: int) -> bool:
+        index = Index(np.array([0, member.make_row(int(steps[spike]), int(sources[spike]))]), member.procedural.index.words)
+        return add_flying(index, steps[spike : spike + 1], first, step, slots, member.wheel, member.count)
+
+    while True:
+        member.count[member.transient_lines()] = 0
+        forget(member.transient)
+        member.transient.position[OVER] = step + 1
+        if all(add(spike) for spike in range(len(steps))):
+            return
         member.make_room()
 
 

@@ -30,6 +30,12 @@ from eventsim.state import (
     TARGET_COUNT,
     TOUCHED,
     TOUCHED_COUNT,
+    TRANSIENT_COUNT,
+    TRANSIENT_SHARED,
+    TRANSIENT_SHARED_COUNT,
+    TRANSIENT_TARGETS,
+    TRANSIENT_WEIGHT_COUNT,
+    TRANSIENT_WEIGHTS,
     WEIGHT_COUNT,
     N,
 )
@@ -43,11 +49,13 @@ GRAIN = 64  # and rounded up to these: a loop that goes round as often each time
 
 @dataclass(frozen=True)
 class DeliverSpec:
-    """What makes two networks need different code for delivery: the types of targets, weights and state."""
+    """What makes two networks need different code for delivery: the types of targets, weights and state, and which synapses:
+    those that are stored, or transient ones."""
 
     targets: np.dtype
     weights: np.dtype
     dtype: np.dtype
+    transient: bool = False
 
 
 @jit
@@ -69,13 +77,19 @@ def bind_rows(spec: DeliverSpec):
     block_bits = 8 * spec.targets.itemsize  # with targets of 32 bits every block is 0
     target_step, weight_step = LINE // spec.targets.itemsize, LINE // spec.weights.itemsize
     begin_mask, length_mask = (1 << KIND_SHIFT) - 1, (1 << BLOCK_SHIFT) - 1
+    stored_places = SYNAPSE_TARGETS, TARGET_COUNT, SYNAPSE_WEIGHTS, WEIGHT_COUNT, SHARED_WEIGHTS, SHARED_COUNT
+    transient_places = TRANSIENT_TARGETS, TRANSIENT_COUNT, TRANSIENT_WEIGHTS, TRANSIENT_WEIGHT_COUNT
+    transient_places += TRANSIENT_SHARED, TRANSIENT_SHARED_COUNT
+    at_targets, target_count, at_weights, weight_count, at_shared, shared_count = (
+        transient_places if spec.transient else stored_places
+    )
 
     @jit
     def arrays(c):
         return (
-            view(c[SYNAPSE_TARGETS], c[TARGET_COUNT], target),
-            view(c[SYNAPSE_WEIGHTS], c[WEIGHT_COUNT], stored),
-            view(c[SHARED_WEIGHTS], c[SHARED_COUNT], real),
+            view(c[at_targets], c[target_count], target),
+            view(c[at_weights], c[weight_count], stored),
+            view(c[at_shared], c[shared_count], real),
             view(c[INPUT], c[INPUT_SIZE], real),
         )
 
@@ -186,4 +200,4 @@ def make_deliver_and_touch(spec: DeliverSpec):
 def compile_deliver(spec: DeliverSpec, touching: bool):
     """The kernel for these types; it has an ``address``."""
     made = make_deliver_and_touch(spec) if touching else make_deliver(spec)
-    return compile_callback(KERNEL, made, f"{made.__name__} {spec.targets} {spec.weights} {spec.dtype}", borrowing=True)
+    return compile_callback(KERNEL, made, f"{made.__name__} {spec}", borrowing=True)

@@ -10,18 +10,24 @@ import numpy as np
 from numba import types
 
 from eventsim.cpu.frame import (
+    BLOCK,
     CHUNK,
     CHUNKS,
     DONE,
     FILL,
+    MADE,
+    MADE_END,
     MEETING,
     PARITY,
     RECORD_FULL,
+    RING_FULL,
     SEGMENT,
     SPIKES,
+    STEP,
     WHEEL_FULL,
 )
-from eventsim.cpu.pointers import prefetch, view
+from eventsim.cpu.pointers import call_kernel, prefetch, view
+from eventsim.cpu.transient import FULL, OVER
 from eventsim.jit import jit_borrowing as jit
 from eventsim.segments import INLET_SHIFT
 from eventsim.state import GIDS, OUT, N
@@ -83,9 +89,30 @@ def push(begin, end, place, index, slots, wheel, count):
 
 
 @jit
-def push_chunk(parity, chunk, place, box_gid, box_end, frame, slots):
-    """Push the spikes of a chunk into the wheel (modified, as the cursors), in ascending order; False as soon as a list is full."""
-    cursor, position, index = frame.cursor, frame.position, frame.index
+def push_made(gid, step, frame, slots):
+    """Make the row of a source that is not stored, and push it into the wheel (modified, as the position); or what is full."""
+    position, procedural = frame.position, frame.procedural
+    if position[MADE] < 0:
+        segments = call_kernel(procedural.kernel[0], procedural.words, step, gid)
+        if segments == FULL:
+            return RING_FULL
+        position[MADE], position[MADE_END] = 0, segments
+    end = position[MADE_END]
+    position[MADE] = push(position[MADE], end, step % slots, procedural.index, slots, frame.wheel, frame.count)
+    if position[MADE] < end:
+        return WHEEL_FULL
+    position[MADE] = -1
+    return DONE
+
+
+@jit
+def push_chunk(parity, chunk, step, box_gid, box_end, frame, slots):
+    """Push the spikes of a chunk into the wheel (modified, as the cursors), in ascending order; or what is full.
+
+    Of each spike the segments that are stored come first, then those that are made.
+    """
+    cursor, position, index, place = frame.cursor, frame.position, frame.index, step % slots
+    makes = frame.procedural.kernel[0] != 0
     while True:
         first, least, following = -1, NO_NEURON, NO_NEURON  # the box with the least neuron, and the least one of the others
         for w in range(box_gid.shape[1]):
@@ -96,7 +123,7 @@ def push_chunk(parity, chunk, place, box_gid, box_end, frame, slots):
                 elif gid < following:
                     following = gid
         if first < 0:
-            return True
+            return DONE
         box, at = box_gid[parity, first, : box_end[parity, first, chunk + 1]], cursor[first]
         while at < box.size and box[at] < following:
             begin, end = index.indptr[box[at]], index.indptr[box[at] + 1]
@@ -104,10 +131,13 @@ def push_chunk(parity, chunk, place, box_gid, box_end, frame, slots):
                 begin = position[SEGMENT]
                 position[SEGMENT] = ALL
             reached = push(begin, end, place, index, slots, frame.wheel, frame.count)
-            if reached < end:
+            full = WHEEL_FULL if reached < end else DONE
+            if makes and full == DONE:
+                full = push_made(box[at], step, frame, slots)
+            if full != DONE:
                 position[SEGMENT] = reached
                 cursor[first] = at
-                return False
+                return full
             at += 1
         cursor[first] = at
 
@@ -146,6 +176,8 @@ def exchange(worker, frame, common):
     """Push all spikes since the last meeting into this worker's wheel; or what is full, and called again it goes on there."""
     position, box_gid, box_end = frame.position, common.box_gid, common.box_end
     parity, slots = position[PARITY], common.stages.slots[0]
+    # Of several stages the first ones are ahead of the others by a block.
+    frame.procedural.position[OVER] = position[STEP] if common.stages.first.size == 2 else position[BLOCK]
     while position[CHUNK] < position[CHUNKS]:
         chunk = position[CHUNK]
         step = frame.box_step[chunk]
@@ -159,8 +191,9 @@ def exchange(worker, frame, common):
             for w in range(box_gid.shape[1]):
                 frame.cursor[w] = box_end[parity, w, chunk]
             position[SEGMENT] = ALL
-        if not push_chunk(parity, chunk, step % slots, box_gid, box_end, frame, slots):
-            return WHEEL_FULL
+        full = push_chunk(parity, chunk, step, box_gid, box_end, frame, slots)
+        if full != DONE:
+            return full
         position[SEGMENT] = NONE
         position[CHUNK] = chunk + 1
     position[PARITY] = 1 - parity

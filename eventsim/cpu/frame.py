@@ -20,13 +20,14 @@ from eventsim.rows import Index
 NEURONS, POISSON, GIVEN, VARYING, GAMMA = range(5)  # kinds of group
 # What a worker or a thread returns: at a meeting; out of room; where updates are chosen anew; stopped; gone, so that others run
 # its workers.
-DONE, MET, WHEEL_FULL, RECORD_FULL, CHOOSE, ABORTED, LEFT = range(7)
+DONE, MET, WHEEL_FULL, RECORD_FULL, CHOOSE, ABORTED, LEFT, RING_FULL = range(8)
 # Places of a position. BLOCK: the first step of the block; MEETING: whether the boxes are full; CHUNK: the next chunk of them to be
-# pushed, SEGMENT: where pushing it goes on (`eventsim.cpu.exchange`); ARRIVED_AT: the last meeting that this worker has come to;
+# pushed, SEGMENT: where pushing it goes on, MADE and MADE_END: and where in a row that is made for it (`eventsim.cpu.exchange`);
+# ARRIVED_AT: the last meeting that this worker has come to;
 # CHOICE: the step after which updates are chosen anew, CHOOSING: whether they are right now.
 STEP, GROUP, STAGE, BLOCK, MEETING, PARITY, CHUNKS, CHUNK, SEGMENT, FILL, SPIKES, DELIVERED, FIRST_STEP, ARRIVED_AT = range(14)
-CHOICE, CHOOSING = range(14, 16)
-POSITION_SIZE = 16
+CHOICE, CHOOSING, MADE, MADE_END = range(14, 18)
+POSITION_SIZE = 18
 NEXT_CHOICE, STOP = range(2)  # places of what is ahead
 
 
@@ -36,9 +37,10 @@ class Groups(NamedTuple):
     context: np.ndarray  # int64 (groups, SIZE)
     dense: np.ndarray  # int64: address of the kernel; of a source the only one
     sparse: np.ndarray
-    deliver: np.ndarray  # int64 (2,): addresses of the kernels that deliver to a dense and to a sparse group
+    deliver: np.ndarray  # int64 (4,): addresses of the kernels that deliver to a dense and a sparse group; transient synapses, too
     meet_after: np.ndarray  # int64: whether a later group of its stage needs its spikes in the same step
     inlet: np.ndarray  # int64 (groups + 1,): its lists of the wheel are those of inlets inlet[g] .. inlet[g + 1] - 1
+    transient: np.ndarray  # int64 (inlets,): whether their segments are of synapses that are not stored
 
 
 class Samplers(NamedTuple):
@@ -48,6 +50,15 @@ class Samplers(NamedTuple):
     interval: np.ndarray
     kernel: np.ndarray
     request: np.ndarray
+
+
+class Procedural(NamedTuple):
+    """What makes rows that are not stored (`eventsim.cpu.transient`)."""
+
+    kernel: np.ndarray  # int64 (1,): its address, or 0 where all are stored
+    words: np.ndarray  # int64: by which it finds its arrays
+    position: np.ndarray  # int64: of its ring
+    index: Index  # segments of the row that was made last
 
 
 class Frame(NamedTuple):
@@ -61,6 +72,7 @@ class Frame(NamedTuple):
     received: np.ndarray  # int64 (stages,): the last step whose input from outside each stage has received
     groups: Groups
     index: Index
+    procedural: Procedural
     inputs: np.ndarray  # real
     wheel: np.ndarray  # int64
     count: np.ndarray  # int64 (lists,)
@@ -127,6 +139,7 @@ def frame_kind(dtype: np.dtype) -> types.NamedTuple:
         Frame,
         groups=_kind(Groups, context=_array(types.int64, 2)),
         index=_kind(Index, words=_array(types.int64, 2)),
+        procedural=_kind(Procedural, index=_kind(Index, words=_array(types.int64, 2))),
         inputs=_array(real),
         wheel=_array(types.int64, 2),
         scratch=_kind(Scratch, bits=_array(types.uint32), counts=_array(types.int32), thresholds=_array(types.uint32)),

@@ -21,12 +21,14 @@ from eventsim.cpu.kernels import compile_kernel
 from eventsim.cpu.part import Part
 from eventsim.cpu.sources import compile_source, start_gamma, start_sources, start_varying
 from eventsim.cpu.threads import GaveUp, run_all
+from eventsim.cpu.transient import FULL, POSITION_SIZE, Transient, compile_make_row, more_room, new_transient, words_for
 from eventsim.cpu.workers import STATUSES, compile_drive
 from eventsim.interrupt import DeferredInterrupt
 from eventsim.memory import reserved
 from eventsim.program import SOURCE
 from eventsim.random import key
 from eventsim.recording import SpikeBuffer
+from eventsim.rows import Index
 from eventsim.state import (
     ACTIVE,
     DUE,
@@ -54,10 +56,15 @@ from eventsim.state import (
     prediction_arrays,
     synapse_arrays,
     synapse_counts,
+    transient_arrays,
+    transient_counts,
 )
 
 _CALL = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
 _DRIVE = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 4)
+
+
+_NO_ROWS = np.zeros(1, np.int64), np.zeros((0, 3), np.int64)
 
 
 def call(name: str, spec: Any, group: GroupState, t: int, argument: int = 0) -> None:
@@ -79,15 +86,20 @@ class Member:
         self.count = np.zeros(lists, np.int64)
         self.position = np.zeros(f.POSITION_SIZE, np.int64)
         self.position[[f.STEP, f.BLOCK]] = 1
-        self.position[f.SEGMENT], self.position[f.CHOOSING] = NONE, 1
+        self.position[[f.SEGMENT, f.MADE]], self.position[f.CHOOSING] = (NONE, -1), 1
         self.kernels = f.Groups(
             context=self.context,
             dense=np.array([0 if g.kind == f.NEURONS else compile_source(g.kind).address for g in program.groups]),
             sparse=np.zeros(count, np.int64),
-            deliver=np.zeros(2, np.int64),
+            deliver=np.zeros(4, np.int64),
             meet_after=np.array([g.meet_after for g in program.groups], np.int64),
             inlet=np.array(program.inlet_ends()),
+            transient=np.array([procedural for _, _, procedural in program.inlets], np.int64),
         )
+        self.transient: Transient | None = None
+        self.procedural = f.Procedural(*(np.zeros(n, np.int64) for n in (1, 1, POSITION_SIZE)), Index(*_NO_ROWS))
+        if part.recipe is not None:
+            self._use_ring(new_transient(part.recipe, program.weight_dtype, part.ring, part.records))
         self.box_step = np.zeros(program.room[1], np.int64)
         self.received = np.zeros(len(program.schedule.span), np.int64)
         self.noise, self.increments = part.noise_of(item), part.increments(increments)
@@ -102,6 +114,7 @@ class Member:
             received=self.received,
             groups=self.kernels,
             index=self.part.rows.index,
+            procedural=self.procedural,
             inputs=self.inputs,
             wheel=self.wheel,
             count=self.count,
@@ -160,12 +173,27 @@ class Member:
         state.context[EVENT_COUNT] = int(mine.sum())
         return state
 
+    def _use_ring(self, transient: Transient) -> None:
+        """Let rows that are not stored be made in these arrays, and delivered from them."""
+        self.transient = transient
+        delivered = transient.targets, transient.weights, transient.recipe.shared
+        for group, described in zip(self.groups, self.program.groups, strict=True):
+            if described.kind == f.NEURONS:
+                group.put_all(transient_arrays(*delivered))
+                for place, size in transient_counts(*delivered).items():
+                    group.context[place] = size
+        kernel = np.array([compile_make_row(transient).address])
+        self.procedural = f.Procedural(kernel, words_for(transient), transient.position, transient.index)
+
     def use(self, g: int, sparse: bool) -> None:
         """Have the kernels of the sparse update at hand for a group, or those of the dense one."""
         group, spec, rows = self.groups[g], self.program.groups[g].spec, self.part.rows
         if not self.kernels.deliver[int(sparse)]:
             types = DeliverSpec(rows.targets.dtype, rows.weights.dtype, self.program.dtype)
             self.kernels.deliver[int(sparse)] = compile_deliver(types, sparse).address
+        if self.transient is not None and not self.kernels.deliver[2 + int(sparse)]:
+            types = DeliverSpec(self.transient.targets.dtype, self.program.weight_dtype, self.program.dtype, transient=True)
+            self.kernels.deliver[2 + int(sparse)] = compile_deliver(types, sparse).address
         if sparse and DUE not in group.arrays:
             group.put_all(prediction_arrays(int(group.context[N])))
         name, addresses = ("sparse", self.kernels.sparse) if sparse else ("dense", self.kernels.dense)
@@ -210,6 +238,27 @@ class Member:
         wheel[used, :width] = self.wheel[used]  # what nobody has touched takes no memory
         self.wheel, self.part.wheel_width = wheel, width  # `wheel_width` is in entries, of two words each
         self.words, self.packed = self._words(), None
+
+    def transient_lines(self) -> np.ndarray:
+        """The lists of the wheel in which segments of rows wait that are not stored."""
+        slots = self.program.schedule.slots
+        return np.flatnonzero((self.count > 0) & np.repeat(self.kernels.transient != 0, slots))
+
+    def make_ring_room(self) -> None:
+        """A ring with twice the room."""
+        assert self.transient is not None
+        transient = more_room(self.transient, self.wheel, self.count, self.transient_lines())
+        self.part.ring, self.part.records = len(transient.targets), len(transient.records)
+        self._use_ring(transient)
+        self.words, self.packed = self._words(), None
+
+    def make_row(self, step: int, source: int) -> int:
+        """Make the row of a source that has fired in a step; how many segments its index then holds."""
+        while True:
+            segments = int(_CALL(int(self.procedural.kernel[0]))(self.procedural.words.ctypes.data, step, source))
+            if segments != FULL:
+                return segments
+            self.make_ring_room()
 
     def counted(self, place: int, g: int) -> int:
         """A counter of a group: `UPDATES` or `ACTIVE`."""
@@ -276,8 +325,9 @@ class Instance:
                         return
                     if status == f.LEFT:
                         return self.rests.left(thread)
-                    if status == f.WHEEL_FULL:
-                        self.members[worker].make_room()
+                    if status in (f.WHEEL_FULL, f.RING_FULL):
+                        full = self.members[worker]
+                        (full.make_room if status == f.WHEEL_FULL else full.make_ring_room)()
                         self.frames[worker] = self.members[worker].frame(samplers[worker])
                     elif status == f.RECORD_FULL:
                         self.buffer.drain()

@@ -10,6 +10,7 @@ import numpy as np
 from eventsim.cpu.frame import GAMMA, NEURONS, POISSON, VARYING
 from eventsim.cpu.inputs import Increments, Noise, grain_of
 from eventsim.cpu.poisson import thresholds
+from eventsim.cpu.transient import RECORDS, RING
 from eventsim.program import NOISE, Program
 from eventsim.random import key
 from eventsim.rate_curve import make_curve
@@ -21,18 +22,22 @@ from eventsim.varying_rate import VaryingRate, peak_rate
 class Part:
     """One worker's part of a program.
 
-    rows : its synapses (`eventsim.rows.Rows`)
+    rows : its synapses that are stored (`eventsim.rows.Rows`)
+    recipe : what the others are made from (`eventsim.procedural.Recipe`); None if there are none
     slots : the first input of each group in the worker's array of inputs, and its length
     gids : for each group the numbers of its neurons in the network
     states : for each group of neurons their state at time 0, (states, neurons)
     parameters : for each group the arrays that kernels only read, by their place (`eventsim.state`)
     wheel_width : room for this many segments that are due in one step; what an earlier batch item has needed
+    ring, records : room for so many synapses that are made, and rows of them; likewise
     noise : `Noise`, without keys; drives : the numbers of its inputs in the network, entry for entry
     """
 
     def __init__(self, program: Program, worker: int, workers: int):
         self.program, self.worker, self.workers = program, worker, workers
         self.rows = program.rows(worker, workers)
+        procedural = any(projection.procedural for projection in program.network.projections)
+        self.recipe = program.recipe(worker, workers) if procedural else None
         self.slots = program.slots(worker, workers)
         self.gids = [program.gids(g, worker, workers) for g in range(len(program.groups))]
         self.states: list[Any] = []
@@ -45,7 +50,7 @@ class Part:
                 self.states.append(None)
                 self.parameters.append(source_arrays(program, g, worker, workers))
         self.noise, self.drives = noise_table(program, worker, workers)
-        self.wheel_width = 16
+        self.wheel_width, self.ring, self.records = 16, RING, RECORDS
 
     def set_currents(self, g: int, time: float) -> None:
         """Let a group's parameters be those under the currents from ``time`` (ms) on: in place, for all batch items."""

@@ -72,7 +72,8 @@ def fire(g, t, c, frame, slots):
         line = inlet * slots + t % slots
         count = frame.count[line]
         if count:
-            frame.position[DELIVERED] += call_kernel(groups.deliver[sparse], c, address_of(frame.wheel[line], 0), count)
+            kernel = groups.deliver[sparse + 2 * groups.transient[inlet]]
+            frame.position[DELIVERED] += call_kernel(kernel, c, address_of(frame.wheel[line], 0), count)
             frame.count[line] = 0
     count = c[TOUCHED_COUNT]
     c[TOUCHED_COUNT] = 0

@@ -129,7 +129,7 @@ def unit_of(largest: float) -> int:
 
 def largest_sums(rows: Rows, program: Program, slots: Sequence[int]) -> np.ndarray:
     """For each slot the sum of the magnitudes of all weights onto it: no step brings more, since every synapse brings one spike."""
-    first = np.array([slots[g] for g, _ in program.inlets] or [0], np.int64)
+    first = np.array([slots[g] for g, _, _ in program.inlets] or [0], np.int64)
     total = np.zeros(max(slots[-1], 1))
     weights = rows.weights.astype(np.float32) if rows.weights.dtype == np.float16 else rows.weights
     _add_magnitudes(rows.index.words, first, rows.targets, weights, rows.shared, total)
@@ -151,7 +151,7 @@ def cut_pieces(program: Program, rows: Rows, slots: Sequence[int], levels: Seque
     if len(program.groups) > 1 << w.GROUP_BITS:
         raise SimulationError(f"the network has {len(program.groups)} groups of neurons; a GPU runs at most {1 << w.GROUP_BITS}")
     counts = np.zeros(len(rows.index.indptr), np.int64)
-    of_inlet = np.array([(g, slots[g], levels[g]) for g, _ in program.inlets] or [(0, 0, 0)], np.int64)
+    of_inlet = np.array([(g, slots[g], levels[g]) for g, _, _ in program.inlets] or [(0, 0, 0)], np.int64)
     level_of = np.repeat(np.array(program.schedule.level, np.int64), [p.size for p in program.network.populations])
     _count_pieces(*rows.index, counts)
     row = np.cumsum(counts)

@@ -51,6 +51,9 @@ class CudaSimulation(Simulation, backend="cuda"):
         modes = [update] if isinstance(update, str) else list(update.values()) if isinstance(update, Mapping) else []
         if "sparse" in modes:
             raise SimulationError("backend='cuda' updates neurons densely: use update='auto' or 'dense', or backend='cpu'")
+        made = [projection.label for projection in network.projections if projection.procedural]
+        if made:
+            raise SimulationError(f"{made[0]}: backend='cuda' stores every synapse; use procedural=False, or backend='cpu'")
         super().__init__(network, dt, update=update, workers=1, spikes=spikes, increments=increments, **others)
         self._engine = Engine(machine, self._program, self._items)
         self._flying: list[tuple[np.ndarray, np.ndarray]] = []  # steps and spikes of the last steps: some are on their way

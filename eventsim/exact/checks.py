@@ -35,6 +35,11 @@ def check_network(network: Network) -> None:
             )
     edges = []
     for projection in network.projections:
+        if projection.procedural:
+            raise NetworkError(
+                f"{projection.label}: method='exact' stores every synapse, and procedural=True asks that none is; leave it out, or "
+                "use the grid (method='grid')"
+            )
         source, target = network.number(projection.source), network.number(projection.target)
         projection.connectivity.check(
             network.populations[source].size, network.populations[target].size, projection.label, same=source == target

@@ -140,6 +140,6 @@ def read_described(
         raise StorageError(f"{label}: this is no {what}")
     if description.get("version") != version:
         raise StorageError(
-            f"{label}: version {description.get('version')!r} of the format, this eventsim reads {version}; use a newer one"
+            f"{label}: version {description.get('version')!r} of the format, not {version}; use the eventsim that wrote it"
         )
     return description, arrays

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from eventsim.errors import SimulationError
-from eventsim.random import NORMAL_REACH, bounded, draw4, draw4_each, key, log, normal, normal_each, philox, uniform, uniform53
+from eventsim.random import NORMAL_REACH, bounded, draw4, draw4_each, exp, key, log, normal, normal_each, philox, uniform, uniform53
 
 KNOWN = [  # Random123 1.14, kat_vectors, philox4x32 10: counter, key, result
     ((0, 0, 0, 0), (0, 0), (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
@@ -63,6 +63,16 @@ def test_log_is_within_an_ulp():
     ours = np.array([log(value) for value in x])
     exact = np.log(x.astype(np.longdouble))
     assert np.all(np.abs(ours - exact) <= np.spacing(np.abs(np.log(x))))
+
+
+def test_exp_is_within_an_ulp():
+    x = np.concatenate(
+        [np.random.default_rng(1).uniform(-708.0, 709.5, 20_000), np.linspace(-1.0, 1.0, 20_001), [0.0, -0.0, 1e-300]]
+    )
+    x = np.concatenate([x, np.arange(-1020, 1023) * math.log(2.0), (np.arange(-1020, 1023) + 0.5) * math.log(2.0)])
+    found = np.array([exp(value) for value in x])
+    assert np.all(np.abs(found - np.exp(x.astype(np.longdouble))) <= np.spacing(found))
+    assert exp(0.0) == 1.0 and exp(-746.0) == 0.0 == exp(-1e300) and exp(-745.0) == 5e-324
 
 
 def test_normal_has_the_normal_law_and_its_reach():

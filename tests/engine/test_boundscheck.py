@@ -64,6 +64,7 @@ SUITES = {
     "jumps and predictions": ["tests/engine/test_exactness.py", "-k", "long or far or rebound or float32"],
     "changing updates": ["tests/engine/test_update_modes.py"],
     "rows and rules": ["tests/connectivity"],
+    "procedural": ["tests/engine/test_procedural.py"],
     "dense windows": ["tests/exact/test_exact_dense.py", "tests/exact/test_exact_calendar.py", "-k", "small or busy or calendar"],
 }
 

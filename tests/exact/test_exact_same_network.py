@@ -85,7 +85,7 @@ def of_the_grid(simulation):
     found = []
     for i, neuron in enumerate(source):
         inlet, steps, slots, weights = rows.segment_at(i)
-        g, _ = program.inlets[inlet]
+        g, _, _ = program.inlets[inlet]
         owned, ports = program.owned(g, 0, 1), np.array(program.groups[g].spec.ports)
         targets = program.gids(g, 0, 1)[slots % owned]
         found.append((np.full(len(slots), neuron), targets, ports[slots // owned], weights, np.full(len(slots), steps)))
