@@ -49,6 +49,11 @@ class Distribution:
         """No value is larger."""
         raise NotImplementedError
 
+    @property
+    def magnitude(self) -> float:
+        """No value is larger in magnitude."""
+        return max(abs(self.minimum), abs(self.maximum))
+
     def encode(self) -> Encoded:
         """The form that compiled code reads."""
         raise NotImplementedError
@@ -202,6 +207,12 @@ class Normal(Distribution):
     def maximum(self) -> float:
         """No draw is larger: the generator reaches `NORMAL_REACH` standard deviations."""
         return max(self.low, min(self.high, self.mean + NORMAL_REACH * self.std))
+
+    @property
+    def magnitude(self) -> float:
+        """No draw is larger in magnitude, for the same reason."""
+        least = min(self.high, max(self.low, self.mean - NORMAL_REACH * self.std))
+        return max(abs(least), abs(self.maximum))
 
     def encode(self) -> Encoded:
         """The form that compiled code reads."""

@@ -15,7 +15,6 @@ from eventsim.distributions import Constant, Encoded
 from eventsim.errors import NetworkError
 from eventsim.generate import RuleCode, blocks_of
 from eventsim.one_row import row_capacity, tables_of
-from eventsim.random import NORMAL_REACH
 from eventsim.rows import BLOCK_BITS, RowSpec, check_delays, check_spec, check_weight, shared_weights, stream_keys
 
 # The places of a projection's whole numbers in a recipe. SLOT: of target 0; BASE: the code of its synapses at the least delay;
@@ -67,15 +66,6 @@ class Recipe(NamedTuple):
         return bool(self.numbers[:, OWN].any())
 
 
-def _check_weights(projection: Any, dtype: np.dtype) -> None:
-    """Refuse weights that could overflow: none is seen before it is made."""
-    law: Encoded = projection.weight.encode()
-    least, most = projection.weight.minimum, projection.weight.maximum
-    if not np.isfinite(least):
-        least = law.a - NORMAL_REACH * law.b
-    check_weight(max(abs(least), abs(most)), projection, dtype)
-
-
 def make_recipe(specs: Sequence[RowSpec], n_sources: int, dt: float, dtype: Any, weight_dtype: Any) -> Recipe:
     """The recipe of a worker's procedural projections; the arguments are those of `eventsim.rows.build_rows`."""
     dtype, stored = np.dtype(dtype), np.dtype(weight_dtype)
@@ -84,7 +74,7 @@ def make_recipe(specs: Sequence[RowSpec], n_sources: int, dt: float, dtype: Any,
     own = [not isinstance(spec.projection.weight, Constant) for spec in specs]
     for spec, of_own in zip(specs, own, strict=True):
         if of_own:
-            _check_weights(spec.projection, stored)
+            check_weight(spec.projection.weight.magnitude, spec.projection, stored)  # none is seen before it is made
     shared = shared_weights([spec for spec, of_own in zip(specs, own, strict=True) if not of_own], dtype)
     layout, inlets = _layout(specs, len(shared), dt)
     numbers, reals = np.zeros((len(specs), NUMBERS), np.int64), np.zeros((len(specs), REALS))

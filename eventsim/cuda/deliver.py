@@ -19,16 +19,20 @@ from eventsim.cuda.layout import (
     KIND_SHIFT,
     LENGTH_BITS,
     NEXT_SHIFT,
+    S_BATCH,
     S_LIST_ROOM,
+    S_RING,
     S_SIZE,
     S_SLOTS,
     S_WHEEL_SLOTS,
     SLOT_SHIFT,
     SPILLED,
     UNIT,
+    Kinds,
 )
 from eventsim.cuda.machine import Machine
 from eventsim.cuda.numbers import weight_reader
+from eventsim.cuda.procedural import bind_make
 
 BEGIN_MASK = (1 << KIND_SHIFT) - 1
 LENGTH_MASK = (1 << LENGTH_BITS) - 1
@@ -38,16 +42,16 @@ LEVEL_MASK = (1 << (NEXT_SHIFT - DELAY_BITS)) - 1
 
 
 @functools.cache
-def bind_deliver(machine: Machine, targets: np.dtype, weights: np.dtype, dtype: np.dtype) -> Any:
-    """A function ``(lane, first, second, a) -> synapses`` that adds its lane's share of a piece to what arrives."""
+def bind_deliver(machine: Machine, kinds: Kinds) -> Any:
+    """A function ``(lane, first, second, row, a) -> synapses`` that adds its lane's share of a piece to a row of what arrives."""
     atomic_add, lanes = machine.atomic_add, machine.lanes
-    weight = weight_reader(machine, weights, dtype)
+    weight = weight_reader(machine, kinds.weights, kinds.real)
 
     @machine.jit
-    def deliver(lane, first, second, a):
+    def deliver(lane, first, second, row, a):
         begin, kind = first & BEGIN_MASK, first >> KIND_SHIFT
         end = begin + (second & LENGTH_MASK) + 1
-        slot = second >> SLOT_SHIFT
+        slot = row + (second >> SLOT_SHIFT)
         units = a.numbers[a.groups[((second >> LENGTH_BITS) & GROUP_MASK) * GROUP_WORDS + UNIT] + 1]
         for q in range(begin + lane, end, lanes):
             w = a.shared[kind - 1] if kind else weight(a.weights, q)
@@ -58,10 +62,11 @@ def bind_deliver(machine: Machine, targets: np.dtype, weights: np.dtype, dtype: 
 
 
 @functools.cache
-def bind_push(machine: Machine, targets: np.dtype, weights: np.dtype, dtype: np.dtype) -> Any:
+def bind_push(machine: Machine, kinds: Kinds) -> Any:
     """A function ``(thread, threads, t, level, phase, a)``: pushes the spikes of the updates before and delivers what is due."""
     jit, atomic_add, lanes = machine.jit, machine.atomic_add, machine.lanes
-    deliver = bind_deliver(machine, targets, weights, dtype)
+    deliver = bind_deliver(machine, kinds)
+    make = bind_make(machine, kinds) if kinds.procedural else jit(lambda thread, threads, fired_at, phase, a: 0)
 
     @jit
     def wait(list_, first, second, a):
@@ -82,6 +87,7 @@ def bind_push(machine: Machine, targets: np.dtype, weights: np.dtype, dtype: np.
         lane, team, teams = thread % lanes, thread // lanes, threads // lanes
         size, slots, wheel_slots = a.sizes[S_SIZE], a.sizes[S_SLOTS], a.sizes[S_WHEEL_SLOTS]
         fired_at = t if level else t - 1  # the step of the updates before
+        row = (t & a.sizes[S_RING]) * a.sizes[S_BATCH] * slots
         events = 0
         for index in range(a.control[BEGIN + phase % 2] + team, a.control[FIRED], teams):
             spike = a.fired[index]
@@ -91,7 +97,7 @@ def bind_push(machine: Machine, targets: np.dtype, weights: np.dtype, dtype: np.
             begin, end = a.row[gid], a.row[gid + 1]
             piece = begin
             while piece < end and a.pieces[3 * piece + 2] >> NEXT_SHIFT:
-                events += deliver(lane, a.pieces[3 * piece], a.pieces[3 * piece + 1] + here, a)
+                events += deliver(lane, a.pieces[3 * piece], a.pieces[3 * piece + 1] + here, row, a)
                 piece += 1
             for other in range(piece + lane, end, lanes):
                 third = a.pieces[3 * other + 2]
@@ -100,8 +106,9 @@ def bind_push(machine: Machine, targets: np.dtype, weights: np.dtype, dtype: np.
         room, now = a.sizes[S_LIST_ROOM], level * wheel_slots + t % wheel_slots
         for entry in range(team, a.waiting[now], teams):
             place = 2 * (now * room + entry)
-            events += deliver(lane, a.wheel[place], a.wheel[place + 1], a)
-        if lane == 0 and events:
+            events += deliver(lane, a.wheel[place], a.wheel[place + 1], row, a)
+        events = (events if lane == 0 else 0) + make(thread, threads, fired_at, phase, a)
+        if events:
             a.tally[thread] += events
 
     return push

@@ -13,6 +13,7 @@ from eventsim.cuda import layout as w
 from eventsim.cuda.ahead import Sources, VaryingNoise
 from eventsim.cuda.machine import MOST_BLOCKS, Machine
 from eventsim.cuda.network import Layout, kinds_of, lay_out, levels_of
+from eventsim.cuda.rules import lay_out_rules
 from eventsim.cuda.steps import steps_kernel
 from eventsim.program import Program
 from eventsim.rows import Rows
@@ -40,9 +41,11 @@ class Engine:
         self.sizes[w.S_LIST_ROOM], self.sizes[w.S_SPILL_ROOM] = ROOM, ROOM
         self.sizes[w.S_AHEAD] = self.varying.wide
         self.sizes[w.S_FIRED_ROOM] = 2 * self.batch * program.size + SPIKES
+        self.rules = lay_out_rules(program, part, self.layout)
+        self.sizes[w.S_RING], self.sizes[w.S_RULES] = self.rules.ring - 1, len(self.rules.numbers)
         self.arrays = self._new_arrays(part.rows)
-        types = part.rows.targets.dtype, _bits(part.rows.weights).dtype, program.dtype
-        self.kernel = steps_kernel(machine, kinds_of(program), types)
+        kinds = w.Kinds(part.rows.targets.dtype, _bits(part.rows.weights).dtype, program.dtype, part.recipe is not None)
+        self.kernel = steps_kernel(machine, kinds_of(program), kinds)
         self.phase = 0  # that comes next
         self.kept = 0  # spikes at the front of `fired` that have been taken and are to be pushed
 
@@ -57,13 +60,13 @@ class Engine:
             first=put(lay.first),
             state=put(np.zeros(max(lay.states, 1), self.program.dtype)),
             numbers=put(lay.numbers),
-            arrived=put(np.zeros(max(self.batch * sizes[w.S_SLOTS], 1), np.int64)),
+            arrived=put(np.zeros(self._arriving, np.int64)),
             gids=put(lay.gids),
             row=put(lay.row),
             pieces=put(lay.pieces.reshape(-1)),
             targets=put(_filled(rows.targets)),
             weights=put(_filled(_bits(rows.weights))),
-            shared=put(_filled(rows.shared)),
+            shared=put(_filled(np.concatenate([rows.shared, self.rules.shared]).astype(self.program.dtype))),
             wheel=put(np.zeros(lists * ROOM * 2, np.int64)),
             waiting=put(np.zeros(lists, np.int64)),
             spill=put(np.zeros(3 * ROOM, np.int64)),
@@ -78,7 +81,17 @@ class Engine:
             increments=put(lay.increments),
             ahead=put(np.zeros(1, self.program.dtype)),
             tally=put(np.zeros(threads, np.int64)),
+            rules=put(_filled(self.rules.numbers.reshape(-1))),
+            laws=put(self.rules.laws),
+            streams=put(_filled(self.rules.streams.reshape(-1))),
+            orders=put(_filled(self.rules.orders)),
+            offsets=put(_filled(self.rules.offsets)),
         )
+
+    @property
+    def _arriving(self) -> int:
+        """The numbers of what arrives."""
+        return max(int(self.sizes[w.S_RING] + 1) * self.batch * int(self.sizes[w.S_SLOTS]), 1)
 
     def _replace(self, **arrays: np.ndarray) -> None:
         self.arrays = self.arrays._replace(**{name: self.machine.put(array) for name, array in arrays.items()})
@@ -110,8 +123,22 @@ class Engine:
             waiting=waiting,
             sizes=self.sizes,
             control=np.zeros(w.CONTROL_WORDS, np.int64),
-            arrived=np.zeros(max(self.batch * int(self.sizes[w.S_SLOTS]), 1), np.int64),
+            arrived=self._arrived(step, flying),
         )
+
+    def _arrived(self, step: int, flying: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+        """What is due after ``step`` of spikes whose rows are not stored."""
+        arrived = np.zeros(self._arriving, np.int64)
+        of_step = arrived.reshape(self.rules.ring, self.batch, -1)
+        for number, (item, spikes) in enumerate(zip(self.items, flying, strict=True)):
+            for due, slots, weights, unit in self.rules.after(item.members[0], step, *spikes):
+                np.add.at(of_step[due % self.rules.ring, number], slots, (weights * unit).astype(np.int64))
+        return arrived
+
+    def waiting(self, step: int, flying: Sequence[tuple[np.ndarray, np.ndarray]]) -> int:
+        """How many synapses that are not stored are due after ``step``."""
+        found = zip(self.items, flying, strict=True)
+        return sum(len(slots) for item, spikes in found for _, slots, _, _ in self.rules.after(item.members[0], step, *spikes))
 
     def pull(self) -> None:
         """Write the states to the batch items."""

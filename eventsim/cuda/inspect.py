@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from eventsim.cuda.layout import Kinds
 from eventsim.cuda.machine import gpu, import_cuda, rounding_every_product
 from eventsim.cuda.network import kinds_of
 from eventsim.cuda.steps import bind_phases
@@ -43,10 +44,10 @@ def ptx_of(network: Network, dt: float, dtype: Any = "float32", capability: tupl
     from eventsim.cuda.on_gpu import make_steps, signature_of
 
     program, real = build(network, dt, dtype, 0), np.dtype(dtype)
-    types = np.dtype(np.uint16), real, real
-    kernel = make_steps(*bind_phases(gpu(), kinds_of(program), types))
+    kinds = Kinds(np.dtype(np.uint16), real, real, any(projection.procedural for projection in network.projections))
+    kernel = make_steps(*bind_phases(gpu(), kinds_of(program), kinds))
     with _for_capability(capability), rounding_every_product():
-        return str(cuda.compile_ptx(kernel, signature_of(types), cc=capability)[0])
+        return str(cuda.compile_ptx(kernel, signature_of(kinds), cc=capability)[0])
 
 
 class Resources(NamedTuple):

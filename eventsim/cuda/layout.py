@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from eventsim.procedural import NUMBERS
+
 # What a group has, a row of int64. Places are those of the first element in the array that the comment names.
 COUNT = 0  # neurons in each item
 STATE = 1  # in `state`: (states, batch * COUNT)
@@ -32,6 +34,11 @@ NOISE_WORDS = 10
 # A row of `increments`.
 I_SLOT, I_COUNT, I_BEGIN, I_ROWS, I_STEP = range(5)
 INCREMENT_WORDS = 5
+# A row of `rules`: the words of `eventsim.procedural`, then these. R_PARTS: how many parts a row has, R_SPLIT: and each of its blocks;
+# R_UNIT: of its targets' group, in `numbers`; R_PLACE: the slot of target 0; R_SHARED: its weight in `shared`, or -1; R_DELAY: in
+# steps, or -1 where synapses have their own.
+R_PARTS, R_SPLIT, R_UNIT, R_PLACE, R_SHARED, R_DELAY = range(NUMBERS, NUMBERS + 6)
+RULE_WORDS = NUMBERS + 6
 
 # Places of `control`. FIRED: spikes in `fired`; BEGIN, 2: where those of a phase of updates begin, in turn; PENDING, 2: pieces that
 # these have; SPILLED: pieces for which a list of the wheel had no room; STATUS, AT_STEP, AT_PHASE: why and where a launch ended.
@@ -43,9 +50,11 @@ STATUS, AT_STEP, AT_PHASE = 6, 7, 8
 CONTROL_WORDS = 9
 DONE, FIRED_FULL, SPILL_SMALL, WHEEL_FULL = range(4)  # statuses
 
-# Places of `sizes`, which kernels only read.
+# Places of `sizes`, which kernels only read. S_RING: the steps for which `arrived` has room, a power of two, less 1; S_RULES: of
+# connectivity that is not stored.
 S_SIZE, S_BATCH, S_SLOTS, S_LEVELS, S_WHEEL_SLOTS, S_LIST_ROOM, S_FIRED_ROOM, S_SPILL_ROOM, S_FIRST_STEP, S_AHEAD = range(10)
-SIZES_WORDS = 10
+S_RING, S_RULES = range(10, 12)
+SIZES_WORDS = 12
 
 PIECE = 128  # synapses of a piece of a segment, at most
 KIND_SHIFT = 40  # of its first word: where it begins below, its kind of weight above
@@ -65,13 +74,13 @@ class Arrays(NamedTuple):
     first: Any  # int64 (levels + 1,): groups first[l] .. first[l + 1] - 1 are those of level l
     state: Any  # real
     numbers: Any  # real
-    arrived: Any  # int64 (batch * slots,)
+    arrived: Any  # int64 (S_RING + 1, batch * slots): what is due in step t has row t % (S_RING + 1)
     gids: Any  # int32
     row: Any  # int64 (sources + 1,): pieces row[s] .. row[s + 1] - 1 are those of source s
     pieces: Any  # int64 (3 * pieces,)
     targets: Any  # uint16 or uint32
     weights: Any  # uint16 (float16), float32 or float64
-    shared: Any  # real
+    shared: Any  # real: those of stored synapses, then those of others
     wheel: Any  # int64 (lists * S_LIST_ROOM * 2,)
     waiting: Any  # int64 (lists,): how many pieces each list holds
     spill: Any  # int64 (S_SPILL_ROOM * 3,): list, and the two words of a piece
@@ -85,14 +94,40 @@ class Arrays(NamedTuple):
     listed: Any  # int64: where the thresholds of neurons with rates of their own begin
     increments: Any  # int64
     ahead: Any  # real (steps, batch, S_AHEAD): noise with rates that vary over time, in this launch
-    tally: Any  # int64 (threads,): synaptic events that each thread has delivered
+    tally: Any  # int64 (threads,): synaptic events that each thread has delivered, those that are not stored when they are made
+    rules: Any  # int64 (rules * RULE_WORDS,)
+    laws: Any  # float64 (rules * REALS + 1,): of `eventsim.procedural`, and dt in ms
+    streams: Any  # uint64 (rules * 3,)
+    orders: Any  # uint32: keys of permutations
+    offsets: Any  # uint32: where the synapses of sources begin
 
 
 REAL = ("state", "numbers", "shared", "ahead")  # arrays of the type of states
-OTHERS = {"gids": np.int32, "keys": np.uint64, "cuts": np.uint32}  # and those of other types than int64
+OTHERS = {  # and those of other types than int64
+    "gids": np.int32,
+    "keys": np.uint64,
+    "cuts": np.uint32,
+    "laws": np.float64,
+    "streams": np.uint64,
+    "orders": np.uint32,
+    "offsets": np.uint32,
+}
 
 
-def dtypes_of(targets: np.dtype, weights: np.dtype, real: np.dtype) -> dict[str, np.dtype]:
+class Kinds(NamedTuple):
+    """What two networks with the same kinds of neurons need different kernels for.
+
+    targets, weights, real : types of targets, of weights as they are stored, and of states
+    procedural : whether there are rows that are not stored
+    """
+
+    targets: np.dtype
+    weights: np.dtype
+    real: np.dtype
+    procedural: bool = False
+
+
+def dtypes_of(kinds: Kinds) -> dict[str, np.dtype]:
     """The type of the elements of each of `Arrays`."""
-    known = {**dict.fromkeys(REAL, real), **OTHERS, "targets": targets, "weights": weights}
+    known = {**dict.fromkeys(REAL, kinds.real), **OTHERS, "targets": kinds.targets, "weights": kinds.weights}
     return {name: np.dtype(known.get(name, np.int64)) for name in Arrays._fields}

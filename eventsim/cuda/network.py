@@ -13,6 +13,7 @@ from eventsim.cpu.frame import NEURONS
 from eventsim.cpu.inputs import MOST_THRESHOLDS, Noise, fill_count_thresholds
 from eventsim.cpu.part import Part
 from eventsim.cuda import layout as w
+from eventsim.cuda.units import largest_sums, unit_of
 from eventsim.errors import SimulationError
 from eventsim.jit import jit
 from eventsim.program import NOISE, Program
@@ -20,8 +21,6 @@ from eventsim.random import key
 from eventsim.rows import Rows
 from eventsim.segments import BLOCK_SHIFT, INLET_SHIFT
 
-LARGEST_SUM = 62  # bits of a sum of everything that can arrive at a neuron in one step
-LEAST_UNIT, MOST_UNIT = -120, 120  # powers of two between which float32 has the unit and its inverse
 LENGTH_MASK = (1 << BLOCK_SHIFT) - 1
 BLOCK_SLOTS = 16  # bits of a target in a block of slots
 
@@ -75,7 +74,7 @@ def lay_out(program: Program, part: Part, increments: Sequence[Any], batch: int)
     levels, states = levels_of(program), 0
     kinds = kinds_of(program)
     parameters: dict[int, tuple[tuple[int, int], ...]] = {}
-    largest = largest_sums(part.rows, program, part.slots)
+    largest = largest_sums(program)
     for g, group in enumerate(program.groups):
         mine = words[g]
         mine[w.COUNT], mine[w.UPDATE] = group.size, -1
@@ -92,7 +91,7 @@ def lay_out(program: Program, part: Part, increments: Sequence[Any], batch: int)
             mine[word] = numbers.add(part.parameters[g][place])
             found.append((place, int(mine[word])))
         parameters[g] = tuple(found)
-        power = unit_of(float(largest[part.slots[g] : part.slots[g + 1]].max(initial=0.0)))
+        power = unit_of(largest[g])
         mine[w.UNIT] = numbers.add([math.ldexp(1.0, -power), math.ldexp(1.0, power)])
     order = np.argsort(part.noise.group, kind="stable")
     noise, cuts, listed = lay_out_noise(part.noise, order, words, numbers)
@@ -118,32 +117,6 @@ def lay_out(program: Program, part: Part, increments: Sequence[Any], batch: int)
 def kinds_of(program: Program) -> tuple[Any, ...]:
     """The kinds of neurons of a network, each once."""
     return tuple(dict.fromkeys(group.spec for group in program.groups if group.spec is not None))
-
-
-def unit_of(largest: float) -> int:
-    """The power of two whose multiples hold every sum up to ``largest`` in 64 bits, as fine as they can be."""
-    if largest == 0.0:
-        return 0
-    return max(LEAST_UNIT, min(MOST_UNIT, LARGEST_SUM - math.frexp(largest)[1]))
-
-
-def largest_sums(rows: Rows, program: Program, slots: Sequence[int]) -> np.ndarray:
-    """For each slot the sum of the magnitudes of all weights onto it: no step brings more, since every synapse brings one spike."""
-    first = np.array([slots[g] for g, _, _ in program.inlets] or [0], np.int64)
-    total = np.zeros(max(slots[-1], 1))
-    weights = rows.weights.astype(np.float32) if rows.weights.dtype == np.float16 else rows.weights
-    _add_magnitudes(rows.index.words, first, rows.targets, weights, rows.shared, total)
-    return total
-
-
-@jit
-def _add_magnitudes(words, first, targets, weights, shared, out_total):
-    """Add the magnitude of every weight to its slot's total."""
-    for i in range(len(words)):
-        begin, kind = words[i, 0] & ((1 << w.KIND_SHIFT) - 1), words[i, 0] >> w.KIND_SHIFT
-        slot = first[words[i, 2] >> INLET_SHIFT] + ((words[i, 1] >> BLOCK_SHIFT) << BLOCK_SLOTS)
-        for q in range(begin, begin + (words[i, 1] & LENGTH_MASK)):
-            out_total[slot + targets[q]] += abs(shared[kind - 1] if kind else weights[q])
 
 
 def cut_pieces(program: Program, rows: Rows, slots: Sequence[int], levels: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,6 @@
 """Rows of numbers as tuples, and weights as whole numbers.
 
-What arrives at a neuron is summed as multiples of a power of two, in 64 bits (`eventsim.cuda.network.unit_of`): whole numbers give
+What arrives at a neuron is summed as multiples of a power of two, in 64 bits (`eventsim.cuda.units.unit_of`): whole numbers give
 the same sum in any order, so that a run gives the same bits every time although nobody knows which thread comes first.
 """
 
@@ -65,10 +65,17 @@ def weight_reader(machine: Machine, stored: np.dtype, real: np.dtype) -> Any:
     number = real.type
     if stored != np.dtype(np.uint16):
         return machine.jit(lambda weights, q: number(weights[q]))
-    single, scale = np.float32, np.float32(HALF_SCALE)
+    of_half = half_reader(machine, real)
+    return machine.jit(lambda weights, q: of_half(weights[q]))
 
-    def of_half(weights, q):
-        bits = np.int32(np.int64(weights[q]) << np.int64(48) >> np.int64(35)) & np.int32(-1879056384)  # 0x8FFFE000
+
+@functools.cache
+def half_reader(machine: Machine, real: np.dtype) -> Any:
+    """A function of the bits of a float16 that gives it as a number of the state's type."""
+    number, single, scale = real.type, np.float32, np.float32(HALF_SCALE)
+
+    def of_half(half):
+        bits = np.int32(np.int64(half) << np.int64(48) >> np.int64(35)) & np.int32(-1879056384)  # 0x8FFFE000
         return number(np.int32(bits).view(single) * scale)
 
     return machine.jit(of_half)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numba import cuda
 
-from eventsim.cuda.layout import AT_PHASE, AT_STEP, DONE, S_LEVELS, STATUS, Arrays, dtypes_of
+from eventsim.cuda.layout import AT_PHASE, AT_STEP, DONE, S_LEVELS, STATUS, Arrays, Kinds, dtypes_of
 
 
 def atomic_add(array, index, value):
@@ -24,11 +24,13 @@ def make_steps(stopped: Any, run: Any) -> Any:
 
     def steps(
         sizes, control, groups, first, state, numbers, arrived, gids, row, pieces, targets, weights, shared, wheel, waiting, spill,
-        fired, ends, given, given_ends, noise, keys, cuts, listed, increments, ahead, tally, step, phase, last,
+        fired, ends, given, given_ends, noise, keys, cuts, listed, increments, ahead, tally, rules, laws, streams, orders, offsets,
+        step, phase, last,
     ):  # fmt: skip
         a = Arrays(
             sizes, control, groups, first, state, numbers, arrived, gids, row, pieces, targets, weights, shared, wheel, waiting,
-            spill, fired, ends, given, given_ends, noise, keys, cuts, listed, increments, ahead, tally,
+            spill, fired, ends, given, given_ends, noise, keys, cuts, listed, increments, ahead, tally, rules, laws, streams, orders,
+            offsets,
         )  # fmt: skip
         thread, threads = cuda.grid(1), cuda.gridsize(1)
         grid = cuda.cg.this_grid()
@@ -54,9 +56,9 @@ def make_steps(stopped: Any, run: Any) -> Any:
     return steps
 
 
-def signature_of(types: tuple[np.dtype, np.dtype, np.dtype]) -> tuple[Any, ...]:
-    """What the kernel takes, as numba-cuda's types; types : of targets, weights and states."""
+def signature_of(kinds: Kinds) -> tuple[Any, ...]:
+    """What the kernel takes, as numba-cuda's types."""
     from numba.cuda.np.numpy_support import from_dtype
     from numba.cuda.types import Array, int64
 
-    return (*(Array(from_dtype(dtype), 1, "C") for dtype in dtypes_of(*types).values()), int64, int64, int64)
+    return (*(Array(from_dtype(dtype), 1, "C") for dtype in dtypes_of(kinds).values()), int64, int64, int64)

@@ -16,7 +16,7 @@ from eventsim.cuda.machine import chosen_machine
 from eventsim.errors import SimulationError
 from eventsim.interrupt import DeferredInterrupt
 from eventsim.network import Network
-from eventsim.simulation import Simulation
+from eventsim.simulation import Counters, Simulation
 from eventsim.state import UPDATES, N
 
 
@@ -24,7 +24,7 @@ class CudaSimulation(Simulation, backend="cuda"):
     """A network on a grid of ``dt`` ms on an NVIDIA GPU, with its state; parameters and results are those of `Simulation`.
 
     What arrives at a neuron in a step is summed in whole numbers of a unit so small that the sum is exact to 62 bits
-    (`eventsim.cuda.network`), and so the same in any order: the same run gives the same bits every time. A processor rounds every
+    (`eventsim.cuda.units`), and so the same in any order: the same run gives the same bits every time. A processor rounds every
     addition, so that its spikes are the same where all sums are exact, and statistically the same elsewhere.
 
     Parameters
@@ -51,9 +51,6 @@ class CudaSimulation(Simulation, backend="cuda"):
         modes = [update] if isinstance(update, str) else list(update.values()) if isinstance(update, Mapping) else []
         if "sparse" in modes:
             raise SimulationError("backend='cuda' updates neurons densely: use update='auto' or 'dense', or backend='cpu'")
-        made = [projection.label for projection in network.projections if projection.procedural]
-        if made:
-            raise SimulationError(f"{made[0]}: backend='cuda' stores every synapse; use procedural=False, or backend='cpu'")
         super().__init__(network, dt, update=update, workers=1, spikes=spikes, increments=increments, **others)
         self._engine = Engine(machine, self._program, self._items)
         self._flying: list[tuple[np.ndarray, np.ndarray]] = []  # steps and spikes of the last steps: some are on their way
@@ -138,19 +135,37 @@ class CudaSimulation(Simulation, backend="cuda"):
         for g in {self._program.place[self.network.number(current.target)] for current in self._varying}:
             self._engine.set_numbers(g)
 
+    @property
+    def counters(self) -> Counters:
+        """What has been done so far."""
+        found = super().counters
+        return found._replace(synaptic_events=found.synaptic_events - self._waiting())
+
+    def _waiting(self) -> int:
+        """How many synapses that are not stored have been made, and wait to be delivered."""
+        return self._engine.waiting(self._step, self._in_flight(self._engine.kept))
+
     def _capture(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         self._pull()
+        waiting = self._waiting()
         for item, (steps, sources) in zip(self._items, self._in_flight(), strict=True):
             put_in_flight(item.members[0], self._step, steps, sources)
             item.updates.last, item.updates.window = self._step, FIRST
             if any(item.updates.free):
                 item.updates.next = self._step + FIRST
-        return super()._capture()
+        # Synapses that are not stored count when they are made, and are to count when they are delivered.
+        position = self._items[0].members[0].position
+        position[f.DELIVERED] -= waiting
+        try:
+            return super()._capture()
+        finally:
+            position[f.DELIVERED] += waiting
 
-    def _in_flight(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Of each batch item the spikes, steps and sources, that may be on their way."""
+    def _in_flight(self, but_last: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Of each batch item the spikes, steps and sources, that may be on their way; ``but_last`` of them left out."""
         nothing = [(np.zeros(0, np.int64),) * 2]
         steps, spikes = (np.concatenate(column) for column in zip(*(self._flying or nothing), strict=True))
+        steps, spikes = steps[: len(steps) - but_last], spikes[: len(spikes) - but_last]
         recent = steps > self._step - self._program.schedule.slots
         steps, spikes, size = steps[recent], spikes[recent], self._program.size
         return [(steps[spikes // size == item], spikes[spikes // size == item] % size) for item in range(self._batch)]
@@ -164,6 +179,7 @@ class CudaSimulation(Simulation, backend="cuda"):
         for g in {self._program.place[self.network.number(current.target)] for current in self._varying}:
             self._engine.set_numbers(g)
         self._engine.push(self._step, flying)
+        self._items[0].members[0].position[f.DELIVERED] += self._engine.waiting(self._step, flying)
         size = self._program.size
         self._flying = [(at, number * size + who) for number, (at, who) in enumerate(flying)]
         self._apart = False

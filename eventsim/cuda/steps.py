@@ -36,6 +36,7 @@ from eventsim.cuda.layout import (
     STATUS,
     WHEEL_FULL,
     Arrays,
+    Kinds,
     dtypes_of,
 )
 from eventsim.cuda.machine import EMULATION, GPU, MOST_BLOCKS, Machine, import_cuda, rounding_every_product
@@ -44,13 +45,13 @@ from eventsim.jit import compile_callback
 from eventsim.models import BUILT_IN
 
 
-def bind_phases(machine: Machine, specs: tuple[Any, ...], types: tuple[np.dtype, np.dtype, np.dtype]) -> tuple[Any, Any]:
+def bind_phases(machine: Machine, specs: tuple[Any, ...], kinds: Kinds) -> tuple[Any, Any]:
     """Functions ``stopped(t, phase, a) -> status`` and ``run(thread, threads, t, phase, a)`` of one phase.
 
-    specs : the kinds of neurons; types : of targets, weights and states
+    specs : the kinds of neurons
     """
     jit = machine.jit
-    push, updates = bind_push(machine, *types), bind_updates(machine, specs)
+    push, updates = bind_push(machine, kinds), bind_updates(machine, specs)
 
     @jit
     def stopped(t, phase, a):
@@ -83,27 +84,27 @@ def bind_phases(machine: Machine, specs: tuple[Any, ...], types: tuple[np.dtype,
 
 
 @functools.cache
-def steps_kernel(machine: Machine, specs: tuple[Any, ...], types: tuple[np.dtype, np.dtype, np.dtype]) -> Any:
+def steps_kernel(machine: Machine, specs: tuple[Any, ...], kinds: Kinds) -> Any:
     """The kernel of a kind of network: ``kernel(arrays, step, phase, last)`` runs from a phase of a step to the end of the last
     one, or as far as there is room, and says in `control` how far it came."""
-    stopped, run = bind_phases(machine, specs, types)
+    stopped, run = bind_phases(machine, specs, kinds)
     if machine.name == EMULATION:
-        return _emulated(machine, stopped, run, types, name_of(specs, types))
-    return _on_cuda(machine, stopped, run, types)
+        return _emulated(machine, stopped, run, kinds, name_of(specs, kinds))
+    return _on_cuda(machine, stopped, run, kinds)
 
 
-def name_of(specs: tuple[Any, ...], types: tuple[np.dtype, np.dtype, np.dtype]) -> str | None:
+def name_of(specs: tuple[Any, ...], kinds: Kinds) -> str | None:
     """What says all about a kernel, or None where models are not this package's: those may change without its noticing."""
     if any(BUILT_IN.get(spec.model.name) is not spec.model for spec in specs):
         return None
-    kinds = [(s.model.name, s.order, s.ports, s.hold, s.holds, s.own, s.own_step) for s in specs]
-    return f"cuda steps {kinds} {' '.join(map(str, types))}"
+    neurons = [(s.model.name, s.order, s.ports, s.hold, s.holds, s.own, s.own_step) for s in specs]
+    return f"cuda steps {neurons} {kinds}"
 
 
-def _emulated(machine: Machine, stopped: Any, run: Any, types: Any, name: str | None) -> Any:
+def _emulated(machine: Machine, stopped: Any, run: Any, kinds: Kinds, name: str | None) -> Any:
     threads = machine.threads
     kind = numba_types.NamedTuple(
-        tuple(numba_types.Array(from_dtype(dtype), 1, "C") for dtype in dtypes_of(*types).values()), Arrays
+        tuple(numba_types.Array(from_dtype(dtype), 1, "C") for dtype in dtypes_of(kinds).values()), Arrays
     )
     read = reader(kind)
 
@@ -133,14 +134,14 @@ def _emulated(machine: Machine, stopped: Any, run: Any, types: Any, name: str | 
     return start
 
 
-def _on_cuda(machine: Machine, stopped: Any, run: Any, types: Any) -> Any:
+def _on_cuda(machine: Machine, stopped: Any, run: Any, kinds: Kinds) -> Any:
     from eventsim.cuda.on_gpu import make_steps, signature_of
 
     kernel = import_cuda().jit(make_steps(stopped, run))
     blocks = machine.blocks
     if machine.name == GPU:  # all blocks wait for each other, and so all must be there at once
         with rounding_every_product():
-            compiled = kernel.compile(signature_of(types))
+            compiled = kernel.compile(signature_of(kinds))
         blocks = min(MOST_BLOCKS, compiled.max_cooperative_grid_blocks(machine.threads))
 
     def start(a: Arrays, step: int, phase: int, last: int) -> None:

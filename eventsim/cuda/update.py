@@ -16,6 +16,7 @@ from eventsim.cuda.layout import (
     PENDING,
     RHO,
     S_BATCH,
+    S_RING,
     S_SIZE,
     S_SLOTS,
     STATE,
@@ -57,7 +58,7 @@ def bind_inputs(machine: Machine, dtype: Any, ports: int) -> Any:
     def one(c, j, item, t, a):
         slot = last * a.groups[c + COUNT] + j
         x = outside(c, slot, item, t, a)
-        place = item * a.sizes[S_SLOTS] + a.groups[c + INPUT] + slot
+        place = ((t & a.sizes[S_RING]) * a.sizes[S_BATCH] + item) * a.sizes[S_SLOTS] + a.groups[c + INPUT] + slot
         arrived = a.arrived[place]
         if arrived != 0:
             a.arrived[place] = 0

@@ -45,7 +45,7 @@ def test_launches_may_be_as_short_as_a_step(monkeypatch):
 
 
 def test_sums_have_the_finest_unit_that_cannot_overflow():
-    from eventsim.cuda.network import LARGEST_SUM, unit_of
+    from eventsim.cuda.units import LARGEST_SUM, unit_of
 
     for largest in (1e-30, 3e-5, 0.5, 1.0, 1.5, 77.0, 2.0**40):
         power = unit_of(largest)
