@@ -340,19 +340,23 @@ def _draw_again(kind, a, b, low, high, redraw, key, edge, x):
 
 
 @jit
+def draw_alone(kind, a, b, low, high, redraw, key, edge):
+    """As `draw`, of all but `PerSynapse`."""
+    if kind == CONSTANT:
+        return a
+    r0, r1, r2, r3 = draw4(key, np.uint64(edge), np.uint64(0))
+    if kind == UNIFORM:
+        return a + (b - a) * uniform53(r0, r1)
+    return _draw_again(kind, a, b, low, high, redraw, key, edge, _shape(kind, normal(r0, r1, r2, r3), a, b))
+
+
+@jit
 def draw(kind, a, b, low, high, redraw, values, key, edge):
     """The value of element ``edge`` (int64), float64, of an encoded distribution; modifies nothing.
 
     The counter is (edge, attempt): a pure function of the key and the element.
     """
-    if kind == CONSTANT:
-        return a
-    if kind == PER_SYNAPSE:
-        return np.float64(values[edge])
-    r0, r1, r2, r3 = draw4(key, np.uint64(edge), np.uint64(0))
-    if kind == UNIFORM:
-        return a + (b - a) * uniform53(r0, r1)
-    return _draw_again(kind, a, b, low, high, redraw, key, edge, _shape(kind, normal(r0, r1, r2, r3), a, b))
+    return np.float64(values[edge]) if kind == PER_SYNAPSE else draw_alone(kind, a, b, low, high, redraw, key, edge)
 
 
 @jit

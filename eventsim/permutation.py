@@ -9,6 +9,8 @@ Black and Rogaway (2002), "Ciphers with arbitrary finite domains", CT-RSA.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from eventsim.jit import jit, jit_borrowing
@@ -25,7 +27,7 @@ _LOW, _32 = np.uint64(0xFFFFFFFF), np.uint64(32)
 @jit
 def rectangle(n):
     """(rows, columns) of the least rectangle with as many rows as the root of n, rounded up; n from 1 to 2**31 - 1."""
-    rows = np.int64(np.sqrt(float(n)))
+    rows = np.int64(math.sqrt(float(n)))
     while rows * rows < n:
         rows += 1
     return rows, (n + rows - 1) // rows

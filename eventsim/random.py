@@ -28,6 +28,7 @@ _P1, _P2, _P3, _P4, _P5 = (
     -1.65339022054652515390e-06,
     4.13813679705723846039e-08,
 )
+_WHOLE = 1.5 * 2.0**52  # added to a float64 of less than 2**51, it leaves the nearest whole number
 _S0, _S1, _S2, _S3, _S4, _S5, _S6, _S7, _S8, _S9, _S10 = (
     (-1) ** n * math.pi ** (2 * n + 1) / math.factorial(2 * n + 1) for n in range(11)
 )
@@ -137,13 +138,19 @@ def log(x):
 
 
 @jit
+def nearest(x):
+    """The whole number nearest to a float64 below 2**51 in magnitude, ties to even, as a float64; modifies nothing."""
+    return (x + _WHOLE) - _WHOLE
+
+
+@jit
 def exp(x):
     """The exponential of a float64 below 709.7, within 1 ulp (of denormal results 2); modifies nothing.
 
     That of fdlibm, as `log`: x = k ln 2 + r, exp(r) = 1 + r + r c / (2 - c), c = r - r**2 P(r**2); of + - * / only.
     """
     x = max(x, -746.0)  # whose exponential is 0
-    k = np.floor(x * _PER_LN2 + 0.5)
+    k = nearest(x * _PER_LN2)
     high, low = x - k * _LN2_HI, k * _LN2_LO
     r = high - low
     z = r * r

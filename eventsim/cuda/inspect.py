@@ -11,7 +11,7 @@ import numpy as np
 from eventsim.cuda.layout import Kinds
 from eventsim.cuda.machine import gpu, import_cuda, rounding_every_product
 from eventsim.cuda.network import kinds_of
-from eventsim.cuda.steps import bind_phases
+from eventsim.cuda.steps import bind_phases, most_registers
 from eventsim.errors import SimulationError
 from eventsim.network import Network
 from eventsim.program import build
@@ -67,7 +67,8 @@ def resources_of(text: str, capability: tuple[int, int] = HOPPER) -> Resources:
     """The resources of a kernel, as NVIDIA's assembler reports them; text : its PTX."""
     from cuda.bindings import nvjitlink
 
-    options = [f"-arch=sm_{capability[0]}{capability[1]}", "-verbose", "-Xptxas=-v"]
+    limit = f"-maxrregcount={most_registers(gpu())}"
+    options = [f"-arch=sm_{capability[0]}{capability[1]}", "-verbose", "-Xptxas=-v", limit]
     handle = nvjitlink.create(len(options), options)
     try:
         code = text.encode()

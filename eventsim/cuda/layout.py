@@ -34,9 +34,9 @@ NOISE_WORDS = 10
 # A row of `increments`.
 I_SLOT, I_COUNT, I_BEGIN, I_ROWS, I_STEP = range(5)
 INCREMENT_WORDS = 5
-# A row of `rules`: the words of `eventsim.procedural`, then these. R_PARTS: how many parts a row has, R_SPLIT: and each of its blocks;
-# R_UNIT: of its targets' group, in `numbers`; R_PLACE: the slot of target 0; R_SHARED: its weight in `shared`, or -1; R_DELAY: in
-# steps, or -1 where synapses have their own.
+# A row of `rules`: the words of `eventsim.procedural`, then these. R_PARTS: how many parts a row has, R_SPLIT: and each of its
+# blocks; R_UNIT: of its targets' group, in `numbers`; R_PLACE: the slot of target 0; R_SHARED: its weight in `shared`, or -1;
+# R_DELAY: in steps, or -1 where synapses have their own.
 R_PARTS, R_SPLIT, R_UNIT, R_PLACE, R_SHARED, R_DELAY = range(NUMBERS, NUMBERS + 6)
 RULE_WORDS = NUMBERS + 6
 

@@ -45,6 +45,7 @@ class Machine:
     blocks, threads : of a launch; 0 blocks: as many as there is room for at once
     put, get : an array there, of an array here; and back
     fill : ``(array, begin, values)`` writes values to an array there
+    plain : of an array, within a kernel, what the processor's functions take: the simulator runs them as they are
     """
 
     name: str
@@ -57,6 +58,7 @@ class Machine:
     put: Callable[[np.ndarray], Any]
     get: Callable[[Any], np.ndarray]
     fill: Callable[[Any, int, np.ndarray], None]
+    plain: Any
 
 
 def _njit(function: Callable) -> Any:
@@ -68,6 +70,11 @@ def _add(array, index, value):
     before = array[index]
     array[index] += value
     return before
+
+
+@_njit
+def _same(array):
+    return array
 
 
 def _fill_here(array: np.ndarray, begin: int, values: np.ndarray) -> None:
@@ -88,6 +95,7 @@ def emulation(threads: int = 8, lanes: int = 4) -> Machine:
         put=np.array,
         get=np.array,
         fill=_fill_here,
+        plain=_same,
     )
 
 
@@ -177,6 +185,7 @@ def _cuda_machine(name: str, lanes: int, blocks: int, threads: int) -> Machine:
         put=cuda.to_device,
         get=lambda array: array.copy_to_host(),
         fill=lambda array, begin, values: array[begin : begin + len(values)].copy_to_device(values) if len(values) else None,
+        plain=(lambda array: array._ary) if name == SIMULATOR else jit(_same.py_func),
     )
 
 

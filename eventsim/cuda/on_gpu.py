@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from numba import cuda
 
 from eventsim.cuda.layout import AT_PHASE, AT_STEP, DONE, S_LEVELS, STATUS, Arrays, Kinds, dtypes_of
@@ -29,8 +28,8 @@ def make_steps(stopped: Any, run: Any) -> Any:
     ):  # fmt: skip
         a = Arrays(
             sizes, control, groups, first, state, numbers, arrived, gids, row, pieces, targets, weights, shared, wheel, waiting,
-            spill, fired, ends, given, given_ends, noise, keys, cuts, listed, increments, ahead, tally, rules, laws, streams, orders,
-            offsets,
+            spill, fired, ends, given, given_ends, noise, keys, cuts, listed, increments, ahead, tally, rules, laws, streams,
+            orders, offsets,
         )  # fmt: skip
         thread, threads = cuda.grid(1), cuda.gridsize(1)
         grid = cuda.cg.this_grid()

@@ -32,7 +32,7 @@ from eventsim.cuda.layout import (
 )
 from eventsim.cuda.machine import Machine
 from eventsim.cuda.numbers import half_reader
-from eventsim.distributions import draw
+from eventsim.distributions import draw_alone
 from eventsim.generate import IN_SLOTS, ONE_TO_ONE, OUT_DEGREE, block_begin, gap
 from eventsim.permutation import KEYS as ROUND_KEYS
 from eventsim.permutation import permuted, rectangle
@@ -41,14 +41,12 @@ from eventsim.procedural import (
     DELAY,
     DELAY_KIND,
     DELAY_REDRAW,
-    K,
     KEYS,
     KIND,
     N_SOURCE,
     N_TARGET,
     NO_SELF,
     OFFSETS,
-    P,
     REALS,
     SCALE,
     SHIFT,
@@ -56,12 +54,13 @@ from eventsim.procedural import (
     WEIGHT,
     WEIGHT_KIND,
     WEIGHT_REDRAW,
+    K,
+    P,
 )
-from eventsim.random import bounded, draw4
+from eventsim.random import bounded, draw4, nearest
 
 STRUCTURE, WEIGHTS, DELAYS, STREAMS = range(4)  # the keys of a projection
 PART = 64  # synapses of a part, about
-ROUND = 1.5 * 2.0**52  # a number to which one of less than 2**51 is added as a whole one, the nearest, ties to even
 
 
 @functools.cache
@@ -85,14 +84,14 @@ def bind_send(machine: Machine, kinds: Kinds) -> Any:
         if steps < 0:
             law, at = a.rules[row + DELAY_KIND], reals + DELAY
             redraw, key = a.rules[row + DELAY_REDRAW] != 0, a.streams[keys + DELAYS]
-            ms = draw(law, a.laws[at], a.laws[at + 1], a.laws[at + 2], a.laws[at + 3], redraw, a.laws, key, edge)
-            steps = np.int64((ms / a.laws[a.sizes[S_RULES] * REALS] + ROUND) - ROUND)
+            ms = draw_alone(law, a.laws[at], a.laws[at + 1], a.laws[at + 2], a.laws[at + 3], redraw, key, edge)
+            steps = np.int64(nearest(ms / a.laws[a.sizes[S_RULES] * REALS]))
         if a.rules[row + R_SHARED] >= 0:
             w = a.shared[a.rules[row + R_SHARED]]
         else:
             law, at = a.rules[row + WEIGHT_KIND], reals + WEIGHT
             redraw, key = a.rules[row + WEIGHT_REDRAW] != 0, a.streams[keys + WEIGHTS]
-            w = stored(draw(law, a.laws[at], a.laws[at + 1], a.laws[at + 2], a.laws[at + 3], redraw, a.laws, key, edge))
+            w = stored(draw_alone(law, a.laws[at], a.laws[at + 1], a.laws[at + 2], a.laws[at + 3], redraw, key, edge))
         place = ((fired_at + steps) & a.sizes[S_RING]) * a.sizes[S_BATCH] * a.sizes[S_SLOTS] + here
         atomic_add(a.arrived, place + a.rules[row + R_PLACE] + target, np.int64(w * a.numbers[a.rules[row + R_UNIT]]))
 
@@ -102,7 +101,7 @@ def bind_send(machine: Machine, kinds: Kinds) -> Any:
 @functools.cache
 def bind_part(machine: Machine, kinds: Kinds) -> Any:
     """A function ``(r, source, part, here, fired_at, a) -> synapses`` that makes a part of the row of a source in projection r."""
-    jit, send = machine.jit, bind_send(machine, kinds)
+    jit, plain, send = machine.jit, machine.plain, bind_send(machine, kinds)
 
     @jit
     def pairs(r, source, block, here, fired_at, a):
@@ -140,7 +139,7 @@ def bind_part(machine: Machine, kinds: Kinds) -> Any:
         block, piece = part // split, part % split
         begin, end = block_begin(block, n_target, blocks), block_begin(block + 1, n_target, blocks)
         at, n = a.rules[row + KEYS] + block * ROUND_KEYS, (end - begin) * k
-        keys, offsets = a.orders[at : at + ROUND_KEYS], a.rules[row + OFFSETS] + block * (a.rules[row + N_SOURCE] + 1)
+        keys, offsets = plain(a.orders)[at : at + ROUND_KEYS], a.rules[row + OFFSETS] + block * (a.rules[row + N_SOURCE] + 1)
         rows, columns = rectangle(n)
         count = 0
         for candidate in range(max(0, source - no_self), source + 1):

@@ -14,7 +14,7 @@ from eventsim.cuda import layout as w
 from eventsim.cuda.network import LENGTH_MASK, Layout
 from eventsim.cuda.procedural import parts_of
 from eventsim.distributions import CONSTANT
-from eventsim.procedural import BASE, DELAY, DELAY_KIND, KINDS, LEAST, NUMBERS, OWN, REALS, SLOT, SPAN
+from eventsim.procedural import BASE, DELAY, DELAY_KIND, KINDS, LEAST, NUMBERS, OWN, SLOT, SPAN
 from eventsim.program import Program
 from eventsim.segments import BLOCK_SHIFT, INLET_SHIFT, KIND_SHIFT
 

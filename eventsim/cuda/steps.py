@@ -44,6 +44,8 @@ from eventsim.cuda.update import bind_updates
 from eventsim.jit import compile_callback
 from eventsim.models import BUILT_IN
 
+REGISTERS = 1 << 16  # of a multiprocessor
+
 
 def bind_phases(machine: Machine, specs: tuple[Any, ...], kinds: Kinds) -> tuple[Any, Any]:
     """Functions ``stopped(t, phase, a) -> status`` and ``run(thread, threads, t, phase, a)`` of one phase.
@@ -134,11 +136,16 @@ def _emulated(machine: Machine, stopped: Any, run: Any, kinds: Kinds, name: str 
     return start
 
 
+def most_registers(machine: Machine) -> int:
+    """How many registers a thread may have, so that a block fits into a multiprocessor; what finds none is spilled."""
+    return min(255, REGISTERS // machine.threads)
+
+
 def _on_cuda(machine: Machine, stopped: Any, run: Any, kinds: Kinds) -> Any:
     from eventsim.cuda.on_gpu import make_steps, signature_of
 
-    kernel = import_cuda().jit(make_steps(stopped, run))
-    blocks = machine.blocks
+    options = {"max_registers": most_registers(machine)} if machine.name == GPU else {}
+    kernel, blocks = import_cuda().jit(make_steps(stopped, run), **options), machine.blocks
     if machine.name == GPU:  # all blocks wait for each other, and so all must be there at once
         with rounding_every_product():
             compiled = kernel.compile(signature_of(kinds))

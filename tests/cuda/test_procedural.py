@@ -11,7 +11,7 @@ import eventsim as es
 
 DT = 0.125
 LAWS = {
-    "shared": (2.0, 0.3, -0.25, 0.5),
+    "shared": (2.0, 0.3, 0.5, 0.5),
     "drawn": (es.Normal(2.0, 0.5), es.Uniform(0.2, 0.4), es.LogNormal(-1.0, 0.5), es.Normal(1.5, 0.75, low=DT)),
 }
 RECORD = [es.Spikes("e"), es.Spikes("i"), es.Spikes("o")]
