@@ -68,6 +68,7 @@ LAYERS = (
         "eventsim.cuda.update",
         "eventsim.cuda.procedural",
         "eventsim.cuda.deliver",
+        "eventsim.cuda.sampling",
         "eventsim.cuda.steps",
     ),
     ("eventsim.cuda.units", "eventsim.cuda.network"),

@@ -14,6 +14,7 @@ from eventsim.cuda.ahead import Sources, VaryingNoise
 from eventsim.cuda.machine import MOST_BLOCKS, Machine
 from eventsim.cuda.network import Layout, kinds_of, lay_out, levels_of
 from eventsim.cuda.rules import lay_out_rules
+from eventsim.cuda.sampling import Watch
 from eventsim.cuda.steps import steps_kernel
 from eventsim.program import Program
 from eventsim.rows import Rows
@@ -86,6 +87,9 @@ class Engine:
             streams=put(_filled(self.rules.streams.reshape(-1))),
             orders=put(_filled(self.rules.orders)),
             offsets=put(_filled(self.rules.offsets)),
+            watched=put(np.zeros(1, np.int64)),
+            chosen=put(np.zeros(1, np.int32)),
+            samples=put(np.zeros(1, self.program.dtype)),
         )
 
     @property
@@ -186,11 +190,21 @@ class Engine:
 
     # Running
 
-    def run(self, step: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
-        """Simulate the steps ``step + 1 ... stop``; the spikes of all of them: steps, and item * size + number in the network."""
+    def run(self, step: int, stop: int, pending: Sequence[Any] = ()) -> tuple[np.ndarray, np.ndarray]:
+        """Simulate the steps ``step + 1 ... stop``; the spikes of all of them: steps, and item * size + number in the network.
+
+        pending : samplers of states, and where their samples go (`Watch`)
+        """
+        watch, before = Watch(pending, self.layout.groups.reshape(-1, w.GROUP_WORDS), self.batch, self.program.dtype.itemsize), step
+        self.sizes[w.S_WATCHED] = len(watch.rows)
+        self._replace(chosen=_filled(watch.chosen))
         steps, spikes = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
         while step < stop:
-            last = min(stop, step + self.longest)
+            last = min(stop, step + min(self.longest, watch.longest))
+            if len(watch.rows):
+                self._replace(
+                    samples=np.zeros(max(watch.room(step + 1, last), 1), self.program.dtype), watched=watch.rows.reshape(-1)
+                )
             given, given_ends = self.sources.fire(step + 1, last)
             self.sizes[w.S_FIRST_STEP] = step + 1
             ends = np.zeros((last - step) * self.count + 1, np.int64)
@@ -200,6 +214,8 @@ class Engine:
             for found_steps, found in self._launch(step + 1, last):
                 steps.append(found_steps)
                 spikes.append(found)
+            if len(watch.rows):
+                watch.take(self._get("samples"), step + 1, last, before)
             step = last
         return np.concatenate(steps), np.concatenate(spikes)
 

@@ -40,6 +40,11 @@ INCREMENT_WORDS = 5
 R_PARTS, R_SPLIT, R_UNIT, R_PLACE, R_SHARED, R_DELAY = range(NUMBERS, NUMBERS + 6)
 RULE_WORDS = NUMBERS + 6
 
+# A row of `watched`, states that are recorded. W_STATE, W_SIZE: of the group, as STATE and COUNT; W_COUNT: neurons, W_CHOSEN: where
+# they stand in `chosen`; W_BEGIN: where their samples of this launch begin.
+W_INTERVAL, W_STATE, W_SIZE, W_COUNT, W_CHOSEN, W_FIELDS, W_BEGIN = range(7)
+WATCHED_WORDS = 7
+
 # Places of `control`. FIRED: spikes in `fired`; BEGIN, 2: where those of a phase of updates begin, in turn; PENDING, 2: pieces that
 # these have; SPILLED: pieces for which a list of the wheel had no room; STATUS, AT_STEP, AT_PHASE: why and where a launch ended.
 FIRED = 0
@@ -53,8 +58,8 @@ DONE, FIRED_FULL, SPILL_SMALL, WHEEL_FULL = range(4)  # statuses
 # Places of `sizes`, which kernels only read. S_RING: the steps for which `arrived` has room, a power of two, less 1; S_RULES: of
 # connectivity that is not stored.
 S_SIZE, S_BATCH, S_SLOTS, S_LEVELS, S_WHEEL_SLOTS, S_LIST_ROOM, S_FIRED_ROOM, S_SPILL_ROOM, S_FIRST_STEP, S_AHEAD = range(10)
-S_RING, S_RULES = range(10, 12)
-SIZES_WORDS = 12
+S_RING, S_RULES, S_WATCHED = range(10, 13)
+SIZES_WORDS = 13
 
 PIECE = 128  # synapses of a piece of a segment, at most
 KIND_SHIFT = 40  # of its first word: where it begins below, its kind of weight above
@@ -100,9 +105,12 @@ class Arrays(NamedTuple):
     streams: Any  # uint64 (rules * 3,)
     orders: Any  # uint32: keys of permutations
     offsets: Any  # uint32: where the synapses of sources begin
+    watched: Any  # int64 (watched * WATCHED_WORDS,)
+    chosen: Any  # int32: neurons of groups
+    samples: Any  # real: of each of `watched` (samples of this launch, batch, neurons, states)
 
 
-REAL = ("state", "numbers", "shared", "ahead")  # arrays of the type of states
+REAL = ("state", "numbers", "shared", "ahead", "samples")  # arrays of the type of states
 OTHERS = {  # and those of other types than int64
     "gids": np.int32,
     "keys": np.uint64,
@@ -111,6 +119,7 @@ OTHERS = {  # and those of other types than int64
     "streams": np.uint64,
     "orders": np.uint32,
     "offsets": np.uint32,
+    "chosen": np.int32,
 }
 
 

@@ -18,18 +18,18 @@ def atomic_add(array, index, value):
     return cuda.atomic.add(array, index, value)
 
 
-def make_steps(stopped: Any, run: Any) -> Any:
+def make_steps(stopped: Any, run: Any, sample: Any) -> Any:
     """The kernel of a network as a function, not compiled yet: all threads go through the phases, and wait for each other."""
 
     def steps(
         sizes, control, groups, first, state, numbers, arrived, gids, row, pieces, targets, weights, shared, wheel, waiting, spill,
         fired, ends, given, given_ends, noise, keys, cuts, listed, increments, ahead, tally, rules, laws, streams, orders, offsets,
-        step, phase, last,
+        watched, chosen, samples, step, phase, last,
     ):  # fmt: skip
         a = Arrays(
             sizes, control, groups, first, state, numbers, arrived, gids, row, pieces, targets, weights, shared, wheel, waiting,
             spill, fired, ends, given, given_ends, noise, keys, cuts, listed, increments, ahead, tally, rules, laws, streams,
-            orders, offsets,
+            orders, offsets, watched, chosen, samples,
         )  # fmt: skip
         thread, threads = cuda.grid(1), cuda.gridsize(1)
         grid = cuda.cg.this_grid()
@@ -47,6 +47,7 @@ def make_steps(stopped: Any, run: Any) -> Any:
             if phase == 2 * sizes[S_LEVELS]:
                 step += 1
                 phase = 0
+        sample(thread, threads, last, a)
         if thread == 0:
             control[STATUS] = DONE
             control[AT_STEP] = step

@@ -10,7 +10,6 @@ import numpy as np
 from eventsim.adaptation import FIRST
 from eventsim.cpu import frame as f
 from eventsim.cpu.checkpoint import put_in_flight
-from eventsim.cpu.instance import call
 from eventsim.cuda.engine import Engine
 from eventsim.cuda.machine import chosen_machine
 from eventsim.errors import SimulationError
@@ -68,22 +67,12 @@ class CudaSimulation(Simulation, backend="cuda"):
                     item.updates.sparse[g] = False
 
     def _run_to(self, until: int, samples: Any, interrupt: DeferredInterrupt) -> None:
-        """Run all batch items to the end of step ``until``, with a pause wherever states are recorded."""
-        requests = samples.prepare(self._step, until)
+        """Run all batch items to the end of step ``until``."""
+        samples.prepare(self._step, until)
         self._whole = False
-        while self._step < until:
-            stop = min([until, *((self._step // s.interval + 1) * s.interval for s in samples.samplers)])
-            steps, spikes = self._engine.run(self._step, stop)
-            self._note(steps, spikes, stop)
-            self._step, self._apart = stop, True
-            due = [e for e, s in enumerate(samples.samplers) if stop % s.interval == 0]
-            if due:
-                self._pull()
-            for item, per_worker in zip(self._items, requests, strict=True):
-                for e in due:
-                    sampler, member = samples.samplers[e], item.members[0]
-                    spec = self._program.groups[sampler.group].spec
-                    call("sample", spec, member.groups[sampler.group], stop, int(per_worker[0].request[e]))
+        steps, spikes = self._engine.run(self._step, until, samples.pending)
+        self._note(steps, spikes, until)
+        self._step, self._apart = until, True
         samples.collect(until)
         self._whole = True
 

@@ -40,6 +40,7 @@ from eventsim.cuda.layout import (
     dtypes_of,
 )
 from eventsim.cuda.machine import EMULATION, GPU, MOST_BLOCKS, Machine, import_cuda, rounding_every_product
+from eventsim.cuda.sampling import bind_sample
 from eventsim.cuda.update import bind_updates
 from eventsim.jit import compile_callback
 from eventsim.models import BUILT_IN
@@ -47,13 +48,15 @@ from eventsim.models import BUILT_IN
 REGISTERS = 1 << 16  # of a multiprocessor
 
 
-def bind_phases(machine: Machine, specs: tuple[Any, ...], kinds: Kinds) -> tuple[Any, Any]:
-    """Functions ``stopped(t, phase, a) -> status`` and ``run(thread, threads, t, phase, a)`` of one phase.
+def bind_phases(machine: Machine, specs: tuple[Any, ...], kinds: Kinds) -> tuple[Any, Any, Any]:
+    """Functions ``stopped(t, phase, a) -> status``, ``run(thread, threads, t, phase, a)`` of one phase, and
+    ``sample(thread, threads, t, a)`` for what is recorded at the end of the last step: of others it is part of the next phase,
+    which changes no state.
 
     specs : the kinds of neurons
     """
     jit = machine.jit
-    push, updates = bind_push(machine, kinds), bind_updates(machine, specs)
+    push, updates, sample = bind_push(machine, kinds), bind_updates(machine, specs), bind_sample(machine)
 
     @jit
     def stopped(t, phase, a):
@@ -75,6 +78,8 @@ def bind_phases(machine: Machine, specs: tuple[Any, ...], kinds: Kinds) -> tuple
             if thread == 0:
                 a.waiting[level * a.sizes[S_WHEEL_SLOTS] + t % a.sizes[S_WHEEL_SLOTS]] = 0
             return
+        if phase == 0 and t > a.sizes[S_FIRST_STEP]:
+            sample(thread, threads, t - 1, a)
         push(thread, threads, t, level, number, a)
         if thread == 0:
             a.control[BEGIN + (number + 1) % 2] = a.control[FIRED]
@@ -82,17 +87,17 @@ def bind_phases(machine: Machine, specs: tuple[Any, ...], kinds: Kinds) -> tuple
             at = (t - a.sizes[S_FIRST_STEP]) * levels + level
             a.ends[at] = a.control[FIRED]
 
-    return stopped, run
+    return stopped, run, sample
 
 
 @functools.cache
 def steps_kernel(machine: Machine, specs: tuple[Any, ...], kinds: Kinds) -> Any:
     """The kernel of a kind of network: ``kernel(arrays, step, phase, last)`` runs from a phase of a step to the end of the last
     one, or as far as there is room, and says in `control` how far it came."""
-    stopped, run = bind_phases(machine, specs, kinds)
+    phases = bind_phases(machine, specs, kinds)
     if machine.name == EMULATION:
-        return _emulated(machine, stopped, run, kinds, name_of(specs, kinds))
-    return _on_cuda(machine, stopped, run, kinds)
+        return _emulated(machine, *phases, kinds, name_of(specs, kinds))
+    return _on_cuda(machine, *phases, kinds)
 
 
 def name_of(specs: tuple[Any, ...], kinds: Kinds) -> str | None:
@@ -103,7 +108,7 @@ def name_of(specs: tuple[Any, ...], kinds: Kinds) -> str | None:
     return f"cuda steps {neurons} {kinds}"
 
 
-def _emulated(machine: Machine, stopped: Any, run: Any, kinds: Kinds, name: str | None) -> Any:
+def _emulated(machine: Machine, stopped: Any, run: Any, sample: Any, kinds: Kinds, name: str | None) -> Any:
     threads = machine.threads
     kind = numba_types.NamedTuple(
         tuple(numba_types.Array(from_dtype(dtype), 1, "C") for dtype in dtypes_of(kinds).values()), Arrays
@@ -122,6 +127,8 @@ def _emulated(machine: Machine, stopped: Any, run: Any, kinds: Kinds, name: str 
             phase += 1
             if phase == 2 * a.sizes[S_LEVELS]:
                 step, phase = step + 1, 0
+        for thread in range(threads):
+            sample(thread, threads, last, a)
         a.control[STATUS], a.control[AT_STEP], a.control[AT_PHASE] = DONE, step, phase
 
     number = numba_types.int64
@@ -141,11 +148,11 @@ def most_registers(machine: Machine) -> int:
     return min(255, REGISTERS // machine.threads)
 
 
-def _on_cuda(machine: Machine, stopped: Any, run: Any, kinds: Kinds) -> Any:
+def _on_cuda(machine: Machine, stopped: Any, run: Any, sample: Any, kinds: Kinds) -> Any:
     from eventsim.cuda.on_gpu import make_steps, signature_of
 
     options = {"max_registers": most_registers(machine)} if machine.name == GPU else {}
-    kernel, blocks = import_cuda().jit(make_steps(stopped, run), **options), machine.blocks
+    kernel, blocks = import_cuda().jit(make_steps(stopped, run, sample), **options), machine.blocks
     if machine.name == GPU:  # all blocks wait for each other, and so all must be there at once
         with rounding_every_product():
             compiled = kernel.compile(signature_of(kinds))
