@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import eventsim as es
 from eventsim.cuda import engine as engine_module
 from eventsim.cuda import layout as w
 from tests.cuda.dyadic import RECORDED, assert_same, network, run
@@ -42,6 +43,24 @@ def test_launches_may_be_as_short_as_a_step(monkeypatch):
     monkeypatch.setattr(engine_module, "LAUNCH", 1)
     whole, _ = run(network(), 10.0)
     assert_same(whole, run(network(), 10.0, backend="cuda")[0])
+
+
+@pytest.mark.parametrize("room", [1, 3000])
+def test_states_come_back_however_many_fit_a_launch(monkeypatch, room):
+    record = [
+        es.States("e", fields=("i", "v"), neurons=[3, 59, 17], interval=0.7),
+        es.States("i", interval=0.1),
+        es.Spikes("e"),
+    ]
+    whole, _ = run(network(), 12.0, record, batch=2)
+    monkeypatch.setattr("eventsim.cuda.sampling.BYTES", room)
+    simulation = es.Simulation(network(), 0.1, record=record, seed=3, batch=2, backend="cuda")
+    pieces = [simulation.run(duration) for duration in (0.3, 5.0, 0.1, 6.6)]
+    for name, data in whole.states.items():
+        assert np.array_equal(np.concatenate([piece.states[name].times for piece in pieces]), data.times)
+        for field, values in data.values.items():
+            assert np.array_equal(np.concatenate([piece.states[name].values[field] for piece in pieces]), values), (name, field)
+    assert np.any(whole.states["e"].values["i"] != 0)
 
 
 def test_sums_have_the_finest_unit_that_cannot_overflow():
