@@ -19,6 +19,7 @@ from benchmarks import (
     layer,
     long,
     microcircuit,
+    procedural,
     queue_study,
     silence,
     start,
@@ -29,7 +30,22 @@ from benchmarks.report import header, publish
 from benchmarks.simulators import paired
 from eventsim.errors import EventsimError
 
-BENCHMARKS = (microcircuit, fly, vogels_abbott, brunel, exact, queue_study, silence, inference, layer, growth, long, start, kernels)
+BENCHMARKS = (
+    microcircuit,
+    fly,
+    vogels_abbott,
+    brunel,
+    exact,
+    queue_study,
+    silence,
+    inference,
+    layer,
+    growth,
+    long,
+    start,
+    procedural,
+    kernels,
+)
 
 
 def _command_line() -> str:

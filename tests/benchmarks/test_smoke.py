@@ -94,6 +94,17 @@ def test_fly_without_data_says_what_to_do(refused, monkeypatch, tmp_path):
     assert "there is no file" in refused("fly")
 
 
+def test_procedural(bench):
+    printed, written = bench("procedural", "--neurons", "500", "--in-degree", "20", "--duration", "20", "--repeats", "2")
+    check_report(written, "procedural")
+    for found in written["results"].values():
+        walls, held = found["wall_s"], found["estimated_bytes"]
+        pairs = [a / b for a, b in zip(walls["procedural"], walls["stored"], strict=True)]
+        assert found["procedural / stored"]["pairs"] == pytest.approx(pairs)
+        assert found["events"] > 100 and held["procedural"] > 0
+    assert "time to stored" in printed
+
+
 def test_silence(bench):
     sizes = ("--silent", "100,1000", "--neurons", "3000", "--activity", "0.001,0.3", "--duration", "5", "--repeats", "2")
     printed, written = bench("silence", *sizes)
