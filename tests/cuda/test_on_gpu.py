@@ -13,7 +13,7 @@ pytest.importorskip("numba_cuda", reason="needs the package numba-cuda (extras c
 
 import eventsim as es
 from eventsim import models
-from tests.cuda.test_procedural import network
+from tests.cuda.test_procedural_rows import network
 
 IN_THE_SIMULATOR = """
 from dataclasses import replace
